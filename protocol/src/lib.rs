@@ -11,11 +11,11 @@ mod report;
 mod request;
 
 pub use build::{Build, KbId, ParseBuildError, ParseKbError};
+pub use report::HostCheck;
 pub use report::{
-    AgentError, AgentPhase, Baseline, ErrorClass, Nonces, OfferedUpdate, Progress, Report, ReportError, RebootSignals,
+    AgentError, AgentPhase, Baseline, ErrorClass, Nonces, OfferedUpdate, Progress, RebootSignals, Report, ReportError,
     ServiceState, UpdateResult, UpdateState, Verdict,
 };
-pub use report::HostCheck;
 pub use request::{Command, HostProbe, PinnedUpdate, Request, RequestError, Source, Ticket};
 
 /// Version of this protocol. An agent refuses a request of another version with exit code 40.

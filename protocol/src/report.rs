@@ -302,7 +302,10 @@ impl Report {
         }
         if report.ticket != *ticket || !report.node.eq_ignore_ascii_case(node) {
             let t = &report.ticket;
-            return Err(ReportError::Stale(format!("{} {} round {} attempt {}", report.node, t.step, t.round, t.attempt)));
+            return Err(ReportError::Stale(format!(
+                "{} {} round {} attempt {}",
+                report.node, t.step, t.round, t.attempt
+            )));
         }
         Ok(report)
     }
@@ -343,7 +346,13 @@ mod tests {
         Report {
             version: VERSION,
             agent_version: "0.1.0".into(),
-            ticket: Ticket { node_update_uid: "u".into(), step: "Stage".into(), round: 1, attempt: 1, challenge: "c".into() },
+            ticket: Ticket {
+                node_update_uid: "u".into(),
+                step: "Stage".into(),
+                round: 1,
+                attempt: 1,
+                challenge: "c".into(),
+            },
             node: "win-7".into(),
             phase: AgentPhase::Staged,
             progress: Progress::Done,

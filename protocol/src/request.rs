@@ -198,7 +198,13 @@ mod tests {
         Request {
             version: VERSION,
             node: "win-7".into(),
-            ticket: Ticket { node_update_uid: "u".into(), step: "Stage".into(), round: 1, attempt: 1, challenge: "c".into() },
+            ticket: Ticket {
+                node_update_uid: "u".into(),
+                step: "Stage".into(),
+                round: 1,
+                attempt: 1,
+                challenge: "c".into(),
+            },
             command: Command::Collect { follow: true },
         }
     }

@@ -1,0 +1,86 @@
+//! The resources as the API server serves them: what users write, and what the controller answers.
+//!
+//! Types, schemas and CEL rules; no behaviour. Everything that an API server can refuse is refused here, at the door,
+//! with a message that names the field. What these types hold is turned into validated values by [`crate::domain`].
+//!
+//! Every optional field is left out of the JSON when empty: a `null` would be applied and owned by its writer.
+
+mod node_snapshot;
+mod node_update;
+mod policy;
+mod probe;
+mod ring;
+mod rollout;
+mod selector;
+mod snapshot_class;
+mod values;
+
+pub use node_snapshot::{NodeSnapshot, NodeSnapshotSpec, NodeSnapshotStatus};
+pub use node_update::{
+    NodeUpdate, NodeUpdateSpec, NodeUpdateStatus, Operation, Outcome, Pinned, PinnedUpdate, Step, StepPhase, StepRecord,
+};
+pub use policy::{
+    DenyDates, Drain, FailedNode, InPlace, Install, Maintenance, OnFailure, SnapshotPolicy, Strategy, StrategyType,
+    UpdatePolicy, UpdatePolicySpec, Verify, Weekday, Window,
+};
+pub use probe::{BuildProbe, CelProbe, HostProbe, HttpProbe, NodeProbe, PodProbe, Probe, ResourceRef};
+pub use ring::{Batch, Promotion, Soak, Spread, SpreadMode, UpdateRing, UpdateRingSpec};
+pub use rollout::{
+    Classification, Counts, DesiredState, FrozenRing, PinnedSet, RingState, RingStatus, RolloutState, Source,
+    SourceType, UpdateRollout, UpdateRolloutSpec, UpdateRolloutStatus, Updates,
+};
+pub use selector::{NodeSelector, Requirement, SelectorOperator};
+pub use snapshot_class::{Provider, Simulated, SnapshotClass, SnapshotClassSpec};
+pub use values::{Date, IntOrPercent, Span, TimeOfDay, TimeZone};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+/// Group of all kinds.
+pub const GROUP: &str = "windlass.dev";
+/// The served and stored version.
+pub const VERSION: &str = "v1alpha1";
+
+/// Annotation on a Node: UID of the NodeUpdate that has claimed it.
+pub const CLAIMED_BY: &str = "windlass.dev/claimed-by";
+/// Annotation on a Node, beside [`CLAIMED_BY`]: `true` when the node was schedulable before and the cordon is ours.
+pub const CORDONED_BY_US: &str = "windlass.dev/cordoned";
+/// Annotation that a person sets on a Node that is ours: it is to stay cordoned at the end.
+pub const KEEP_CORDONED: &str = "windlass.dev/keep-cordoned";
+/// Annotation that a person sets on a Node: leave it alone.
+pub const SKIP: &str = "windlass.dev/skip";
+/// Annotation that a person sets on a Held NodeUpdate: `release` or `accept`.
+pub const REQUEST: &str = "windlass.dev/request";
+/// Taint on a Held node, effect NoSchedule.
+pub const QUARANTINE: &str = "windlass.dev/quarantine";
+/// Finalizer of UpdateRollouts and NodeUpdates: an unfinished one ends its work first.
+pub const FINALIZER: &str = "windlass.dev/finish";
+/// Finalizer of NodeSnapshots: the provider's snapshot goes first.
+pub const SNAPSHOT_FINALIZER: &str = "windlass.dev/provider-snapshot";
+/// Label on everything made for a rollout: the rollout's UID.
+pub const ROLLOUT_LABEL: &str = "windlass.dev/rollout";
+/// Label on everything made for a node update: the NodeUpdate's UID.
+pub const NODE_UPDATE_LABEL: &str = "windlass.dev/node-update";
+/// Label on NodeUpdates and NodeSnapshots: the node's name.
+pub const NODE_LABEL: &str = "windlass.dev/node";
+
+/// All custom resource definitions, in the order they are best applied.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    vec![
+        UpdatePolicy::crd(),
+        UpdateRing::crd(),
+        UpdateRollout::crd(),
+        SnapshotClass::crd(),
+        NodeUpdate::crd(),
+        NodeSnapshot::crd(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_kind_makes_a_schema() {
+        let names: Vec<_> = super::crds().into_iter().filter_map(|crd| crd.metadata.name).collect();
+        assert_eq!(names.len(), 6, "{names:?}");
+    }
+}

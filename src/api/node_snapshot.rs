@@ -1,0 +1,70 @@
+//! `NodeSnapshot`: one snapshot at a provider.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+/// One snapshot at a provider, written by the controller in one write when the provider says that it is restorable.
+///
+/// It has no status subresource on purpose: it has one writer and is complete at its creation.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "windlass.dev",
+    version = "v1alpha1",
+    kind = "NodeSnapshot",
+    plural = "nodesnapshots",
+    shortname = "nsnap",
+    category = "windlass",
+    derive = "PartialEq",
+    doc = "One snapshot of a node's disk at a provider, written by the controller. It outlives its rollout by the policy's retain time; deleting it deletes the provider's snapshot, but never before its rollout has ended.",
+    printcolumn(name = "Node", type_ = "string", json_path = ".spec.nodeName"),
+    printcolumn(name = "Class", type_ = "string", json_path = ".spec.className"),
+    printcolumn(name = "Handle", type_ = "string", json_path = ".spec.handle"),
+    printcolumn(name = "Build", type_ = "string", json_path = ".spec.build"),
+    printcolumn(name = "Restorable", type_ = "boolean", json_path = ".spec.captured.restorable"),
+    printcolumn(name = "Until", type_ = "string", json_path = ".spec.captured.restorableUntil"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self == oldSelf").message("a snapshot's record is frozen; delete it to delete the snapshot"))]
+pub struct NodeSnapshotSpec {
+    /// The node whose disk it is.
+    pub node_name: String,
+    /// The Node object's UID at the time.
+    pub node_uid: String,
+    /// The machine at the provider.
+    pub provider_id: String,
+    /// The SnapshotClass that made it.
+    pub class_name: String,
+    /// The rollout it was made for.
+    pub rollout_name: String,
+    /// That rollout's UID.
+    pub rollout_uid: String,
+    /// The NodeUpdate it was made for.
+    pub node_update: String,
+    /// The provider's own name of the snapshot.
+    #[schemars(length(max = 256))]
+    pub handle: String,
+    /// The build on the disk.
+    pub build: String,
+    /// How long it is kept after the rollout ended, in seconds.
+    pub retain_seconds: i64,
+    /// What the provider said of it.
+    pub captured: NodeSnapshotStatus,
+}
+
+/// What the provider says of a snapshot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeSnapshotStatus {
+    /// When it was captured.
+    pub at: Time,
+    /// Whether a machine can be restored from it.
+    pub restorable: bool,
+    /// Until when; empty when the provider sets no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restorable_until: Option<Time>,
+    /// Size in bytes, where the provider says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<i64>,
+}

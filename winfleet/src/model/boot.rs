@@ -1,0 +1,177 @@
+//! How a machine goes down, starts, and moves on in time.
+
+use super::{Certificate, Disk, Installed, Machine, Site, machine::Boot};
+use crate::scenario::{Effect, Fault, MachineSpec, Phase, Update};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use windlass_protocol::KbId;
+
+impl Machine {
+    /// A machine that has been running for a while, with its faults still ahead.
+    pub(super) fn new(spec: MachineSpec, provider_id: String, faults: Vec<Fault>, site: &Site, now: Timestamp) -> Self {
+        let disk = Disk::fresh(&spec.group, now, site.timings.kubelet_certificate);
+        let mut machine = Self {
+            provider_id,
+            faults,
+            attached_volumes: spec.group.attached_volumes.clone(),
+            root_attached: true,
+            boot: Boot::Up,
+            up_since: Some(now),
+            kubelet_at: Some(now),
+            kubelet_build: disk.build,
+            startup_task_due: false,
+            jobs: BTreeMap::new(),
+            conditions: BTreeMap::new(),
+            generation: 0,
+            counters: super::Counters::default(),
+            clock: now,
+            disk,
+            spec,
+        };
+        machine.begin_running();
+        machine
+    }
+
+    /// Lets time pass up to `now`.
+    pub(super) fn advance(&mut self, now: Timestamp, site: &Site) {
+        while let Some(at) = self.next_event().filter(|at| *at <= now) {
+            self.clock = self.clock.max(at);
+            self.boot_on(site);
+            self.finish_jobs(site);
+            self.renew_certificate(site);
+            self.replace_if_struck(site);
+        }
+        self.clock = self.clock.max(now);
+    }
+
+    /// The next moment at which something changes by itself.
+    pub(super) fn next_event(&self) -> Option<Timestamp> {
+        let boot = match self.boot {
+            Boot::Booting { until } | Boot::ShuttingDown { until } => Some(until),
+            Boot::Up | Boot::Off | Boot::Hung | Boot::Loop => None,
+        };
+        let kubelet = self.kubelet_at.filter(|at| *at > self.clock);
+        let certificate = self.kubelet_at.map(|_| self.disk.certificate.renew_at()).filter(|at| *at > self.clock);
+        let jobs = self.jobs.values().filter_map(|job| job.ends_at()).min();
+        [boot, kubelet, certificate, jobs, self.next_onset()].into_iter().flatten().min()
+    }
+
+    fn boot_on(&mut self, site: &Site) {
+        match self.boot {
+            Boot::ShuttingDown { until } if until <= self.clock => {
+                self.stop();
+                self.start(site);
+            }
+            Boot::Booting { until } if until <= self.clock => self.start_services(site),
+            _ => {}
+        }
+    }
+
+    /// Cuts the power: whatever ran is gone.
+    pub(super) fn stop(&mut self) {
+        self.boot = Boot::Off;
+        self.up_since = None;
+        self.kubelet_at = None;
+        self.startup_task_due = false;
+        self.jobs.clear();
+    }
+
+    /// Starts a machine that is down: installs what waits for the boot, and sees whether it comes up.
+    pub(super) fn start(&mut self, site: &Site) {
+        if !self.root_attached {
+            // Power, and nothing to start from.
+            self.boot = Boot::Hung;
+            return;
+        }
+        self.heal_by_restart();
+        self.disk.boots += 1;
+        self.counters.boots += 1;
+        let pending: Vec<KbId> = self.disk.pending.iter().copied().collect();
+        self.begin(Phase::Reboot, &pending);
+        self.apply_pending(&pending, site);
+        let installed: Vec<KbId> = self.disk.installed.keys().copied().collect();
+        self.begin(Phase::Boot, &installed);
+        self.boot = self.fate_of_boot(site);
+    }
+
+    fn fate_of_boot(&self, site: &Site) -> Boot {
+        if self.suffers(|e| *e == Effect::BootLoop) {
+            return Boot::Loop;
+        }
+        if self.suffers(|e| *e == Effect::RebootNeverReturns) {
+            return Boot::Hung;
+        }
+        let slower = self.slowed(|effect| if let Effect::SlowBoot { by } = effect { Some(*by) } else { None });
+        Boot::Booting { until: site.timings.reboot.plus(slower).after(self.clock) }
+    }
+
+    fn apply_pending(&mut self, pending: &[KbId], site: &Site) {
+        self.disk.reboot_pending = false;
+        self.disk.pending.clear();
+        for update in pending.iter().filter_map(|kb| site.catalogue.get(*kb)) {
+            self.apply(update);
+        }
+        if !pending.is_empty() {
+            self.disk.servicing_lingers_until = Some(site.timings.servicing_lingers.after(self.clock));
+        }
+    }
+
+    /// Makes an update effective, unless it needs further rounds.
+    pub(super) fn apply(&mut self, update: &Update) {
+        let kb = update.kb;
+        let rounds_needed = self.strikes(kb, |_, e| if let Effect::RoundsNeeded { n } = e { Some(*n) } else { None });
+        let rounds = self.disk.rounds.entry(kb).or_default();
+        *rounds += 1;
+        if *rounds < update.rounds.max(rounds_needed.unwrap_or(1)) {
+            return;
+        }
+        self.disk.rounds.remove(&kb);
+        self.disk.staged.remove(&kb);
+        let unchanged = self.strikes(kb, |_, e| (*e == Effect::BuildUnchanged).then_some(())).is_some();
+        if let Some(target) = update.target_for(self.disk.build).filter(|_| !unchanged) {
+            // An older cumulative update does not take a newer build back.
+            self.disk.build = self.disk.build.max(target);
+        }
+        self.disk.installed.insert(kb, Installed { boot: self.disk.boots });
+    }
+
+    fn start_services(&mut self, site: &Site) {
+        self.boot = Boot::Up;
+        self.up_since = Some(self.clock);
+        self.kubelet_at = Some(site.timings.kubelet_start.after(self.clock));
+        self.kubelet_build = self.disk.build;
+        self.startup_task_due = self.disk.task.is_some();
+        self.begin_running();
+    }
+
+    fn begin_running(&mut self) {
+        let installed: Vec<KbId> = self.disk.installed.keys().copied().collect();
+        self.begin(Phase::Running, &installed);
+    }
+
+    fn renew_certificate(&mut self, site: &Site) {
+        if self.kubelet_up() && self.disk.certificate.renew_at() <= self.clock {
+            self.disk.certificate = Certificate::issue(self.clock, site.timings.kubelet_certificate);
+        }
+    }
+
+    /// The cloud's replacement happens once for each fault that says so.
+    pub(super) fn replace_if_struck(&mut self, site: &Site) {
+        let struck = self.effects().find(|(fault, e)| **e == Effect::MachineReplaced && self.uses(fault) == 0);
+        if let Some(name) = struck.map(|(fault, _)| fault.name.clone()) {
+            self.count_use(&name);
+            self.replace(site);
+        }
+    }
+
+    /// Puts a fresh machine in this one's place, as a cloud does with a broken instance.
+    pub(super) fn replace(&mut self, site: &Site) {
+        self.stop();
+        self.generation += 1;
+        self.counters.replaced += 1;
+        self.root_attached = true;
+        self.attached_volumes.clear();
+        self.disk = Disk::fresh(&self.spec.group, self.clock, site.timings.kubelet_certificate);
+        self.start(site);
+    }
+}

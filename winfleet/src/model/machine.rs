@@ -1,0 +1,242 @@
+//! One machine: what can be seen of it from outside and by its kubelet.
+//!
+//! Everything is as of the last tick.
+
+use super::{Counters, Disk, fault::Conditions, job::Job};
+use crate::scenario::{Effect, Fault, MachineSpec};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use windlass_protocol::{Build, ServiceState};
+
+/// The service that the kubelet runs as.
+const KUBELET: &str = "kubelet";
+
+/// One simulated Windows machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Machine {
+    pub(super) spec: MachineSpec,
+    pub(super) provider_id: String,
+    /// The faults that strike this machine, each when its time comes.
+    pub(super) faults: Vec<Fault>,
+    /// The system disk.
+    pub disk: Disk,
+    /// Volumes of pods that are attached.
+    pub attached_volumes: Vec<String>,
+    pub(super) root_attached: bool,
+    pub(super) boot: Boot,
+    /// When the services started, while they run.
+    pub(super) up_since: Option<Timestamp>,
+    /// When the kubelet is ready, while services run.
+    pub(super) kubelet_at: Option<Timestamp>,
+    /// The build that the kubelet read when it started.
+    pub(super) kubelet_build: Build,
+    pub(super) startup_task_due: bool,
+    pub(super) jobs: BTreeMap<u64, Job>,
+    /// Faults whose cause does not lie on the disk.
+    pub(super) conditions: Conditions,
+    pub(super) generation: u32,
+    pub(super) counters: Counters,
+    /// How far this machine has been advanced.
+    pub(super) clock: Timestamp,
+}
+
+/// Where a machine is between off and running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Boot {
+    Off,
+    Booting { until: Timestamp },
+    Up,
+    ShuttingDown { until: Timestamp },
+    Hung,
+    Loop,
+}
+
+/// Whether a machine has power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Power {
+    /// It has.
+    On,
+    /// It has not.
+    Off,
+}
+
+/// A machine's state as its hypervisor sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum MachineState {
+    /// Windows runs.
+    Running,
+    /// Windows starts or goes down.
+    Booting,
+    /// No power.
+    Off,
+    /// It starts over and over.
+    BootLoop,
+    /// It has power, and Windows does not come up.
+    Hung,
+    /// It has no system disk.
+    Detached,
+}
+
+impl Machine {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// What the scenario says of it: zone, labels, traits, disks.
+    pub fn spec(&self) -> &MachineSpec {
+        &self.spec
+    }
+
+    /// Its Node's `spec.providerID`, `simulated://<hypervisor>/<name>`.
+    pub fn provider_id(&self) -> &str {
+        &self.provider_id
+    }
+
+    /// How many machines had this name before it: a new one is a new Node object with a new UID.
+    pub fn node_generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// The firmware's UUID: its own for each machine, and for each generation of one name.
+    pub fn system_uuid(&self) -> String {
+        // FNV-1a of the name: stable over runs, and no secret.
+        let hash = self
+            .provider_id
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let (high, low) = (hash >> 32, hash & 0xffff_ffff);
+        format!("{high:08x}-{:04x}-4000-8000-{:04x}{low:08x}", self.generation, self.generation)
+    }
+
+    /// What really happened to it.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Whether it has power.
+    pub fn power(&self) -> Power {
+        if self.boot == Boot::Off { Power::Off } else { Power::On }
+    }
+
+    /// Its state as the hypervisor sees it.
+    pub fn state(&self) -> MachineState {
+        if !self.root_attached {
+            return MachineState::Detached;
+        }
+        match self.boot {
+            Boot::Off => MachineState::Off,
+            Boot::Booting { .. } | Boot::ShuttingDown { .. } => MachineState::Booting,
+            Boot::Up => MachineState::Running,
+            Boot::Hung => MachineState::Hung,
+            Boot::Loop => MachineState::BootLoop,
+        }
+    }
+
+    /// The last line on its screen.
+    pub fn console(&self) -> &'static str {
+        match self.state() {
+            MachineState::Running => "Press Ctrl+Alt+Delete to unlock.",
+            MachineState::Booting => "Working on updates. Don't turn off your computer.",
+            MachineState::Off => "",
+            MachineState::BootLoop => {
+                "Your device ran into a problem and needs to restart. Stop code: INACCESSIBLE BOOT DEVICE"
+            }
+            MachineState::Hung => "Getting Windows ready. Don't turn off your computer.",
+            MachineState::Detached => "No bootable device was found.",
+        }
+    }
+
+    /// Its disks as the hypervisor sees them; without the system disk when that is detached.
+    pub fn disks(&self) -> &[String] {
+        let disks = &self.spec.group.disks;
+        if self.root_attached { disks } else { disks.get(1..).unwrap_or_default() }
+    }
+
+    /// Whether software on it runs (up to the end of a shutdown).
+    pub fn is_up(&self) -> bool {
+        matches!(self.boot, Boot::Up | Boot::ShuttingDown { .. })
+    }
+
+    /// When the current run of its services began; a process that started before is dead.
+    pub fn up_since(&self) -> Option<Timestamp> {
+        self.up_since
+    }
+
+    /// Whether its kubelet reports to the API server.
+    pub fn kubelet_up(&self) -> bool {
+        self.is_up()
+            && self.kubelet_at.is_some_and(|at| at <= self.clock)
+            && self.disk.certificate.not_after > self.clock
+            && self.runs(KUBELET)
+    }
+
+    /// `nodeInfo.kernelVersion`: the build that the kubelet read when it last started.
+    pub fn kernel_version(&self) -> Build {
+        self.kubelet_build
+    }
+
+    /// `nodeInfo.bootID`: on Windows a plain number, which a restore rewinds.
+    pub fn boot_id(&self) -> u64 {
+        self.disk.boots
+    }
+
+    /// Whether a new pod gets its sandbox and starts.
+    pub fn can_start_pods(&self) -> bool {
+        self.kubelet_up() && self.runs("containerd") && !self.suffers(|e| *e == Effect::NewPodsDoNotStart)
+    }
+
+    /// Whether its pods reach others and are reached.
+    pub fn pod_network_ok(&self) -> bool {
+        self.is_up() && self.runs("hns") && !self.suffers(|e| *e == Effect::PodNetworkDead)
+    }
+
+    /// Whether its pods resolve names.
+    pub fn dns_ok(&self) -> bool {
+        self.is_up() && !self.suffers(|e| *e == Effect::DnsDead)
+    }
+
+    /// The state of a service.
+    pub fn service(&self, name: &str) -> ServiceState {
+        match self.disk.services.get(name) {
+            None => ServiceState::Missing,
+            Some(_) if self.service_struck(name) => ServiceState::Stopped,
+            Some(state) => *state,
+        }
+    }
+
+    fn service_struck(&self, name: &str) -> bool {
+        self.suffers(|effect| match effect {
+            Effect::ServiceStopped { name: stopped } => stopped == name,
+            Effect::KubeletDead => name == KUBELET,
+            _ => false,
+        })
+    }
+
+    /// Whether a service that this machine has runs; what it never had is not missed.
+    fn runs(&self, name: &str) -> bool {
+        self.service(name) != ServiceState::Stopped
+    }
+
+    /// Free bytes on the system disk.
+    pub fn free_bytes(&self) -> u64 {
+        if self.suffers(|e| *e == Effect::DiskFull) { 0 } else { self.disk.free_bytes }
+    }
+
+    /// Names of the host networks (HNS) that are there.
+    pub fn networks(&self) -> Vec<String> {
+        let missing =
+            |network: &String| self.suffers(|e| matches!(e, Effect::NetworkMissing { name } if name == network));
+        self.disk.networks.iter().filter(|network| !missing(network)).cloned().collect()
+    }
+
+    /// Kinds of critical events in the log (`source/id`), in order, each once.
+    pub fn critical_events(&self) -> Vec<String> {
+        let logged =
+            self.effects().filter_map(|(_, e)| if let Effect::EventLogged { kind } = e { Some(kind) } else { None });
+        let all: BTreeSet<&String> = self.disk.critical_events.iter().chain(logged).collect();
+        all.into_iter().cloned().collect()
+    }
+}

@@ -1,0 +1,196 @@
+//! The pure model of a fleet of Windows machines and of the hypervisor under them.
+//!
+//! No clock, no I/O, no thread: time is an argument, and chance comes from the scenario's seed, so that the same
+//! scenario gives the same world. A [`World`] is advanced by [`World::tick`]; what software on a machine does goes
+//! through [`Guest`], what a hypervisor does to it through [`World::snapshot`], [`World::restore`] and
+//! [`World::power`]. A [`Disk`] is what a snapshot copies and a restore rewinds; [`Counters`] are what really happened.
+
+mod boot;
+mod catalogue;
+mod counters;
+mod disk;
+mod fault;
+mod guest;
+mod hresult;
+mod job;
+mod machine;
+mod task;
+
+pub use catalogue::Catalogue;
+pub use counters::Counters;
+pub use disk::{Certificate, Disk, Installed};
+pub use guest::Guest;
+pub use hresult::Hresult;
+pub use job::{JobKind, JobState};
+pub use machine::{Machine, MachineState, Power};
+pub use task::{Code, Fault as TaskFault, PowerRequest, Snapshot, SnapshotState, Task, TaskKind, TaskState};
+
+use crate::scenario::{
+    Effect, Fault, Heals, HypervisorSpec, MachineSpec, Period, Phase, Scenario, Timings, When, Where,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use windlass_protocol::KbId;
+
+/// All machines, what surrounds them, and the hypervisor's books.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct World {
+    site: Site,
+    hypervisor: HypervisorSpec,
+    machines: BTreeMap<String, Machine>,
+    tasks: BTreeMap<String, Task>,
+    snapshots: BTreeMap<String, Snapshot>,
+    /// The number of the next task or snapshot.
+    serial: u64,
+    clock: Timestamp,
+}
+
+/// What all machines share.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::model) struct Site {
+    pub catalogue: Catalogue,
+    pub timings: Timings,
+}
+
+impl World {
+    /// The world of a scenario at its beginning: every machine runs, and chance is drawn.
+    pub fn new(scenario: &Scenario, now: Timestamp) -> Self {
+        let site = Site { catalogue: Catalogue::new(&scenario.updates), timings: scenario.timings.clone() };
+        let machine = |spec: &MachineSpec| {
+            let provider_id = format!("simulated://{}/{}", scenario.hypervisor.id, spec.name);
+            let faults = faults_of(scenario, spec);
+            (spec.name.clone(), Machine::new(spec.clone(), provider_id, faults, &site, now))
+        };
+        Self {
+            machines: scenario.machines.iter().map(machine).collect(),
+            hypervisor: scenario.hypervisor.clone(),
+            tasks: BTreeMap::new(),
+            snapshots: BTreeMap::new(),
+            serial: 1,
+            clock: now,
+            site,
+        }
+    }
+
+    /// Lets time pass up to `now`; a time that was passed before changes nothing.
+    pub fn tick(&mut self, now: Timestamp) {
+        while let Some((at, id)) = self.next_task().filter(|(at, _)| *at <= now) {
+            self.clock = self.clock.max(at);
+            self.finish_task(&id);
+        }
+        for machine in self.machines.values_mut() {
+            machine.advance(now, &self.site);
+        }
+        self.clock = self.clock.max(now);
+    }
+
+    /// The next moment at which something changes by itself; none when nothing will.
+    pub fn next_event(&self) -> Option<Timestamp> {
+        let machines = self.machines.values().filter_map(Machine::next_event).min();
+        let snapshots = self.snapshots.values().filter_map(|s| s.next_change(self.clock)).min();
+        [machines, snapshots, self.next_task().map(|(at, _)| at)].into_iter().flatten().min()
+    }
+
+    /// The time up to which the world has been advanced.
+    pub fn now(&self) -> Timestamp {
+        self.clock
+    }
+
+    /// The machine of this name.
+    pub fn machine(&self, name: &str) -> Option<&Machine> {
+        self.machines.get(name)
+    }
+
+    /// All machines, by name.
+    pub fn machines(&self) -> impl Iterator<Item = &Machine> {
+        self.machines.values()
+    }
+
+    /// The machine of this name from the inside, at `now`; none when there is no such machine or nothing runs on it.
+    pub fn guest(&mut self, name: &str, now: Timestamp) -> Option<Guest<'_>> {
+        let machine = self.machines.get_mut(name)?;
+        machine.advance(now, &self.site);
+        machine.is_up().then_some(Guest { machine, site: &self.site })
+    }
+
+    /// Says which volumes of pods are attached to a machine; says whether there is such a machine.
+    pub fn attach_volumes(&mut self, name: &str, volumes: Vec<String>) -> bool {
+        self.machines.get_mut(name).map(|machine| machine.attached_volumes = volumes).is_some()
+    }
+
+    /// The update catalogue.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.site.catalogue
+    }
+
+    /// How long things take.
+    pub fn timings(&self) -> &Timings {
+        &self.site.timings
+    }
+
+    /// How the hypervisor behaves.
+    pub fn hypervisor(&self) -> &HypervisorSpec {
+        &self.hypervisor
+    }
+
+    /// Publishes an update, or takes it back; says whether the KB is in the catalogue.
+    pub fn publish(&mut self, kb: KbId, published: bool) -> bool {
+        self.site.catalogue.publish(kb, published)
+    }
+
+    /// The sum of what really happened to all machines.
+    pub fn counters(&self) -> Counters {
+        let mut sum = Counters::default();
+        self.machines.values().for_each(|machine| sum += machine.counters());
+        sum
+    }
+
+    /// Makes effects hold on a machine from now on, until [`World::heal`]; says whether there is such a machine.
+    pub fn strike(&mut self, name: &str, effects: Vec<Effect>) -> bool {
+        let Some(machine) = self.machines.get_mut(name) else { return false };
+        let when = When { phase: Phase::Running, kb: None, delay: Period::ZERO, nth_boot: None };
+        let fault = format!("{BY_HAND}{}", machine.faults.len());
+        machine.faults.push(Fault {
+            name: fault.clone(),
+            when,
+            r#where: Where::default(),
+            effects,
+            heals: Heals::Never,
+        });
+        machine.begin_by_hand(&fault);
+        machine.replace_if_struck(&self.site);
+        true
+    }
+
+    /// Takes off what [`World::strike`] put on a machine; says whether there is such a machine.
+    pub fn heal(&mut self, name: &str) -> bool {
+        let Some(machine) = self.machines.get_mut(name) else { return false };
+        machine.faults.retain(|fault| !fault.name.starts_with(BY_HAND));
+        machine.conditions.retain(|fault, _| !fault.starts_with(BY_HAND));
+        true
+    }
+
+    /// Puts a fresh machine in the place of this one, as a cloud does; says whether there is such a machine.
+    pub fn replace(&mut self, name: &str) -> bool {
+        self.machines.get_mut(name).map(|machine| machine.replace(&self.site)).is_some()
+    }
+}
+
+/// What the names of faults begin with that were put on by hand. No scenario can use it: it has a space.
+const BY_HAND: &str = "by hand ";
+
+/// The faults that strike a machine. Each pair of fault and machine has its own draw: adding a machine or a fault does
+/// not change what others drew.
+fn faults_of(scenario: &Scenario, spec: &MachineSpec) -> Vec<Fault> {
+    let drawn = |fault: &&Fault| {
+        let Some(chance) = fault.r#where.chance else { return true };
+        let seed = format!("{}/{}/{}", scenario.seed, fault.name, spec.name);
+        let seed = seed.bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        fastrand::Rng::with_seed(seed).f64() < chance
+    };
+    let fits = |fault: &&Fault| fault.r#where.fits(&spec.name, &spec.labels, &spec.group.traits);
+    scenario.faults.iter().filter(fits).filter(drawn).cloned().collect()
+}

@@ -1,0 +1,149 @@
+//! The machines as a scenario writes them.
+
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use windlass_protocol::{Build, KbId};
+
+/// The label by which Kubernetes knows a node's zone (well-known labels, Kubernetes documentation).
+pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
+
+/// Machines of one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MachineGroup {
+    /// Names of the machines; instead of `prefix`.
+    #[serde(default)]
+    pub names: Vec<String>,
+    /// What their names begin with; a number follows.
+    #[serde(default)]
+    pub prefix: Option<String>,
+    /// The first number after `prefix`.
+    #[serde(default = "one")]
+    pub first: u32,
+    /// How many machines `prefix` makes.
+    #[serde(default)]
+    pub count: u32,
+    /// Zones, given to the machines in turn.
+    #[serde(default)]
+    pub zones: Vec<String>,
+    /// Labels of their Node objects.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Properties that faults choose machines by, and that nobody else sees (`cni-calico-vxlan`).
+    #[serde(default)]
+    pub traits: Vec<String>,
+    /// Their Windows build at the start.
+    pub build: Build,
+    /// Updates that are installed at the start.
+    #[serde(default)]
+    pub installed: BTreeSet<KbId>,
+    /// Whether they wait for a reboot at the start.
+    #[serde(default)]
+    pub reboot_pending: bool,
+    /// Services that run on them.
+    #[serde(default = "usual_services")]
+    pub services: BTreeSet<String>,
+    /// Their host networks (HNS).
+    #[serde(default = "usual_networks")]
+    pub networks: BTreeSet<String>,
+    /// Their network adapters' drivers.
+    #[serde(default = "usual_drivers")]
+    pub drivers: BTreeSet<String>,
+    /// Their disks; the first is the system disk.
+    #[serde(default = "usual_disks")]
+    pub disks: Vec<String>,
+    /// Size of the system disk in bytes.
+    #[serde(default = "usual_disk_bytes")]
+    pub disk_bytes: u64,
+    /// Free bytes on the system disk at the start.
+    #[serde(default = "usual_free_bytes")]
+    pub free_bytes: u64,
+    /// Volumes of pods that are attached at the start.
+    #[serde(default)]
+    pub attached_volumes: Vec<String>,
+    /// Values of the Windows Update policy in the registry at the start (`AU\NoAutoUpdate: 1`).
+    #[serde(default)]
+    pub policy: BTreeMap<String, u32>,
+}
+
+/// One machine, spelled out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MachineSpec {
+    /// Its name, unique in the scenario.
+    pub name: String,
+    /// Its zone, if it has one.
+    pub zone: Option<String>,
+    /// Labels of its Node object, the zone's among them.
+    pub labels: BTreeMap<String, String>,
+    /// Everything that the machines of its group share.
+    pub group: MachineGroup,
+}
+
+impl MachineGroup {
+    /// The group's machines, or what is wrong with the group: the field and a sentence.
+    pub(super) fn machines(&self) -> Result<Vec<MachineSpec>, (&'static str, String)> {
+        let names = self.all_names()?;
+        if self.disks.is_empty() {
+            return Err(("disks", "at least the system disk is needed".into()));
+        }
+        if self.free_bytes > self.disk_bytes {
+            return Err(("freeBytes", format!("{} free of {} bytes", self.free_bytes, self.disk_bytes)));
+        }
+        Ok(names.into_iter().enumerate().map(|(at, name)| self.machine(at, name)).collect())
+    }
+
+    fn all_names(&self) -> Result<Vec<String>, (&'static str, String)> {
+        match (&self.prefix, self.names.is_empty()) {
+            (Some(_), true) if self.count == 0 => Err(("count", "must be at least 1 with prefix".into())),
+            (Some(prefix), true) => Ok((0..self.count).map(|n| format!("{prefix}{}", n + self.first)).collect()),
+            (None, false) if self.count != 0 => Err(("count", "only with prefix: names says how many".into())),
+            (None, false) => Ok(self.names.clone()),
+            (Some(_), false) => Err(("names", "either names or prefix, not both".into())),
+            (None, true) => Err(("names", "either names or prefix with count is needed".into())),
+        }
+    }
+
+    fn machine(&self, at: usize, name: String) -> MachineSpec {
+        let zone = self.zones.get(at % self.zones.len().max(1)).cloned();
+        let mut labels = self.labels.clone();
+        if let Some(zone) = &zone {
+            labels.insert(ZONE_LABEL.into(), zone.clone());
+        }
+        MachineSpec { name, zone, labels, group: self.clone() }
+    }
+}
+
+const fn one() -> u32 {
+    1
+}
+
+fn set(names: &[&str]) -> BTreeSet<String> {
+    names.iter().map(|&name| name.into()).collect()
+}
+
+/// What a Kubernetes node of Windows Server runs.
+fn usual_services() -> BTreeSet<String> {
+    set(&["containerd", "hns", "kube-proxy", "kubelet", "vmcompute"])
+}
+
+fn usual_networks() -> BTreeSet<String> {
+    set(&["Calico", "External"])
+}
+
+fn usual_drivers() -> BTreeSet<String> {
+    set(&["netkvm"])
+}
+
+fn usual_disks() -> Vec<String> {
+    vec!["disk0".into()]
+}
+
+/// 128 GiB, what clouds give a Windows Server image.
+const fn usual_disk_bytes() -> u64 {
+    128 << 30
+}
+
+const fn usual_free_bytes() -> u64 {
+    60 << 30
+}

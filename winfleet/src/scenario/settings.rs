@@ -1,0 +1,101 @@
+//! How the hypervisor behaves, and how long things take.
+
+use super::Period;
+use serde::{Deserialize, Serialize};
+
+/// How the hypervisor behaves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct HypervisorSpec {
+    /// Its id, the host part of each machine's provider ID (`simulated://<id>/<machine>`).
+    pub id: String,
+    /// From the request for a snapshot to its end.
+    pub snapshot_takes: Period,
+    /// From a snapshot's end until a machine can be restored from it (clouds copy in the background).
+    pub restorable_after: Period,
+    /// Lifetime of a snapshot; none means for ever.
+    pub snapshots_expire: Option<Period>,
+    /// Snapshots one machine may have; none means any number. A request above it is refused with code `Quota`.
+    pub snapshots_per_machine: Option<usize>,
+    /// From the request for a restore until the disk is swapped and the machine powered on.
+    pub restore_takes: Period,
+    /// From the request for a change of power to its end.
+    pub power_takes: Period,
+    /// When set, every n-th request is answered with 429.
+    pub throttle: Option<Throttle>,
+}
+
+impl Default for HypervisorSpec {
+    fn default() -> Self {
+        Self {
+            id: "sim".into(),
+            snapshot_takes: Period::seconds(60),
+            restorable_after: Period::ZERO,
+            snapshots_expire: None,
+            snapshots_per_machine: None,
+            restore_takes: Period::seconds(300),
+            power_takes: Period::seconds(5),
+            throttle: None,
+        }
+    }
+}
+
+/// Refuses every n-th request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Throttle {
+    /// Every how many requests one is refused; 1 refuses all.
+    pub every_nth: u32,
+    /// The `Retry-After` of the refusal (whole seconds, rounded up).
+    pub retry_after: Period,
+}
+
+/// How long things take on a healthy machine. The defaults are usual times of a Windows Server 2022 node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Timings {
+    /// Download of one update.
+    pub stage: Period,
+    /// Installation of one update.
+    pub install: Period,
+    /// From the request for a reboot until the machine's software has stopped.
+    pub shutdown: Period,
+    /// From power-on, or the end of the shutdown, until the machine's services run.
+    pub reboot: Period,
+    /// From the services' start until the kubelet is ready.
+    pub kubelet_start: Period,
+    /// From a pod's arrival on a node until its containers run.
+    pub pod_start: Period,
+    /// How long a pod runs that ends by itself.
+    pub pod_runs: Period,
+    /// The longest that a container takes to stop, whatever its grace period.
+    pub pod_stop: Period,
+    /// Between two renewals of a node's Lease.
+    pub lease_renew: Period,
+    /// Between two reports of a node's status when nothing changed.
+    pub node_status: Period,
+    /// How long servicing's "reboot pending" mark stays after a boot that installed something.
+    pub servicing_lingers: Period,
+    /// Lifetime of the kubelet's client certificate; it is renewed after four fifths of it.
+    pub kubelet_certificate: Period,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        Self {
+            stage: Period::seconds(300),
+            install: Period::seconds(1200),
+            shutdown: Period::seconds(10),
+            reboot: Period::seconds(300),
+            kubelet_start: Period::seconds(20),
+            pod_start: Period::seconds(10),
+            pod_runs: Period::seconds(5),
+            pod_stop: Period::seconds(2),
+            // The kubelet's own defaults: a quarter of the 40 s lease, and nodeStatusReportFrequency.
+            lease_renew: Period::seconds(10),
+            node_status: Period::seconds(300),
+            servicing_lingers: Period::seconds(120),
+            kubelet_certificate: Period::hours(24 * 365),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The border to the machine: one small trait per concern, and [`Host`], which is all of them.
+//!
+//! Reads take `&self`, acts take `&mut self`. No call may block for longer than a few seconds: what takes long is
+//! begun, and asked for later.
+
+use crate::hresult;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use windlass_protocol::{
+    AgentError, Build, ErrorClass, OfferedUpdate, PinnedUpdate, RebootSignals, ServiceState, Source,
+};
+
+/// A call to the machine that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", hresult::describe(*.hresult, message))]
+pub struct HostError {
+    /// The HRESULT; Win32 errors as `HRESULT_FROM_WIN32` gives them.
+    pub hresult: u32,
+    /// What was attempted, and what Windows said.
+    pub message: String,
+}
+
+impl HostError {
+    /// Makes an error of its code and of what was attempted.
+    pub fn new(hresult: u32, message: impl Into<String>) -> Self {
+        Self { hresult, message: message.into() }
+    }
+
+    /// What the code means for the work.
+    pub fn class(&self) -> hresult::Class {
+        hresult::class(self.hresult)
+    }
+}
+
+impl From<HostError> for AgentError {
+    fn from(error: HostError) -> Self {
+        Self {
+            class: error.class().error_class().unwrap_or(ErrorClass::Permanent),
+            message: error.to_string(),
+            hresult: Some(error.hresult),
+        }
+    }
+}
+
+/// Result of a call to the machine.
+pub type HostResult<T> = Result<T, HostError>;
+
+/// One update as a search shows it: what the source says of it, and how far the machine has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundUpdate {
+    /// What the source says.
+    pub offer: OfferedUpdate,
+    /// Whether it is installed.
+    pub installed: bool,
+    /// Whether its download is complete.
+    pub downloaded: bool,
+    /// Whether it is installed up to a reboot.
+    pub pending_reboot: bool,
+    /// Whether it must be installed alone (`InstallationBehavior.Impact` is exclusive handling).
+    pub exclusive: bool,
+}
+
+/// What became of one update of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ItemResult {
+    /// The catalogue's identity of the update.
+    pub update_id: String,
+    /// Revision of that identity.
+    pub revision: u32,
+    /// The HRESULT for this update, 0 for success.
+    pub hresult: u32,
+    /// Whether it needs a reboot to be complete.
+    pub reboot_required: bool,
+}
+
+/// The one job of this process at the update service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// None was begun, or its result was handed over already.
+    Idle,
+    /// It goes on.
+    Running,
+    /// A search ended.
+    Searched(Vec<FoundUpdate>),
+    /// A download ended.
+    Downloaded(Vec<ItemResult>),
+    /// An installation ended.
+    Installed(Vec<ItemResult>),
+}
+
+/// The update service. On Windows: the Windows Update Agent's `Begin...`/`End...` calls.
+pub trait Updates {
+    /// Begins to search `source` for updates that are installed or could be.
+    fn begin_search(&mut self, source: Source) -> HostResult<()>;
+    /// Begins to download exactly these.
+    fn begin_download(&mut self, updates: &[PinnedUpdate]) -> HostResult<()>;
+    /// Begins to install exactly these. Never reboots.
+    fn begin_install(&mut self, updates: &[PinnedUpdate]) -> HostResult<()>;
+    /// Looks at the job that this process began. A result, or the error that ended the job as a whole, is handed over
+    /// once; afterwards the job is [`Job::Idle`]. "All updates failed" is no error: the per-update results say why.
+    fn poll_job(&mut self) -> HostResult<Job>;
+    /// Whether anybody, this agent or not, is servicing the machine now (`TiWorker.exe` runs, an installer is busy).
+    fn servicing_busy(&self) -> HostResult<bool>;
+    /// Drops downloads of these that were not installed; absent is success.
+    fn discard_downloads(&mut self, updates: &[PinnedUpdate]) -> HostResult<()>;
+}
+
+/// The agent's own folder on the system disk, which only SYSTEM and Administrators may write.
+pub trait Files {
+    /// Reads a file; `None` when it is not there.
+    fn read(&self, name: &str) -> HostResult<Option<Vec<u8>>>;
+    /// Puts `bytes` in the place of the file: written beside it, flushed to the disk, renamed. After a power cut
+    /// either the old or the new content is there.
+    fn replace(&mut self, name: &str, bytes: &[u8]) -> HostResult<()>;
+    /// Removes a file; absent is success.
+    fn remove(&mut self, name: &str) -> HostResult<()>;
+}
+
+/// Where the agent's one-shot task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskState {
+    /// Not registered.
+    Absent,
+    /// Registered; would start at the next boot.
+    Ready,
+    /// Its process runs now.
+    Running,
+}
+
+/// The agent's one scheduled task: as SYSTEM, with a trigger at startup, running a copy of the agent on the disk.
+pub trait Tasks {
+    /// Where it stands.
+    fn task(&self) -> HostResult<TaskState>;
+    /// Registers it; registering again changes nothing.
+    fn register_task(&mut self) -> HostResult<()>;
+    /// Starts its process now; starting a running one changes nothing.
+    fn start_task(&mut self) -> HostResult<()>;
+    /// Takes it off; a process of it that runs is not ended by this. Absent is success.
+    fn remove_task(&mut self) -> HostResult<()>;
+}
+
+/// Services.
+pub trait Services {
+    /// The services that a healthy machine has running: set to start automatically, without a trigger. (The others
+    /// stop by themselves when they are idle, and would look broken.)
+    fn automatic_services(&self) -> HostResult<BTreeMap<String, ServiceState>>;
+}
+
+/// Networking of the host.
+pub trait Network {
+    /// Names of the host networks (HNS).
+    fn host_networks(&self) -> HostResult<Vec<String>>;
+    /// Names of the network adapters' drivers.
+    fn network_drivers(&self) -> HostResult<Vec<String>>;
+}
+
+/// The event log.
+pub trait Events {
+    /// The kinds of critical events in the System log, as `source/id`, each once.
+    fn critical_events(&self) -> HostResult<Vec<String>>;
+}
+
+/// Disks.
+pub trait Disks {
+    /// Names of the disks that are online.
+    fn disks(&self) -> HostResult<Vec<String>>;
+    /// Free space on the system disk, in bytes.
+    fn free_bytes(&self) -> HostResult<u64>;
+}
+
+/// The values under `HKLM\SOFTWARE\Policies\Microsoft\Windows\WindowsUpdate\AU` that decide who installs and reboots.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UpdatePolicy {
+    /// `NoAutoUpdate`: 1 turns automatic updates off; `None` when the value is not there.
+    pub no_auto_update: Option<u32>,
+    /// `AUOptions`: 4 downloads, installs and reboots by itself; `None` when the value is not there.
+    pub au_options: Option<u32>,
+}
+
+/// The registry.
+pub trait Registry {
+    /// The machine's build, from `HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion`.
+    fn build(&self) -> HostResult<Build>;
+    /// The signs that Windows wants a reboot.
+    fn reboot_signals(&self) -> HostResult<RebootSignals>;
+    /// The policy of automatic updates.
+    fn update_policy(&self) -> HostResult<UpdatePolicy>;
+    /// Sets `NoAutoUpdate`, or removes the value.
+    fn set_no_auto_update(&mut self, value: Option<u32>) -> HostResult<()>;
+}
+
+/// Power and boots.
+pub trait Power {
+    /// A text that the next boot of this disk will have differently (on Windows the boot counter in the registry). It
+    /// may repeat after the disk was restored, where the agent's state is rewound together with it.
+    fn boot_id(&self) -> HostResult<String>;
+    /// Asks Windows for a planned reboot and returns; asking again is harmless.
+    fn reboot(&mut self, reason: &str) -> HostResult<()>;
+}
+
+/// The whole machine.
+pub trait Host: Updates + Files + Tasks + Services + Network + Events + Disks + Registry + Power {}
+
+impl<T: Updates + Files + Tasks + Services + Network + Events + Disks + Registry + Power> Host for T {}
+
+/// Adds a span to a time; a request's span that leads beyond the calendar means "never".
+pub(crate) fn later(now: Timestamp, span: jiff::SignedDuration) -> Timestamp {
+    now.checked_add(span).unwrap_or(Timestamp::MAX)
+}

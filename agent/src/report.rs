@@ -1,0 +1,124 @@
+//! The report: the machine and the work as they are now.
+
+use crate::host::{Host, HostError, TaskState};
+use crate::pinned::Tracked;
+use crate::state::{Loaded, State, error, nonces, unreadable};
+use jiff::Timestamp;
+use windlass_protocol::{
+    AgentError, AgentPhase, Build, ErrorClass, HostCheck, OfferedUpdate, Progress, Report, Request, VERSION, exit,
+};
+
+/// What a command came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub progress: Progress,
+    pub offered: Vec<OfferedUpdate>,
+    pub checks: Vec<HostCheck>,
+    pub error: Option<AgentError>,
+}
+
+impl Outcome {
+    pub fn of(progress: Progress) -> Self {
+        Self { progress, offered: vec![], checks: vec![], error: None }
+    }
+
+    pub fn failed(error: AgentError) -> Self {
+        Self { error: Some(error), ..Self::of(Progress::Failed) }
+    }
+}
+
+/// The exit code that says the same as the report.
+pub(crate) fn code(report: &Report) -> i32 {
+    match (report.progress, report.error.as_ref().map(|e| e.class)) {
+        (Progress::Done, _) => exit::DONE,
+        (Progress::InProgress, _) => exit::IN_PROGRESS,
+        (Progress::RebootNeeded, _) => exit::REBOOT_NEEDED,
+        (Progress::Failed, Some(ErrorClass::Retriable | ErrorClass::RebootFirst)) => exit::RETRIABLE,
+        (Progress::Failed, _) => exit::PERMANENT,
+    }
+}
+
+/// What the work on the disk comes to, for a command that only looks.
+pub(crate) fn standing(state: &State, task: TaskState, boot_id: &str, now: Timestamp) -> Outcome {
+    use AgentPhase as P;
+    match state.phase {
+        P::Idle | P::Staged | P::MoreToInstall | P::Done => Outcome::of(Progress::Done),
+        P::Preflight | P::Scan | P::Download => Outcome::of(Progress::InProgress),
+        P::RebootRequested if state.reboot_asked(boot_id) => Outcome::of(Progress::InProgress),
+        P::RebootRequested if task == TaskState::Absent || !state.may_reboot(now) => {
+            Outcome::of(Progress::RebootNeeded)
+        }
+        P::Install | P::PostBoot | P::Rescan if task == TaskState::Absent => {
+            let text = format!("task: {:?} is under way, but no task is registered; arm it again", state.phase);
+            Outcome::failed(error(ErrorClass::Retriable, text))
+        }
+        P::Install | P::RebootRequested | P::PostBoot | P::Rescan => Outcome::of(Progress::InProgress),
+        P::Failed | P::Unknown => Outcome { error: state.error.clone(), ..Outcome::of(Progress::Failed) },
+    }
+}
+
+/// Writes the answer to `request`, from the machine as it is.
+pub(crate) fn write(request: &Request, node: &str, outcome: Outcome, host: &dyn Host, now: Timestamp) -> Report {
+    let mut seen = Seen { outcome };
+    let loaded = seen.ask(Loaded::read(host)).unwrap_or(Loaded::Nothing);
+    if let Loaded::Unreadable(what) = &loaded {
+        seen.outcome.error.get_or_insert_with(|| unreadable(what));
+    }
+    let state = loaded.state();
+    let boot_id = seen.ask(host.boot_id());
+    let build = seen.ask(host.build()).unwrap_or(Build::new(0, 0, 0, 0));
+    let nonces = seen.ask(nonces(host)).unwrap_or_default();
+    let armed = seen.ask(host.task()).is_some_and(|t| t != TaskState::Absent);
+    let reboot = seen.ask(host.reboot_signals()).unwrap_or_default();
+    let Outcome { progress, offered, checks, error } = seen.outcome;
+    Report {
+        version: VERSION,
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        ticket: request.ticket.clone(),
+        node: node.to_owned(),
+        phase: phase(&loaded),
+        progress,
+        // Of a document that can not be read, the worst is assumed.
+        mutated: state.map_or(matches!(loaded, Loaded::Unreadable(_)), |s| s.mutated),
+        build,
+        boots: state.map_or(0, |s| boots(s, boot_id.as_deref())),
+        nonces,
+        armed,
+        reboot,
+        updates: state.map(|s| s.updates.iter().map(Tracked::result).collect()).unwrap_or_default(),
+        offered,
+        checks,
+        error: error.or_else(|| state.and_then(|s| s.error.clone())),
+        at: now,
+        omitted: 0,
+    }
+}
+
+fn phase(loaded: &Loaded) -> AgentPhase {
+    match loaded {
+        Loaded::Nothing => AgentPhase::Idle,
+        Loaded::State(state) => state.phase,
+        Loaded::Unreadable(_) => AgentPhase::Unknown,
+    }
+}
+
+/// The boots on disk, and the one that nobody wrote down yet.
+fn boots(state: &State, boot_id: Option<&str>) -> u32 {
+    state.boots + u32::from(boot_id.is_some_and(|id| id != state.boot_id))
+}
+
+/// Collects what the machine answers. Where it does not, the report says so and is no success.
+struct Seen {
+    outcome: Outcome,
+}
+
+impl Seen {
+    fn ask<T>(&mut self, answer: Result<T, HostError>) -> Option<T> {
+        answer
+            .map_err(|e| {
+                self.outcome.progress = Progress::Failed;
+                self.outcome.error.get_or_insert_with(|| e.into());
+            })
+            .ok()
+    }
+}

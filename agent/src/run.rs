@@ -1,0 +1,149 @@
+//! One command of one agent pod, from its request to its report.
+
+use crate::arm::Arm;
+use crate::host::{Host, Job};
+use crate::report::{self, Outcome, standing};
+use crate::stage::Stage;
+use crate::state::{Loaded, unreadable};
+use crate::trouble::Trouble;
+use crate::{POLL, probe, reset};
+use jiff::Timestamp;
+use serde_json::json;
+use std::time::Duration;
+use windlass_protocol::{AgentPhase, Command, HostProbe, Progress, Report, Request, RequestError, Source};
+
+/// What the caller does next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Print the line, if there is one, and step again after the time.
+    Again {
+        /// How long to wait; may be zero.
+        after: Duration,
+        /// A line of progress, one JSON object.
+        line: Option<String>,
+    },
+    /// Print the report as the last line ([`Report::to_line`]) and exit.
+    Exit {
+        /// The exit code, one of [`windlass_protocol::exit`].
+        code: i32,
+        /// The answer.
+        report: Box<Report>,
+    },
+}
+
+/// What one pass of a command came to.
+pub(crate) enum Pass {
+    Again(Duration),
+    End(Outcome),
+}
+
+/// Result of one pass of a command.
+pub(crate) type Step = Result<Pass, Trouble>;
+
+/// One command in the making.
+///
+/// # Assumptions
+/// At most one `stage`, `arm` or `reset` runs on a machine at a time. The armed [`crate::Task`] may run beside it.
+#[derive(Debug)]
+pub struct Run {
+    request: Request,
+    node: String,
+    flow: Flow,
+    told: Option<AgentPhase>,
+}
+
+#[derive(Debug)]
+enum Flow {
+    Scan(Source),
+    Stage(Stage),
+    Arm(Arm),
+    Collect { follow: bool },
+    Probe(HostProbe),
+    Reset,
+}
+
+impl Run {
+    /// Takes up a request on the machine of this name.
+    ///
+    /// # Errors
+    /// [`RequestError::Node`], when it is meant for another machine; nothing was touched.
+    pub fn new(request: Request, node: &str) -> Result<Self, RequestError> {
+        request.check_node(node)?;
+        let flow = match request.command.clone() {
+            Command::Scan { source } => Flow::Scan(source),
+            Command::Stage { source, updates, nonce_a } => {
+                Flow::Stage(Stage::new(&request.ticket, source, updates, nonce_a))
+            }
+            arm @ Command::Arm { .. } => Flow::Arm(Arm::new(&request.ticket, arm)),
+            Command::Collect { follow } => Flow::Collect { follow },
+            Command::Probe { host } => Flow::Probe(host),
+            Command::Reset {} => Flow::Reset,
+        };
+        Ok(Self { request, node: node.to_owned(), flow, told: None })
+    }
+
+    /// Does the next bounded piece of the command.
+    pub fn step(&mut self, host: &mut dyn Host, now: Timestamp) -> Next {
+        let outcome = match self.pass(host, now) {
+            Ok(Pass::Again(after)) => return Next::Again { after, line: self.news(host, now) },
+            Ok(Pass::End(outcome)) => outcome,
+            Err(trouble) => Outcome::failed(trouble.into()),
+        };
+        let report = report::write(&self.request, &self.node, outcome, host, now);
+        Next::Exit { code: report::code(&report), report: Box::new(report) }
+    }
+
+    fn pass(&mut self, host: &mut dyn Host, now: Timestamp) -> Step {
+        match &mut self.flow {
+            Flow::Scan(source) => scan(*source, host),
+            Flow::Stage(stage) => stage.step(host, now),
+            Flow::Arm(arm) => arm.step(host, now),
+            Flow::Collect { follow } => collect(*follow, host, now),
+            Flow::Probe(what) => compare(what, host),
+            Flow::Reset => reset::reset(host).map(|()| Pass::End(Outcome::of(Progress::Done))),
+        }
+    }
+
+    /// A line for the log whenever the phase on disk is a new one.
+    fn news(&mut self, host: &dyn Host, now: Timestamp) -> Option<String> {
+        let phase = Loaded::read(host).ok()?.state()?.phase;
+        if self.told.replace(phase) == Some(phase) {
+            return None;
+        }
+        Some(json!({ "progress": { "phase": phase, "at": now } }).to_string())
+    }
+}
+
+/// Lists what the source offers and the machine does not have.
+fn scan(source: Source, host: &mut dyn Host) -> Step {
+    match host.poll_job()? {
+        Job::Running => Ok(Pass::Again(POLL)),
+        Job::Searched(found) => {
+            let offered = found.into_iter().filter(|f| !f.installed).map(|f| f.offer).collect();
+            Ok(Pass::End(Outcome { offered, ..Outcome::of(Progress::Done) }))
+        }
+        Job::Idle | Job::Downloaded(_) | Job::Installed(_) => {
+            host.begin_search(source)?;
+            Ok(Pass::Again(POLL))
+        }
+    }
+}
+
+fn collect(follow: bool, host: &dyn Host, now: Timestamp) -> Step {
+    let state = match Loaded::read(host)? {
+        Loaded::State(state) => state,
+        Loaded::Nothing => return Ok(Pass::End(Outcome::of(Progress::Done))),
+        Loaded::Unreadable(seen) => return Err(unreadable(&seen).into()),
+    };
+    let boot_id = host.boot_id()?;
+    let outcome = standing(&state, host.task()?, &boot_id, now);
+    let wait = follow && outcome.progress == Progress::InProgress && !state.reboot_asked(&boot_id);
+    Ok(if wait { Pass::Again(POLL) } else { Pass::End(outcome) })
+}
+
+fn compare(what: &HostProbe, host: &dyn Host) -> Step {
+    let loaded = Loaded::read(host)?;
+    let baseline = loaded.state().and_then(|s| s.baseline.as_ref());
+    let checks = probe::checks(what, baseline, host);
+    Ok(Pass::End(Outcome { checks, ..Outcome::of(Progress::Done) }))
+}

@@ -1,0 +1,216 @@
+//! The armed task: installs, reboots, and looks again, with nobody's help.
+//!
+//! Its process is started by `arm` and by every boot until the work is at an end. What it is to do is in the state
+//! file alone.
+
+use crate::host::{Host, Job, later};
+use crate::pinned;
+use crate::state::{Loaded, State, error};
+use crate::trouble::Trouble;
+use crate::{PATIENCE, POLL, RETRY, install, policy};
+use jiff::Timestamp;
+use std::time::Duration;
+use windlass_protocol::{AgentError, AgentPhase, ErrorClass, UpdateState};
+
+/// How long to wait for a reboot that was asked for, before asking again: 5 minutes, ours. A shutdown that services
+/// delay takes up to a few minutes.
+const ASK_AGAIN: Duration = Duration::from_mins(5);
+
+/// What the caller does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskNext {
+    /// Step again after the time.
+    Again {
+        /// How long to wait; may be zero.
+        after: Duration,
+    },
+    /// End the process. Where work is left, the task is still registered, and the next boot starts it again.
+    Ended,
+}
+
+/// Result of one step of the task.
+pub(crate) type TaskStep = Result<TaskNext, Trouble>;
+
+/// The next piece may be done at once.
+pub(crate) const AT_ONCE: TaskStep = Ok(TaskNext::Again { after: Duration::ZERO });
+
+/// Look again soon.
+pub(crate) const SOON: TaskStep = Ok(TaskNext::Again { after: POLL });
+
+/// One process of the armed task.
+#[derive(Debug, Default)]
+pub struct Task {
+    /// The only writer while the task runs.
+    state: Option<State>,
+    since: Option<(AgentPhase, Timestamp)>,
+}
+
+impl Task {
+    /// Makes the process of the task, as it starts.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Does the next bounded piece.
+    pub fn step(&mut self, host: &mut dyn Host, now: Timestamp) -> TaskNext {
+        match self.advance(host, now) {
+            Ok(next) => next,
+            Err(trouble) if trouble.may_pass() && self.patient(now) => TaskNext::Again { after: RETRY },
+            Err(trouble) => self.give_up(trouble.into(), host),
+        }
+    }
+
+    fn advance(&mut self, host: &mut dyn Host, now: Timestamp) -> TaskStep {
+        let state = match self.state.take() {
+            Some(state) => state,
+            None => match load(host)? {
+                Some(state) => state,
+                // Nothing that could be worked on: the safe thing is to be disarmed.
+                None => {
+                    host.remove_task()?;
+                    return Ok(TaskNext::Ended);
+                }
+            },
+        };
+        let state = self.state.insert(state);
+        if self.since.is_none_or(|(phase, _)| phase != state.phase) {
+            self.since = Some((state.phase, now));
+        }
+        if state.active() {
+            guard(state)?;
+        }
+        match state.phase {
+            AgentPhase::Install => install::step(state, host, now),
+            AgentPhase::RebootRequested => reboot(state, host, now),
+            AgentPhase::PostBoot => post_boot(state, host),
+            AgentPhase::Rescan => rescan(state, host),
+            _ => disarm(state, host),
+        }
+    }
+
+    /// Whether trouble that may pass is still waited out. An installation has its own deadline.
+    fn patient(&self, now: Timestamp) -> bool {
+        self.since.is_none_or(|(phase, since)| phase == AgentPhase::Install || now < later(since, PATIENCE))
+    }
+
+    /// Writes down why, and disarms. While the disk takes nothing, nothing else is safe but to try again.
+    fn give_up(&mut self, error: AgentError, host: &mut dyn Host) -> TaskNext {
+        let again = TaskNext::Again { after: RETRY };
+        let Some(state) = &mut self.state else { return again };
+        if state.fail(error, host).is_err() {
+            self.state = None;
+            return again;
+        }
+        disarm(state, host).unwrap_or(again)
+    }
+}
+
+/// Reads the state as the process starts, and notes the boot.
+fn load(host: &mut dyn Host) -> Result<Option<State>, Trouble> {
+    let Loaded::State(mut state) = Loaded::read(host)? else { return Ok(None) };
+    if state.see_boot(&host.boot_id()?) {
+        if let Some(work) = &mut state.work {
+            work.reboot_asked_in = None;
+        }
+        if state.phase == AgentPhase::RebootRequested {
+            state.phase = AgentPhase::PostBoot;
+        }
+        state.save(host)?;
+    }
+    Ok(Some(*state))
+}
+
+/// The guard against boot loops: past the limit nothing is done any more.
+fn guard(state: &State) -> Result<(), AgentError> {
+    let Some(work) = &state.work else {
+        return Err(error(ErrorClass::Permanent, format!("state: {:?} without work", state.phase)));
+    };
+    if state.reboots > work.max_reboots {
+        let text = format!("maxReboots: {} are allowed, {} were seen; disarmed", work.max_reboots, state.reboots);
+        return Err(error(ErrorClass::Permanent, text));
+    }
+    Ok(())
+}
+
+/// Reboots, with leave and while nothing is servicing the machine; without leave the process ends and waits for it.
+fn reboot(state: &mut State, host: &mut dyn Host, now: Timestamp) -> TaskStep {
+    let max = state.work.as_ref().map_or(0, |w| w.max_reboots);
+    if state.reboots >= max {
+        let text = format!("maxReboots: {max} are allowed and were taken, another one is wanted; disarmed");
+        return Err(error(ErrorClass::Permanent, text).into());
+    }
+    if !state.may_reboot(now) {
+        return Ok(TaskNext::Ended);
+    }
+    if host.servicing_busy()? {
+        return SOON;
+    }
+    let boot_id = host.boot_id()?;
+    if !state.reboot_asked(&boot_id) {
+        if let Some(work) = &mut state.work {
+            work.reboot_asked_in = Some(boot_id);
+        }
+        state.save(host)?;
+    }
+    host.reboot("Windlass: an update that was installed wants a reboot")?;
+    Ok(TaskNext::Again { after: ASK_AGAIN })
+}
+
+/// Waits until the boot's own servicing is over. Where nothing was installed there is nothing to look for.
+fn post_boot(state: &mut State, host: &mut dyn Host) -> TaskStep {
+    if host.servicing_busy()? {
+        return SOON;
+    }
+    state.enter(if state.mutated { AgentPhase::Rescan } else { AgentPhase::Done }, host)?;
+    AT_ONCE
+}
+
+/// Searches again, and says what the pinned set came to.
+fn rescan(state: &mut State, host: &mut dyn Host) -> TaskStep {
+    match host.poll_job()? {
+        Job::Running => SOON,
+        Job::Searched(found) => {
+            let here = host.build()?;
+            state.updates.iter_mut().for_each(|u| u.see(&found, here));
+            let phase = verdict(state, host)?;
+            state.enter(phase, host)?;
+            AT_ONCE
+        }
+        Job::Idle | Job::Downloaded(_) | Job::Installed(_) => {
+            let Some(work) = &state.work else { return AT_ONCE };
+            host.begin_search(work.source)?;
+            SOON
+        }
+    }
+}
+
+fn verdict(state: &State, host: &dyn Host) -> Result<AgentPhase, Trouble> {
+    let here = host.build()?;
+    let missing = pinned::names(state.updates.iter().filter(|u| u.state == UpdateState::Missing));
+    if !missing.is_empty() {
+        let text = format!("updates: {missing} is neither installed nor offered any more");
+        return Err(error(ErrorClass::NotOffered, text).into());
+    }
+    let refused = pinned::names(state.updates.iter().filter(|u| u.refused(here)));
+    if !refused.is_empty() {
+        let text = format!("updates: the machine does not want {refused}, and is at {here} only");
+        return Err(error(ErrorClass::Permanent, text).into());
+    }
+    Ok(if state.any(UpdateState::PendingReboot) {
+        AgentPhase::RebootRequested
+    } else if state.any(UpdateState::Offered) || state.any(UpdateState::Staged) {
+        AgentPhase::MoreToInstall
+    } else {
+        AgentPhase::Done
+    })
+}
+
+/// Takes the task off. At a good end automatic updates are given back; after a failure they stay off, lest they
+/// install the same again before anybody looked.
+fn disarm(state: &mut State, host: &mut dyn Host) -> TaskStep {
+    if state.phase == AgentPhase::Done {
+        policy::put_back(state, host)?;
+    }
+    host.remove_task()?;
+    Ok(TaskNext::Ended)
+}

@@ -7,3 +7,5 @@
 //! `plan`. An architecture test reads the `use` lines.
 
 pub mod api;
+pub mod domain;
+pub mod plan;

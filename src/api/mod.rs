@@ -17,7 +17,8 @@ mod values;
 
 pub use node_snapshot::{NodeSnapshot, NodeSnapshotSpec, NodeSnapshotStatus};
 pub use node_update::{
-    NodeUpdate, NodeUpdateSpec, NodeUpdateStatus, Operation, Outcome, Pinned, PinnedUpdate, Step, StepPhase, StepRecord,
+    NodeUpdate, NodeUpdateSpec, NodeUpdateStatus, Operation, Outcome, Pinned, PinnedUpdate, Step, StepDetail,
+    StepPhase, StepRecord,
 };
 pub use policy::{
     DenyDates, Drain, FailedNode, InPlace, Install, Maintenance, OnFailure, SnapshotPolicy, Strategy, StrategyType,

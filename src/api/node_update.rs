@@ -115,6 +115,8 @@ pub enum Step {
     VerifyRestored,
     /// The node is given back as it was found.
     Uncordon,
+    /// The node is kept out of service: cordoned and tainted, for a person to look at.
+    Hold,
 }
 
 /// How a node update ended.
@@ -147,6 +149,25 @@ pub enum StepPhase {
     Failed,
 }
 
+/// What kind of end a step came to, where the phase alone does not say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum StepDetail {
+    /// Reboot: more of the pinned set wants installing.
+    MoreToInstall,
+    /// Failed in a way that may pass.
+    Retriable,
+    /// Failed, and nothing on the machine was changed.
+    Untouched,
+    /// Failed, because the machine waits for a reboot.
+    RebootFirst,
+    /// Failed, because the source no longer gives the pinned set.
+    NotOffered,
+    /// Not done within its time.
+    TimedOut,
+    /// Ended by a person.
+    Aborted,
+}
+
 /// One record of the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -164,7 +185,10 @@ pub struct StepRecord {
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<MicroTime>,
-    /// What the step made, where another step needs it: a snapshot's handle, the boot id before a reboot.
+    /// What kind of end it came to, where the phase alone does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<StepDetail>,
+    /// What the step made or saw, where another step needs it: a snapshot's handle, the boot id before the installation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub handle: Option<String>,

@@ -1,0 +1,99 @@
+//! What was seen of a node, as plain values.
+
+use super::{Build, NodeRef};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// Whether a node is Ready, and since when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// `Ready=True` since then.
+    Ready(Timestamp),
+    /// `Ready=False` or `Unknown` since then.
+    NotReady(Timestamp),
+    /// No Ready condition at all.
+    Unknown,
+}
+
+impl Readiness {
+    /// Whether it is Ready now.
+    pub fn is_ready(self) -> bool {
+        matches!(self, Self::Ready(_))
+    }
+}
+
+/// One Windows node, as its Node object shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeState {
+    /// Name, UID, machine.
+    pub node: NodeRef,
+    /// `resourceVersion` of what was seen.
+    pub resource_version: String,
+    /// `status.nodeInfo.systemUUID`: the machine's own identity.
+    pub system_uuid: String,
+    /// The build kubelet read when it started; `None` when it does not parse.
+    pub build: Option<Build>,
+    /// `status.nodeInfo.bootID`. A disk restore rewinds it.
+    pub boot_id: String,
+    /// Whether it is Ready.
+    pub readiness: Readiness,
+    /// Whether it is cordoned, by anybody.
+    pub unschedulable: bool,
+    /// UID of the NodeUpdate that has claimed it.
+    pub claimed_by: Option<String>,
+    /// Whether the cordon is ours: it was schedulable when we claimed it.
+    pub cordoned_by_us: bool,
+    /// A person wants it to stay cordoned.
+    pub keep_cordoned: bool,
+    /// A person wants it left alone.
+    pub skip: bool,
+    /// Whether it has our quarantine taint.
+    pub quarantined: bool,
+    /// Volumes that are attached to it.
+    pub volumes_attached: Vec<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl NodeState {
+    /// Whether pods can be scheduled to it and would run.
+    pub fn available(&self) -> bool {
+        self.readiness.is_ready() && !self.unschedulable
+    }
+}
+
+/// What there is under a node's name.
+#[derive(Clone, Debug, PartialEq)]
+pub enum NodeSeen {
+    /// Nothing.
+    Gone,
+    /// Another Node object than the one that was meant.
+    Replaced {
+        /// What is there now.
+        now: Box<NodeState>,
+        /// Whether it is the same machine (providerID), registered anew.
+        same_machine: bool,
+    },
+    /// The node that was meant.
+    Here(Box<NodeState>),
+}
+
+impl NodeSeen {
+    /// The node that was meant, if it is there.
+    pub fn here(&self) -> Option<&NodeState> {
+        match self {
+            Self::Here(node) => Some(node),
+            Self::Gone | Self::Replaced { .. } => None,
+        }
+    }
+}
+
+/// What people want of a node update that is under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wish {
+    /// That it goes on.
+    #[default]
+    GoOn,
+    /// That it ends: its rollout was aborted, or it or its rollout is being deleted.
+    End,
+}

@@ -1,0 +1,163 @@
+//! The log of a node update, parsed: what was begun, what ended, and how.
+
+use super::StepKey;
+use crate::api::{Step, StepDetail, StepPhase, StepRecord};
+use jiff::Timestamp;
+
+/// Most records a log may have; the schema has the same bound.
+pub const MAX_RECORDS: usize = 128;
+
+/// The log of a node update, oldest record first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    records: Vec<StepRecord>,
+}
+
+/// A log that the controller would never write.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HistoryError {
+    /// Too many records.
+    #[error("status.steps: {0} records, at most {MAX_RECORDS} are ever written")]
+    TooLong(usize),
+    /// A record contradicts itself or its place.
+    #[error("status.steps[{at}]: {what}")]
+    Record {
+        /// Index of the record.
+        at: usize,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+}
+
+impl History {
+    /// Parses the log of `status.steps`.
+    ///
+    /// # Errors
+    /// [`HistoryError`], naming the record.
+    pub fn parse(records: &[StepRecord]) -> Result<Self, HistoryError> {
+        if records.len() > MAX_RECORDS {
+            return Err(HistoryError::TooLong(records.len()));
+        }
+        for (at, record) in records.iter().enumerate() {
+            let refuse = |what| Err(HistoryError::Record { at, what });
+            let ended = record.phase != StepPhase::Started;
+            if !ended && at + 1 < records.len() {
+                return refuse("a step was begun before this one ended");
+            }
+            if ended != record.finished_at.is_some() {
+                return refuse("finishedAt belongs to a step that has ended, and only to it");
+            }
+            if record.finished_at.as_ref().is_some_and(|end| end.0 < record.started_at.0) {
+                return refuse("it ended before it began");
+            }
+            if !(0..=64).contains(&record.round) || !(1..=64).contains(&record.attempt) {
+                return refuse("round or attempt out of range");
+            }
+            if matches!(record.step, Step::Install | Step::Restore) && snapshot_handle(&records[..at]).is_none() {
+                return refuse("no snapshot was taken before it");
+            }
+        }
+        Ok(Self { records: records.to_vec() })
+    }
+
+    /// All records, oldest first.
+    pub fn records(&self) -> &[StepRecord] {
+        &self.records
+    }
+
+    /// The last record.
+    pub fn last(&self) -> Option<&StepRecord> {
+        self.records.last()
+    }
+
+    /// The record of the step in work, if one is.
+    pub fn open(&self) -> Option<&StepRecord> {
+        self.last().filter(|r| r.phase == StepPhase::Started)
+    }
+
+    /// The last record of this step that succeeded.
+    pub fn succeeded(&self, step: Step) -> Option<&StepRecord> {
+        self.records.iter().rev().find(|r| r.step == step && r.phase == StepPhase::Succeeded)
+    }
+
+    /// Handle of the snapshot to restore from.
+    pub fn snapshot_handle(&self) -> Option<&str> {
+        snapshot_handle(&self.records)
+    }
+
+    /// Whether the agent installs in this round, and so reboots by itself when it is through.
+    pub fn installs_in(&self, round: u32) -> bool {
+        self.records.iter().any(|r| r.step == Step::Install && number(r.round) == round)
+    }
+
+    /// The boot id that the node had when this round's reboot was first intended, as its record keeps it.
+    pub fn boot_id_before(&self, round: u32) -> Option<&str> {
+        let carries = |r: &&StepRecord| matches!(r.step, Step::Install | Step::Reboot) && number(r.round) == round;
+        self.records.iter().filter(carries).find_map(|r| r.handle.as_deref())
+    }
+
+    /// Whether the node was claimed: from here on it must be given back.
+    pub fn touched_node(&self) -> bool {
+        self.records.iter().any(|r| r.step == Step::Cordon)
+    }
+
+    /// How many reboots were begun.
+    pub fn reboots(&self) -> usize {
+        let mut rounds: Vec<_> = self.records.iter().filter(|r| r.step == Step::Reboot).map(|r| r.round).collect();
+        rounds.dedup();
+        rounds.len()
+    }
+
+    /// The record with which the way back began: the last failure of a step on the way forth.
+    pub fn failure(&self) -> Option<&StepRecord> {
+        let forth = |s| !matches!(s, Step::Restore | Step::VerifyRestored | Step::Uncordon | Step::Hold);
+        self.records.iter().rev().find(|r| r.phase == StepPhase::Failed && forth(r.step))
+    }
+
+    /// Whether a person ended it.
+    pub fn aborted(&self) -> bool {
+        self.records.iter().any(|r| r.detail == Some(StepDetail::Aborted))
+    }
+
+    /// When the first record was begun.
+    pub fn started_at(&self) -> Option<Timestamp> {
+        self.records.first().map(|r| r.started_at.0)
+    }
+
+    /// The log with these records at its end: an open last record of the same attempt is replaced by its end.
+    #[must_use]
+    pub fn with(&self, ended: &[StepRecord]) -> Self {
+        let mut records = self.records.clone();
+        for record in ended {
+            let same = |r: &&mut StepRecord| {
+                r.phase == StepPhase::Started
+                    && (r.step, r.round, r.attempt) == (record.step, record.round, record.attempt)
+            };
+            match records.last_mut().filter(same) {
+                Some(open) => *open = record.clone(),
+                None => records.push(record.clone()),
+            }
+        }
+        Self { records }
+    }
+}
+
+/// The key of a record's attempt.
+pub fn key_of(record: &StepRecord, node_update_uid: &str) -> StepKey {
+    StepKey {
+        node_update_uid: node_update_uid.to_owned(),
+        step: record.step,
+        round: number(record.round),
+        attempt: number(record.attempt),
+    }
+}
+
+fn snapshot_handle(records: &[StepRecord]) -> Option<&str> {
+    let taken = |r: &&StepRecord| r.step == Step::Snapshot && r.phase == StepPhase::Succeeded;
+    records.iter().rev().find(taken).and_then(|r| r.handle.as_deref())
+}
+
+/// A counter of the API, never negative once parsed.
+fn number(counter: i32) -> u32 {
+    u32::try_from(counter).unwrap_or_default()
+}

@@ -1,0 +1,27 @@
+//! Validated values: what the API's texts mean, once they are parsed. Nothing here fetches anything.
+
+mod facts;
+mod history;
+mod intent;
+mod key;
+mod result;
+
+pub use facts::{NodeSeen, NodeState, Readiness, Wish};
+pub use history::{History, HistoryError, MAX_RECORDS, key_of};
+pub use intent::{Intent, IntentError};
+pub use key::{StepKey, child_name};
+pub use result::{StepResult, WaitingOn};
+pub use windlass_protocol::{Build, KbId};
+
+use serde::{Deserialize, Serialize};
+
+/// Names one machine: the Node object by name and UID, and the machine behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct NodeRef {
+    /// Name of the Node object.
+    pub name: String,
+    /// UID of the Node object.
+    pub uid: String,
+    /// The machine, as the provider names it.
+    pub provider_id: String,
+}

@@ -1,0 +1,107 @@
+//! What the rollout planner looks at: plain facts about one rollout and its nodes.
+
+use crate::api::{DesiredState, NodeUpdate, Outcome, Step, UpdateRolloutStatus};
+use crate::domain::NodeState;
+use jiff::Timestamp;
+use kube::ResourceExt;
+
+/// Everything the planner knows of one rollout.
+#[derive(Clone, Copy, Debug)]
+pub struct Fleet<'a> {
+    /// The rollout's name.
+    pub rollout: &'a str,
+    /// What is wanted of it now.
+    pub desired: DesiredState,
+    /// Whether it is being deleted: it ends like an aborted one.
+    pub deleting: bool,
+    /// Its status as last recorded. The planner believes of it what was frozen (`pinned`, the rings' revisions), which
+    /// rings are promoted or halted, and a soak's failures in a row; all else is judged anew from the facts.
+    pub status: &'a UpdateRolloutStatus,
+    /// All Windows nodes of the cluster, in any order.
+    pub nodes: &'a [NodeState],
+    /// The node updates of this rollout, in any order.
+    pub updates: &'a [UpdateSeen],
+    /// What is known of the soak.
+    pub soak: SoakSeen<'a>,
+    /// Name of the node the operator runs on: it is the last of its ring.
+    pub operator_node: Option<&'a str>,
+}
+
+/// One node update of this rollout, as far as the planner cares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateSeen {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Name of its node.
+    pub node: String,
+    /// UID of its node.
+    pub node_uid: String,
+    /// Its ring.
+    pub ring: String,
+    /// How it ended; `None` while it is in work.
+    pub outcome: Option<Outcome>,
+    /// The reason's CamelCase code ([`super::report::ReasonCode`]), where it ended.
+    pub reason_code: Option<String>,
+    /// The reason as a sentence, where it did not end as intended.
+    pub reason: Option<String>,
+    /// The step in work, or the last one.
+    pub step: Option<Step>,
+    /// When its first step started.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Whether it is being deleted. It is in work until it is gone or has an outcome.
+    pub deleted: bool,
+}
+
+impl UpdateSeen {
+    /// Reads a NodeUpdate. The reason's code is that of its `Ready` condition.
+    pub fn read(update: &NodeUpdate) -> Self {
+        let status = update.status.clone().unwrap_or_default();
+        let ended_at = status.outcome.and_then(|_| status.steps.iter().rev().find_map(|s| s.finished_at.clone()));
+        Self {
+            name: update.name_any(),
+            uid: update.uid().unwrap_or_default(),
+            node: update.spec.node_name.clone(),
+            node_uid: update.spec.node_uid.clone(),
+            ring: update.spec.ring.clone(),
+            reason_code: status.conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.reason.clone()),
+            outcome: status.outcome,
+            reason: status.reason,
+            step: status.step,
+            started_at: status.steps.first().map(|s| s.started_at.0),
+            ended_at: ended_at.map(|at| at.0),
+            deleted: update.metadata.deletion_timestamp.is_some(),
+        }
+    }
+
+    /// Whether it is still going on.
+    pub fn in_work(&self) -> bool {
+        self.outcome.is_none()
+    }
+}
+
+/// What is known of the soak of the ring that soaks.
+///
+/// It lives in the operator's memory: after a restart it is empty, and the nodes are probed again at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SoakSeen<'a> {
+    /// When the last probing was made.
+    pub probed_at: Option<Timestamp>,
+    /// A probing whose result is not in the status yet. It counts once: give it until the status that counts it is
+    /// recorded, then only its time, as `probed_at`.
+    pub fresh: Option<&'a SoakObservation>,
+}
+
+/// One probing of a soaking ring's nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SoakObservation {
+    /// The ring.
+    pub ring: String,
+    /// When it was made.
+    pub at: Timestamp,
+    /// What failed: node, and a message that names the probe. Empty when all is well.
+    pub failures: Vec<(String, String)>,
+}

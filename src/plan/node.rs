@@ -1,0 +1,419 @@
+//! The step machine of one node update.
+//!
+//! [`decide`] says what comes next; the caller records it, runs it, and brings the result to [`conclude`], which says
+//! what comes then. Both are pure. The one step table is [`Row::of`]: what follows a success, what follows a failure,
+//! how long a step may take, and what undoes it.
+//!
+//! A deadline is only ever enforced after a look: the step runs, and when it is still not done and its time is over,
+//! the failure arrow is taken. An operator that was away for hours so finds an installation that ended well.
+
+use super::preflight::{self, Fitness};
+use super::report::{Reason, ReasonCode};
+use super::retry;
+use crate::api::{FailedNode, Outcome, Step, StepDetail, StepPhase, StepRecord};
+use crate::domain::{History, Intent, MAX_RECORDS, NodeSeen, StepKey, StepResult, WaitingOn, Wish, key_of};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use std::time::Duration;
+
+/// How long the claim, the uncordon and the quarantine may take: single writes to the API server.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long a node may take to become fit after its update was created.
+const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(300);
+/// Records kept free for the way back when a log grows towards its bound.
+const RESERVED_RECORDS: usize = 12;
+/// Longest message of a record; the schema has the same bound.
+const MAX_MESSAGE: usize = 512;
+
+/// What was seen of one node update.
+#[derive(Clone, Copy, Debug)]
+pub struct Observed<'a> {
+    /// What it was made to do.
+    pub intent: &'a Intent,
+    /// What was done.
+    pub history: &'a History,
+    /// What there is under the node's name.
+    pub node: &'a NodeSeen,
+    /// What people want of it now.
+    pub wish: Wish,
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub enum Decision {
+    /// Record `ended` and that `key` is begun, in one write; then run it.
+    Begin {
+        /// Records that end here.
+        ended: Vec<StepRecord>,
+        /// The step to begin.
+        key: StepKey,
+    },
+    /// Run the step in work: its effect is idempotent, and finds its own earlier work.
+    Run(StepKey),
+    /// Nothing to do but wait.
+    Wait {
+        /// Records that end here.
+        ended: Vec<StepRecord>,
+        /// On what.
+        on: WaitingOn,
+        /// When to look again at the latest.
+        after: Duration,
+    },
+    /// It has ended.
+    Done {
+        /// Records that end here.
+        ended: Vec<StepRecord>,
+        /// How.
+        outcome: Outcome,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// One row of the step table.
+pub struct Row {
+    /// What follows a success; `None` is the end.
+    pub next: Option<Step>,
+    /// What follows a failure; `None` is the end.
+    pub on_failure: Option<Step>,
+    /// How often it is tried when its failure may pass.
+    pub attempts: u32,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+impl Row {
+    /// The row of a step, under the intent's policy.
+    pub fn of(step: Step, intent: &Intent) -> Self {
+        let policy = &intent.policy;
+        let in_place = policy.strategy.in_place.as_ref();
+        let install = in_place.map(|p| p.install.clone()).unwrap_or_default();
+        let snapshot =
+            |pick: fn(&crate::api::SnapshotPolicy) -> Duration| in_place.map_or(WRITE_TIMEOUT, |p| pick(&p.snapshot));
+        let tries = u32::try_from(install.attempts).unwrap_or(1);
+        let back = match policy.on_failure.node {
+            FailedNode::Revert => Step::Restore,
+            FailedNode::Hold => Step::Hold,
+        };
+        let row = |next, on_failure, attempts, timeout| Self { next, on_failure, attempts, timeout };
+        match step {
+            // Nothing was touched: no undo.
+            Step::Preflight => row(Some(Step::Stage), None, 1, PREFLIGHT_TIMEOUT),
+            // A download is left behind, which is harmless; the agent is not armed.
+            Step::Stage => row(Some(Step::Cordon), None, tries, install.stage_timeout.get()),
+            // Undone by Uncordon, as are all up to Snapshot.
+            Step::Cordon => row(Some(Step::Drain), Some(Step::Uncordon), 1, WRITE_TIMEOUT),
+            Step::Drain => row(Some(Step::Snapshot), Some(Step::Uncordon), 1, policy.drain.timeout.get()),
+            Step::Snapshot => row(Some(Step::Install), Some(Step::Uncordon), tries, snapshot(|s| s.timeout.get())),
+            // From here the disk is another: undone by Restore.
+            Step::Install => row(Some(Step::Reboot), Some(back), tries, install.timeout.get()),
+            Step::Reboot => row(Some(Step::Verify), Some(back), 1, install.reboot_timeout.get()),
+            Step::Verify => row(Some(Step::Uncordon), Some(back), 1, policy.verify.timeout.get()),
+            // The way back has no way back: a node that can not be reverted is held.
+            Step::Restore => {
+                row(Some(Step::VerifyRestored), Some(Step::Hold), tries, snapshot(|s| s.restore_timeout.get()))
+            }
+            Step::VerifyRestored => row(Some(Step::Uncordon), Some(Step::Hold), 1, policy.verify.timeout.get()),
+            Step::Uncordon => row(None, Some(Step::Hold), 1, WRITE_TIMEOUT),
+            Step::Hold => row(None, None, 1, WRITE_TIMEOUT),
+        }
+    }
+}
+
+/// Says what comes next.
+pub fn decide(seen: &Observed<'_>, now: Timestamp) -> Decision {
+    if let Some(decision) = without_the_node(seen, now) {
+        return decision;
+    }
+    let Some(open) = seen.history.open() else { return after(seen, Vec::new(), now) };
+    if seen.wish == Wish::End && may_end_in(open) {
+        let ended = vec![close(open, StepPhase::Failed, Some(StepDetail::Aborted), "ended by a person", now)];
+        return after(seen, ended, now);
+    }
+    if open.step == Step::Preflight {
+        return look_before(seen, Vec::new(), Some(open), now);
+    }
+    Decision::Run(key_of(open, &seen.intent.uid))
+}
+
+/// Says what comes after the step in work came to `result`.
+pub fn conclude(seen: &Observed<'_>, result: StepResult, now: Timestamp) -> Decision {
+    let Some(open) = seen.history.open() else { return after(seen, Vec::new(), now) };
+    let record = match result {
+        StepResult::Done { handle, message, more } => {
+            let detail = more.then_some(StepDetail::MoreToInstall);
+            let mut record = close(open, StepPhase::Succeeded, detail, &message, now);
+            record.handle = handle.or(record.handle);
+            record
+        }
+        StepResult::Failed { detail, message } => close(open, StepPhase::Failed, detail, &message, now),
+        StepResult::Pending { on, after } => {
+            let timeout = Row::of(open.step, seen.intent).timeout;
+            let left = timeout.saturating_sub(elapsed(open, now));
+            if !left.is_zero() {
+                return Decision::Wait { ended: Vec::new(), on, after: after.min(left) };
+            }
+            let message =
+                format!("not done within {}: waiting on {on}", crate::api::Span::from_secs(timeout.as_secs()));
+            close(open, StepPhase::Failed, Some(StepDetail::TimedOut), &message, now)
+        }
+    };
+    after(seen, vec![record], now)
+}
+
+/// What comes after the records in `ended` are written and no step is in work.
+fn after(seen: &Observed<'_>, ended: Vec<StepRecord>, now: Timestamp) -> Decision {
+    let history = seen.history.with(&ended);
+    let Some(last) = history.last() else { return look_before(seen, ended, None, now) };
+    let row = Row::of(last.step, seen.intent);
+    let next = match last.phase {
+        StepPhase::Succeeded => after_success(seen, &history, last, &row),
+        StepPhase::Failed if may_retry(last, &row, seen.wish) => return retry_later(seen, ended, last, now),
+        StepPhase::Failed | StepPhase::Started => after_failure(&history, last, &row),
+    };
+    let Some((step, round)) = next else {
+        let (outcome, reason) = verdict(&history);
+        return Decision::Done { ended, outcome, reason };
+    };
+    if step == Step::Preflight {
+        return look_before(seen, ended, None, now);
+    }
+    let full = history.records().len() + RESERVED_RECORDS > MAX_RECORDS;
+    let step = if full && !matches!(step, Step::Uncordon) { Step::Hold } else { step };
+    begin(seen, ended, step, round, 1)
+}
+
+fn after_success(seen: &Observed<'_>, history: &History, last: &StepRecord, row: &Row) -> Option<(Step, u32)> {
+    let round = u32::try_from(last.round).unwrap_or_default();
+    let abort = seen.wish == Wish::End && history.succeeded(Step::Install).is_none();
+    match last.step {
+        Step::Cordon | Step::Drain | Step::Snapshot | Step::Reboot if abort => Some((Step::Uncordon, round)),
+        Step::Preflight | Step::Stage if abort => after_nothing(history, round),
+        // A reboot that was due before we came: then the look before, again, in round 1.
+        Step::Drain if round == 0 => Some((Step::Reboot, 0)),
+        Step::Reboot if round == 0 => Some((Step::Preflight, 1)),
+        Step::Reboot if last.detail == Some(StepDetail::MoreToInstall) => {
+            if reboots_left(seen, history) {
+                Some((Step::Install, round + 1))
+            } else {
+                row.on_failure.map(|s| (s, round))
+            }
+        }
+        Step::Verify
+            if extra_reboots(history) < seen.intent.policy.verify.extra_reboots && reboots_left(seen, history) =>
+        {
+            Some((Step::Reboot, round + 1))
+        }
+        _ => row.next.map(|step| (step, round)),
+    }
+}
+
+fn after_failure(history: &History, last: &StepRecord, row: &Row) -> Option<(Step, u32)> {
+    let round = u32::try_from(last.round).unwrap_or_default();
+    let first_time = !history.records().iter().any(|r| r.step == Step::Reboot && r.round == 0);
+    match (last.step, last.detail) {
+        (Step::Preflight | Step::Stage, Some(StepDetail::RebootFirst)) if first_time => Some((Step::Cordon, 0)),
+        (Step::Preflight | Step::Stage, _) => after_nothing(history, round),
+        (Step::Install, Some(StepDetail::Untouched | StepDetail::NotOffered)) if round <= 1 => {
+            Some((Step::Uncordon, round))
+        }
+        // Round 0 has no snapshot to go back to.
+        (Step::Reboot, _) if history.snapshot_handle().is_none() => Some((Step::Hold, round)),
+        _ => row.on_failure.map(|step| (step, round)),
+    }
+}
+
+/// After a step that touches nothing: the end, unless the node was claimed in an earlier round.
+fn after_nothing(history: &History, round: u32) -> Option<(Step, u32)> {
+    history.touched_node().then_some((Step::Uncordon, round))
+}
+
+fn reboots_left(seen: &Observed<'_>, history: &History) -> bool {
+    let most = seen.intent.policy.strategy.in_place.as_ref().map_or(0, |p| p.install.max_reboots);
+    history.reboots() < usize::try_from(most).unwrap_or_default()
+}
+
+/// Reboots for their own sake: in rounds after the first in which nothing is installed.
+fn extra_reboots(history: &History) -> i32 {
+    let extra = |r: &&StepRecord| {
+        r.step == Step::Reboot && r.round > 0 && !history.installs_in(u32::try_from(r.round).unwrap_or_default())
+    };
+    i32::try_from(history.records().iter().filter(extra).count()).unwrap_or(i32::MAX)
+}
+
+fn may_retry(last: &StepRecord, row: &Row, wish: Wish) -> bool {
+    let given_up = wish == Wish::End && matches!(last.step, Step::Stage | Step::Snapshot);
+    last.detail == Some(StepDetail::Retriable)
+        && u32::try_from(last.attempt).is_ok_and(|a| a < row.attempts)
+        && !given_up
+}
+
+fn retry_later(seen: &Observed<'_>, ended: Vec<StepRecord>, last: &StepRecord, now: Timestamp) -> Decision {
+    let failed = key_of(last, &seen.intent.uid);
+    let due = last.finished_at.as_ref().map_or(now, |t| t.0)
+        + SignedDuration::try_from(retry::backoff(&failed)).unwrap_or_default();
+    let attempt = failed.attempt + 1;
+    if now >= due {
+        return begin(seen, ended, failed.step, failed.round, attempt);
+    }
+    let on = WaitingOn::Retry { step: failed.step, attempt, message: last.message.clone() };
+    Decision::Wait { ended, on, after: Duration::try_from(due.duration_since(now)).unwrap_or_default() }
+}
+
+/// The look before anything is touched. It is pure, so that its record and the beginning of `Stage` are one write.
+fn look_before(seen: &Observed<'_>, mut ended: Vec<StepRecord>, open: Option<&StepRecord>, now: Timestamp) -> Decision {
+    if seen.wish == Wish::End && !seen.history.touched_node() {
+        return Decision::Done { ended, outcome: Outcome::Aborted, reason: aborted() };
+    }
+    let fresh = record(Step::Preflight, 1, now);
+    let open = open.unwrap_or(&fresh);
+    match preflight::check(seen) {
+        Fitness::Fit => {
+            ended.push(close(open, StepPhase::Succeeded, None, "the node is fit", now));
+            begin(seen, ended, Step::Stage, 1, 1)
+        }
+        Fitness::NotYet(on) => {
+            let left = PREFLIGHT_TIMEOUT.saturating_sub(elapsed(open, now));
+            if seen.history.open().is_none() {
+                return begin(seen, ended, Step::Preflight, 1, 1);
+            }
+            if !left.is_zero() {
+                return Decision::Wait { ended, on, after: left };
+            }
+            ended.push(close(open, StepPhase::Failed, Some(StepDetail::TimedOut), &on.to_string(), now));
+            after(seen, ended, now)
+        }
+        Fitness::Unfit(message) => {
+            ended.push(close(open, StepPhase::Failed, None, &message, now));
+            after(seen, ended, now)
+        }
+    }
+}
+
+/// What to do when the node that was meant is not there.
+fn without_the_node(seen: &Observed<'_>, now: Timestamp) -> Option<Decision> {
+    let same_machine = match seen.node {
+        NodeSeen::Here(_) => return None,
+        NodeSeen::Gone => false,
+        NodeSeen::Replaced { same_machine, .. } => *same_machine,
+    };
+    let end = |open| close(open, StepPhase::Failed, None, "the Node object is gone", now);
+    let ended: Vec<_> = seen.history.open().map(end).into_iter().collect();
+    if !same_machine || !seen.history.touched_node() {
+        let message = format!("node {} is gone, or its name has another machine", seen.intent.node.name);
+        return Some(Decision::Done {
+            ended,
+            outcome: Outcome::NodeGone,
+            reason: Reason { code: ReasonCode::NodeGone, message },
+        });
+    }
+    // The machine is ours, half-way, and registered anew without cordon and claim: keep work off it.
+    Some(match seen.history.last() {
+        Some(last) if last.step == Step::Hold && last.phase == StepPhase::Started => {
+            Decision::Run(key_of(last, &seen.intent.uid))
+        }
+        Some(last) if last.step == Step::Hold => after(seen, Vec::new(), now),
+        _ => begin(seen, ended, Step::Hold, 1, 1),
+    })
+}
+
+/// Whether a person's wish to end is granted in the midst of this step: only while the machine is as it was.
+fn may_end_in(open: &StepRecord) -> bool {
+    matches!(open.step, Step::Preflight | Step::Stage | Step::Cordon | Step::Drain)
+}
+
+/// How it all ended, read from a log at its end.
+fn verdict(history: &History) -> (Outcome, Reason) {
+    let last_is = |step| history.last().is_some_and(|r| r.step == step);
+    let failure = history.failure();
+    let why = |r: &StepRecord| Reason { code: reason_code(r), message: r.message.clone() };
+    if last_is(Step::Hold) {
+        let record = history.records().iter().rev().find(|r| r.phase == StepPhase::Failed && r.step != Step::Hold);
+        let reason = record.map_or_else(|| node_replaced(), |last| held_reason(last, failure));
+        return (Outcome::Held, reason);
+    }
+    if history.succeeded(Step::VerifyRestored).is_some() {
+        return (Outcome::Reverted, failure.map_or_else(aborted, why));
+    }
+    if history.aborted() || failure.is_none() && history.succeeded(Step::Verify).is_none() {
+        return (Outcome::Aborted, aborted());
+    }
+    match failure {
+        Some(r) if history.succeeded(Step::Verify).is_none() && r.detail == Some(StepDetail::NotOffered) => {
+            (Outcome::Skipped, why(r))
+        }
+        Some(r) if history.succeeded(Step::Verify).is_none() => (Outcome::Failed, why(r)),
+        _ => (Outcome::Updated, Reason { code: ReasonCode::Succeeded, message: "updated and verified".into() }),
+    }
+}
+
+/// A held node's sentence tells what failed last and, where that was the way back, what had failed first.
+fn held_reason(last: &StepRecord, first: Option<&StepRecord>) -> Reason {
+    let message = match first {
+        Some(first) if first != last => {
+            format!("{:?} failed: {}; before that {:?}: {}", last.step, last.message, first.step, first.message)
+        }
+        _ => last.message.clone(),
+    };
+    Reason { code: reason_code(last), message: cut(&message) }
+}
+
+fn reason_code(failed: &StepRecord) -> ReasonCode {
+    match failed.detail {
+        Some(StepDetail::Aborted) => ReasonCode::Aborted,
+        Some(StepDetail::NotOffered) => ReasonCode::PinnedUpdateUnavailable,
+        _ => ReasonCode::of_failed(failed.step),
+    }
+}
+
+fn aborted() -> Reason {
+    Reason { code: ReasonCode::Aborted, message: "ended by a person before anything was changed".into() }
+}
+
+fn node_replaced() -> Reason {
+    Reason {
+        code: ReasonCode::NodeReplaced,
+        message: "the machine registered as a new Node object in the middle of its update".into(),
+    }
+}
+
+fn begin(seen: &Observed<'_>, ended: Vec<StepRecord>, step: Step, round: u32, attempt: u32) -> Decision {
+    let key = StepKey { node_update_uid: seen.intent.uid.clone(), step, round, attempt };
+    Decision::Begin { ended, key }
+}
+
+/// A fresh record of a step's first attempt.
+fn record(step: Step, round: i32, now: Timestamp) -> StepRecord {
+    StepRecord {
+        step,
+        phase: StepPhase::Started,
+        round,
+        attempt: 1,
+        started_at: MicroTime(now),
+        finished_at: None,
+        detail: None,
+        handle: None,
+        message: String::new(),
+    }
+}
+
+/// The record of a step that has begun; `boot_id` is kept where a reboot follows, to know the next boot by.
+pub fn begun(key: &StepKey, boot_id: Option<&str>, now: Timestamp) -> StepRecord {
+    let number = |n| i32::try_from(n).unwrap_or(i32::MAX);
+    let handle = boot_id.filter(|_| matches!(key.step, Step::Install | Step::Reboot)).map(str::to_owned);
+    StepRecord { attempt: number(key.attempt), handle, ..record(key.step, number(key.round), now) }
+}
+
+fn close(open: &StepRecord, phase: StepPhase, detail: Option<StepDetail>, message: &str, now: Timestamp) -> StepRecord {
+    let finished_at = Some(MicroTime(now.max(open.started_at.0)));
+    StepRecord { phase, detail, finished_at, message: cut(message), ..open.clone() }
+}
+
+fn cut(message: &str) -> String {
+    message.chars().take(MAX_MESSAGE).collect()
+}
+
+fn elapsed(open: &StepRecord, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(open.started_at.0)).unwrap_or_default()
+}

@@ -3,7 +3,6 @@
 use crate::api::{DesiredState, NodeUpdate, Outcome, Step, UpdateRolloutStatus};
 use crate::domain::NodeState;
 use jiff::Timestamp;
-use kube::ResourceExt;
 
 /// Everything the planner knows of one rollout.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +61,8 @@ impl UpdateSeen {
         let status = update.status.clone().unwrap_or_default();
         let ended_at = status.outcome.and_then(|_| status.steps.iter().rev().find_map(|s| s.finished_at.clone()));
         Self {
-            name: update.name_any(),
-            uid: update.uid().unwrap_or_default(),
+            name: update.metadata.name.clone().unwrap_or_default(),
+            uid: update.metadata.uid.clone().unwrap_or_default(),
             node: update.spec.node_name.clone(),
             node_uid: update.spec.node_uid.clone(),
             ring: update.spec.ring.clone(),

@@ -1,0 +1,77 @@
+//! Which ring a node belongs to. The selectors are indexed once per pass, so that a pass stays linear in the nodes.
+
+use crate::api::{NodeSelector, Requirement, SelectorOperator};
+use std::collections::{BTreeMap, HashMap};
+
+type Labels = BTreeMap<String, String>;
+
+/// Whether a selector selects these labels.
+pub fn matches(selector: &NodeSelector, labels: &Labels) -> bool {
+    selector.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+        && selector.match_expressions.iter().all(|requirement| holds(requirement, labels))
+}
+
+fn holds(requirement: &Requirement, labels: &Labels) -> bool {
+    let value = labels.get(&requirement.key);
+    let listed = value.is_some_and(|value| requirement.values.contains(value));
+    match requirement.operator {
+        SelectorOperator::In => listed,
+        SelectorOperator::NotIn => !listed,
+        SelectorOperator::Exists => value.is_some(),
+        SelectorOperator::DoesNotExist => value.is_none(),
+    }
+}
+
+/// The selectors of a rollout's rings, indexed by a label that each needs.
+///
+/// Twenty rings asked in turn about each of 10,000 nodes would take longer than the whole pass may. Rings nearly always
+/// differ by the value of one label, so each is filed under one; only those that name no value are asked every time.
+#[derive(Debug)]
+pub struct Selectors<'a> {
+    selectors: Vec<&'a NodeSelector>,
+    /// Label, value, and the rings that need that value.
+    by_value: BTreeMap<&'a str, HashMap<&'a str, Vec<usize>>>,
+    /// Rings that name no value: `Exists`, `NotIn`, `DoesNotExist` only.
+    others: Vec<usize>,
+}
+
+impl<'a> Selectors<'a> {
+    /// Indexes the selectors; a ring is its place in the list.
+    pub fn new(selectors: impl IntoIterator<Item = &'a NodeSelector>) -> Self {
+        let mut index =
+            Self { selectors: selectors.into_iter().collect(), by_value: BTreeMap::new(), others: Vec::new() };
+        for (ring, selector) in index.selectors.iter().enumerate() {
+            let needed = needed_values(selector);
+            if needed.is_empty() {
+                index.others.push(ring);
+            }
+            for (key, value) in needed {
+                index.by_value.entry(key).or_default().entry(value).or_default().push(ring);
+            }
+        }
+        index
+    }
+
+    /// The rings that select a node with these labels, in any order.
+    pub fn all<'s>(&'s self, labels: &'s Labels) -> impl Iterator<Item = usize> + 's {
+        let filed = self.by_value.iter().filter_map(|(key, rings)| rings.get(labels.get(*key)?.as_str())).flatten();
+        filed
+            .chain(&self.others)
+            .copied()
+            .filter(|ring| self.selectors.get(*ring).is_some_and(|selector| matches(selector, labels)))
+    }
+
+    /// The ring a node with these labels belongs to: of several the first, and those are refused before a rollout starts.
+    pub fn ring_of(&self, labels: &Labels) -> Option<usize> {
+        self.all(labels).min()
+    }
+}
+
+/// One label and the values of it that a node must have one of, to be selected; empty when there is none such.
+fn needed_values(selector: &NodeSelector) -> Vec<(&str, &str)> {
+    if let Some((key, value)) = selector.match_labels.iter().next() {
+        return vec![(key, value)];
+    }
+    let listing = selector.match_expressions.iter().find(|r| r.operator == SelectorOperator::In);
+    listing.map(|r| r.values.iter().map(|value| (r.key.as_str(), value.as_str())).collect()).unwrap_or_default()
+}

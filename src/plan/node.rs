@@ -417,3 +417,6 @@ fn cut(message: &str) -> String {
 fn elapsed(open: &StepRecord, now: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(open.started_at.0)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,445 @@
+//! The step machine under scripts of results: every arrow, every crash boundary, every wish.
+
+use super::*;
+use crate::api::{
+    Drain, InPlace, Install, OnFailure, Operation, Probe, SnapshotPolicy, Span, Strategy, StrategyType,
+    UpdatePolicySpec, Verify,
+};
+use crate::domain::{Build, NodeRef, NodeState, Readiness};
+use std::collections::BTreeMap;
+
+fn intent() -> Intent {
+    Intent {
+        name: "r-win-1-0".into(),
+        uid: "nu-uid".into(),
+        rollout: "r".into(),
+        rollout_uid: "r-uid".into(),
+        ring: "canary".into(),
+        node: NodeRef { name: "win-1".into(), uid: "n-uid".into(), provider_id: "simulated://h/win-1".into() },
+        operation: Operation::Update,
+        from: Build::new(10, 0, 20348, 2527),
+        to: Build::new(10, 0, 20348, 2582),
+        updates: vec![],
+        snapshot_class: "sim".into(),
+        policy: UpdatePolicySpec {
+            strategy: Strategy {
+                type_: StrategyType::InPlace,
+                in_place: Some(InPlace {
+                    snapshot: SnapshotPolicy {
+                        class_name: "sim".into(),
+                        retain: Span::from_days(7),
+                        timeout: Span::from_mins(10),
+                        restore_timeout: Span::from_mins(10),
+                    },
+                    install: Install::default(),
+                }),
+            },
+            maintenance: None,
+            drain: Drain::default(),
+            verify: Verify {
+                settle: Span::from_secs(1),
+                timeout: Span::from_mins(10),
+                extra_reboots: 0,
+                failure_threshold: 1,
+                probes: vec![Probe {
+                    name: "build".into(),
+                    node: None,
+                    build: Some(crate::api::BuildProbe {}),
+                    host: None,
+                    pod: None,
+                    http: None,
+                    cel: None,
+                }],
+            },
+            on_failure: OnFailure::default(),
+        },
+    }
+}
+
+fn node() -> NodeState {
+    NodeState {
+        node: intent().node,
+        resource_version: "1".into(),
+        system_uuid: "s".into(),
+        build: Some(Build::new(10, 0, 20348, 2527)),
+        boot_id: "7".into(),
+        readiness: Readiness::Ready(Timestamp::UNIX_EPOCH),
+        unschedulable: false,
+        claimed_by: None,
+        cordoned_by_us: false,
+        keep_cordoned: false,
+        skip: false,
+        quarantined: false,
+        volumes_attached: vec![],
+        labels: BTreeMap::new(),
+    }
+}
+
+/// What a test's world answers to a step, by its key.
+type Script = dyn Fn(&StepKey) -> StepResult;
+
+fn all_done(key: &StepKey) -> StepResult {
+    let handle = (key.step == Step::Snapshot).then(|| "snap-1".to_owned());
+    StepResult::Done { handle, message: "ok".into(), more: false }
+}
+
+fn pending() -> StepResult {
+    StepResult::Pending { on: WaitingOn::Settle, after: Duration::from_secs(30) }
+}
+
+/// One run of the machine: the clock, the log as the API server would keep it, and what was asked of the world.
+struct Run {
+    intent: Intent,
+    node: NodeSeen,
+    wish: Wish,
+    /// From this step on, the wish is to end.
+    end_in: Option<Step>,
+    /// From this step on, this is what is under the node's name.
+    swap_in: Option<(Step, NodeSeen)>,
+    log: History,
+    now: Timestamp,
+    effects: Vec<String>,
+    /// Counts boundaries; at `crash_at` the result of the pass is lost.
+    boundary: usize,
+    crash_at: Option<usize>,
+}
+
+impl Run {
+    fn new() -> Self {
+        Self {
+            intent: intent(),
+            node: NodeSeen::Here(Box::new(node())),
+            wish: Wish::GoOn,
+            end_in: None,
+            swap_in: None,
+            log: History::default(),
+            now: Timestamp::from_second(1_000_000).expect("a time"),
+            effects: vec![],
+            boundary: 0,
+            crash_at: None,
+        }
+    }
+
+    fn crashes(&mut self) -> bool {
+        self.boundary += 1;
+        self.crash_at == Some(self.boundary)
+    }
+
+    fn record(&mut self, ended: &[StepRecord], begin: Option<&StepKey>) {
+        self.log = self.log.with(ended);
+        let begun = begin.map(|key| begun(key, Some("7"), self.now));
+        self.log = self.log.with(begun.as_slice());
+        let kept = History::parse(self.log.records()).expect("the machine never writes an impossible log");
+        assert_eq!(kept, self.log);
+    }
+
+    fn to_the_end(&mut self, script: &Script) -> (Outcome, Reason) {
+        for _ in 0..2_000 {
+            if let Some(end) = self.pass(script) {
+                return end;
+            }
+        }
+        panic!("no end: {:?}", self.steps());
+    }
+
+    /// One pass of the controller, with a crash after each of its boundaries where the test wants one.
+    fn pass(&mut self, script: &Script) -> Option<(Outcome, Reason)> {
+        let open = self.log.open().map(|r| r.step);
+        if self.end_in.is_some() && open == self.end_in {
+            self.wish = Wish::End;
+        }
+        if let Some((_, seen)) = self.swap_in.take_if(|(step, _)| Some(*step) == open) {
+            self.node = seen;
+        }
+        let seen = Observed { intent: &self.intent, history: &self.log, node: &self.node, wish: self.wish };
+        let decision = decide(&seen, self.now);
+        let key = match decision {
+            Decision::Run(key) => key,
+            other => return self.write(other),
+        };
+        self.effects.push(key.to_string());
+        let result = script(&key);
+        if self.crashes() {
+            return None; // after the effect, before its record
+        }
+        let seen = Observed { intent: &self.intent, history: &self.log, node: &self.node, wish: self.wish };
+        let decision = conclude(&seen, result, self.now);
+        self.write(decision)
+    }
+
+    fn write(&mut self, decision: Decision) -> Option<(Outcome, Reason)> {
+        if self.crashes() {
+            return None; // before the record
+        }
+        match decision {
+            Decision::Begin { ended, key } => self.record(&ended, Some(&key)),
+            Decision::Wait { ended, after, .. } => {
+                self.record(&ended, None);
+                self.now += SignedDuration::try_from(after.max(Duration::from_secs(1))).expect("short");
+            }
+            Decision::Done { ended, outcome, reason } => {
+                self.record(&ended, None);
+                return Some((outcome, reason));
+            }
+            Decision::Run(_) => unreachable!("conclude never says Run"),
+        }
+        self.crashes(); // after the record: nothing is lost, the next pass reads it
+        None
+    }
+
+    fn steps(&self) -> Vec<String> {
+        self.log
+            .records()
+            .iter()
+            .map(|r| format!("{:?}{}{}", r.step, r.round, if r.phase == StepPhase::Failed { "!" } else { "" }))
+            .collect()
+    }
+}
+
+fn check(script: &Script, change: impl FnOnce(&mut Run), outcome: Outcome, code: ReasonCode, steps: &str) {
+    let mut run = Run::new();
+    change(&mut run);
+    let (ended, reason) = run.to_the_end(script);
+    assert_eq!((ended, reason.code, run.steps().join(" ").as_str()), (outcome, code, steps), "{reason:?}");
+}
+
+fn fails(step: Step, detail: Option<StepDetail>) -> Box<Script> {
+    Box::new(move |key| {
+        if key.step == step { StepResult::Failed { detail, message: format!("{step:?} broke") } } else { all_done(key) }
+    })
+}
+
+const TO_SNAPSHOT: &str = "Preflight1 Stage1 Cordon1 Drain1 Snapshot1";
+
+#[test]
+fn the_way_without_failures() {
+    let steps = format!("{TO_SNAPSHOT} Install1 Reboot1 Verify1 Uncordon1");
+    check(&all_done, |_| (), Outcome::Updated, ReasonCode::Succeeded, &steps);
+}
+
+#[test]
+fn each_failure_takes_its_arrow() {
+    use Outcome::{Failed, Held, Reverted};
+    let back = "Restore1 VerifyRestored1 Uncordon1";
+    for (step, outcome, code, steps) in [
+        (Step::Stage, Failed, ReasonCode::StageFailed, "Preflight1 Stage1!".to_owned()),
+        (Step::Cordon, Failed, ReasonCode::CordonFailed, "Preflight1 Stage1 Cordon1! Uncordon1".to_owned()),
+        (Step::Drain, Failed, ReasonCode::DrainFailed, "Preflight1 Stage1 Cordon1 Drain1! Uncordon1".to_owned()),
+        (Step::Snapshot, Failed, ReasonCode::SnapshotFailed, format!("{TO_SNAPSHOT}! Uncordon1")),
+        (Step::Install, Reverted, ReasonCode::InstallFailed, format!("{TO_SNAPSHOT} Install1! {back}")),
+        (Step::Reboot, Reverted, ReasonCode::RebootFailed, format!("{TO_SNAPSHOT} Install1 Reboot1! {back}")),
+        (Step::Verify, Reverted, ReasonCode::VerifyFailed, format!("{TO_SNAPSHOT} Install1 Reboot1 Verify1! {back}")),
+        (
+            Step::Uncordon,
+            Held,
+            ReasonCode::UncordonFailed,
+            format!("{TO_SNAPSHOT} Install1 Reboot1 Verify1 Uncordon1! Hold1"),
+        ),
+    ] {
+        check(&fails(step, None), |_| (), outcome, code, &steps);
+        // Out of time is a failure like any other.
+        let stuck: Box<Script> = Box::new(move |key| if key.step == step { pending() } else { all_done(key) });
+        check(&stuck, |_| (), outcome, code, &steps);
+    }
+}
+
+#[test]
+fn a_way_back_that_fails_holds_the_node() {
+    for (step, code, tail) in [
+        (Step::Restore, ReasonCode::RestoreFailed, "Restore1! Hold1"),
+        (Step::VerifyRestored, ReasonCode::VerifyRestoredFailed, "Restore1 VerifyRestored1! Hold1"),
+    ] {
+        let script: Box<Script> = Box::new(move |key| match key.step {
+            Step::Verify => StepResult::failed("probe pod-network failed"),
+            s if s == step => StepResult::failed("broke"),
+            _ => all_done(key),
+        });
+        let steps = format!("{TO_SNAPSHOT} Install1 Reboot1 Verify1! {tail}");
+        check(&script, |_| (), Outcome::Held, code, &steps);
+        let mut run = Run::new();
+        let (_, reason) = run.to_the_end(&script);
+        assert!(reason.message.contains("probe pod-network failed"), "the first cause is told: {}", reason.message);
+    }
+}
+
+#[test]
+fn an_install_that_changed_nothing_needs_no_restore() {
+    let steps = format!("{TO_SNAPSHOT} Install1! Uncordon1");
+    check(
+        &fails(Step::Install, Some(StepDetail::Untouched)),
+        |_| (),
+        Outcome::Failed,
+        ReasonCode::InstallFailed,
+        &steps,
+    );
+}
+
+#[test]
+fn a_policy_that_holds_does_not_restore() {
+    let steps = format!("{TO_SNAPSHOT} Install1 Reboot1 Verify1! Hold1");
+    check(
+        &fails(Step::Verify, None),
+        |r| r.intent.policy.on_failure.node = FailedNode::Hold,
+        Outcome::Held,
+        ReasonCode::VerifyFailed,
+        &steps,
+    );
+}
+
+#[test]
+fn a_set_that_is_gone_skips_the_node() {
+    let script = fails(Step::Stage, Some(StepDetail::NotOffered));
+    check(&script, |_| (), Outcome::Skipped, ReasonCode::PinnedUpdateUnavailable, "Preflight1 Stage1!");
+}
+
+#[test]
+fn what_may_pass_is_tried_again_and_then_fails() {
+    let script = fails(Step::Snapshot, Some(StepDetail::Retriable));
+    let steps = format!("{TO_SNAPSHOT}! Snapshot1! Uncordon1");
+    check(&script, |_| (), Outcome::Failed, ReasonCode::SnapshotFailed, &steps);
+}
+
+#[test]
+fn a_reboot_that_was_due_comes_first() {
+    let script: Box<Script> = Box::new(|key| match (key.step, key.attempt, key.round) {
+        (Step::Stage, 1, 1) if FIRST.with(|f| f.replace(false)) => {
+            StepResult::Failed { detail: Some(StepDetail::RebootFirst), message: "a reboot is pending".into() }
+        }
+        _ => all_done(key),
+    });
+    thread_local! { static FIRST: std::cell::Cell<bool> = const { std::cell::Cell::new(true) } }
+    let steps = format!("Preflight1 Stage1! Cordon0 Drain0 Reboot0 {TO_SNAPSHOT} Install1 Reboot1 Verify1 Uncordon1");
+    check(&script, |_| (), Outcome::Updated, ReasonCode::Succeeded, &steps);
+    // A reboot that stays due after a reboot is a fault of the node, not a loop.
+    let steps = "Preflight1 Stage1! Cordon0 Drain0 Reboot0 Preflight1 Stage1! Uncordon1";
+    check(&fails(Step::Stage, Some(StepDetail::RebootFirst)), |_| (), Outcome::Failed, ReasonCode::StageFailed, steps);
+}
+
+#[test]
+fn rounds_and_extra_reboots_are_bounded() {
+    let two_rounds: Box<Script> = Box::new(|key| match (key.step, key.round) {
+        (Step::Reboot, 1) => StepResult::Done { handle: None, message: "more".into(), more: true },
+        _ => all_done(key),
+    });
+    let steps = format!("{TO_SNAPSHOT} Install1 Reboot1 Install2 Reboot2 Verify2 Uncordon2");
+    check(&two_rounds, |_| (), Outcome::Updated, ReasonCode::Succeeded, &steps);
+    let for_ever: Box<Script> = Box::new(|key| match key.step {
+        Step::Reboot => StepResult::Done { handle: None, message: "more".into(), more: true },
+        _ => all_done(key),
+    });
+    let mut run = Run::new();
+    assert_eq!(run.to_the_end(&for_ever).0, Outcome::Reverted, "{:?}", run.steps());
+    assert!(run.log.reboots() <= 3);
+    let steps = format!("{TO_SNAPSHOT} Install1 Reboot1 Verify1 Reboot2 Verify2 Uncordon2");
+    check(&all_done, |r| r.intent.policy.verify.extra_reboots = 1, Outcome::Updated, ReasonCode::Succeeded, &steps);
+}
+
+#[test]
+fn a_wish_to_end_is_granted_while_the_machine_is_as_it_was() {
+    use Outcome::{Aborted, Updated};
+    let rest = "Install1 Reboot1 Verify1 Uncordon1";
+    for (step, outcome, steps) in [
+        (Step::Stage, Aborted, "Preflight1 Stage1!".to_owned()),
+        (Step::Cordon, Aborted, "Preflight1 Stage1 Cordon1! Uncordon1".to_owned()),
+        (Step::Drain, Aborted, "Preflight1 Stage1 Cordon1 Drain1! Uncordon1".to_owned()),
+        (Step::Snapshot, Aborted, format!("{TO_SNAPSHOT} Uncordon1")),
+        (Step::Install, Updated, format!("{TO_SNAPSHOT} {rest}")),
+        (Step::Verify, Updated, format!("{TO_SNAPSHOT} {rest}")),
+    ] {
+        let code = if outcome == Aborted { ReasonCode::Aborted } else { ReasonCode::Succeeded };
+        check(&all_done, |r| r.end_in = Some(step), outcome, code, &steps);
+    }
+    check(&all_done, |r| r.wish = Wish::End, Aborted, ReasonCode::Aborted, "");
+}
+
+#[test]
+fn a_node_that_goes_away_ends_it_and_a_new_object_of_the_same_machine_is_held() {
+    for step in [Step::Stage, Step::Drain, Step::Install, Step::Verify] {
+        let mut run = Run::new();
+        run.swap_in = Some((step, NodeSeen::Gone));
+        assert_eq!(run.to_the_end(&all_done).0, Outcome::NodeGone, "{step:?}");
+        let mut run = Run::new();
+        run.swap_in = Some((step, NodeSeen::Replaced { now: Box::new(node()), same_machine: true }));
+        let expected = if step == Step::Stage { Outcome::NodeGone } else { Outcome::Held };
+        assert_eq!(run.to_the_end(&all_done).0, expected, "{step:?}");
+    }
+}
+
+#[test]
+fn an_unfit_node_is_left_alone() {
+    for change in [
+        (|n| n.skip = true) as fn(&mut NodeState),
+        |n| n.build = None,
+        |n| n.build = Some(Build::new(10, 0, 26100, 1)),
+        |n| n.node.provider_id = "simulated://h/other".into(),
+        |n| n.readiness = Readiness::NotReady(Timestamp::UNIX_EPOCH),
+        |n| n.claimed_by = Some("somebody".into()),
+    ] {
+        let mut run = Run::new();
+        let mut node = node();
+        change(&mut node);
+        run.node = NodeSeen::Here(Box::new(node));
+        let (outcome, reason) = run.to_the_end(&all_done);
+        assert_eq!((outcome, reason.code), (Outcome::Failed, ReasonCode::PreflightFailed));
+        assert!(run.effects.is_empty(), "nothing was done: {:?}", run.effects);
+    }
+}
+
+/// The matrix: each story, each boundary in it. A crash there leads to the same end by the same steps.
+#[test]
+fn a_crash_at_any_boundary_leads_to_the_same_end() {
+    let mut cells = 0;
+    let steps = [
+        Step::Stage,
+        Step::Cordon,
+        Step::Drain,
+        Step::Snapshot,
+        Step::Install,
+        Step::Reboot,
+        Step::Verify,
+        Step::Uncordon,
+    ];
+    let mut stories: Vec<Box<Script>> = vec![Box::new(all_done)];
+    for step in steps {
+        stories.push(fails(step, None));
+        stories.push(fails(step, Some(StepDetail::Retriable)));
+        stories.push(Box::new(move |key| if key.step == step { pending() } else { all_done(key) }));
+        stories.push(Box::new(move |key| match key.step {
+            Step::Verify => StepResult::failed("probe failed"),
+            s if s == step => StepResult::failed("broke"),
+            _ => all_done(key),
+        }));
+    }
+    for script in &stories {
+        let mut calm = Run::new();
+        let end = calm.to_the_end(script);
+        // A step that waits for its deadline has hundreds of alike boundaries: the first 60 hold all kinds.
+        for crash_at in 1..=calm.boundary.min(60) {
+            let mut run = Run::new();
+            run.crash_at = Some(crash_at);
+            assert_eq!(run.to_the_end(script), end, "crash at boundary {crash_at}");
+            assert_eq!(run.steps(), calm.steps(), "crash at boundary {crash_at}");
+            let distinct = |effects: &[String]| effects.iter().cloned().collect::<std::collections::BTreeSet<_>>();
+            assert_eq!(distinct(&run.effects), distinct(&calm.effects), "no other effect is asked for");
+            cells += 1;
+        }
+    }
+    assert!(cells > 500, "{cells} cells");
+}
+
+#[test]
+fn a_log_that_grows_without_end_holds_the_node() {
+    let mut run = Run::new();
+    let long: Vec<_> = (0..117)
+        .map(|_| {
+            let begun = begun(
+                &StepKey { node_update_uid: "nu-uid".into(), step: Step::Cordon, round: 1, attempt: 1 },
+                None,
+                run.now,
+            );
+            close(&begun, StepPhase::Succeeded, None, "again", run.now)
+        })
+        .collect();
+    run.log = History::default().with(&long);
+    assert_eq!(run.to_the_end(&all_done).0, Outcome::Held);
+}

@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
     printcolumn(name = "ETA", type_ = "string", json_path = ".status.eta"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    validation = Rule::new("size(self.metadata.name) <= 63").message("must be at most 63 characters").field_path(".metadata.name")
+    validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name must be at most 63 characters")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct UpdateRolloutSpec {

@@ -1,1 +1,17 @@
-//! Placeholder.
+//! The developer's interface, as a library: `cargo xtask` is its command line, the stories in `tests/e2e` use it directly.
+//!
+//! | Module | For |
+//! |---|---|
+//! | [`workspace`] | the checkout, the cache folder, the programs that cargo builds |
+//! | [`control_plane`] | finding or building etcd, the Kubernetes servers, kubectl and helm |
+//! | [`cluster`] | a whole cluster on this machine: TLS, RBAC, simulated Windows nodes, the operator |
+//! | [`crdgen`] | `crds/` and the chart's copy, from the API types |
+//! | [`guardian`] | child processes that do not outlive their owner |
+//! | [`ci`] | what every change must pass |
+
+pub mod ci;
+pub mod cluster;
+pub mod control_plane;
+pub mod crdgen;
+pub mod guardian;
+pub mod workspace;

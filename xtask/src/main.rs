@@ -1,2 +1,122 @@
-//! Placeholder.
-fn main() {}
+//! `cargo xtask`: the whole developer interface.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use xtask::cluster::{Cluster, Options, registry};
+use xtask::{ci, crdgen};
+
+/// The developer's interface of Windlass.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// A real control plane on this machine, with simulated Windows nodes
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
+    /// Write the CRDs of src/api to crds/ and to the chart
+    Crdgen {
+        /// Only compare, and fail on a difference
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run all tests, on a real control plane where they need one
+    Test {
+        /// What is passed on to `cargo test --workspace`: a filter, or flags after `--`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        filter: Vec<String>,
+    },
+    /// Run everything a change must pass: format, clippy, CRDs, dependencies, charts, tests
+    Ci,
+}
+
+#[derive(Subcommand)]
+enum ClusterCommand {
+    /// Make a cluster, leave it running, and print its kubeconfig's path
+    Up {
+        /// The cluster's own folder: new, empty, or of a cluster that has ended
+        #[arg(long)]
+        dir: PathBuf,
+        /// The simulated machines (docs/scenarios.md); without it there are no nodes
+        #[arg(long)]
+        scenario: Option<PathBuf>,
+        /// Also run the operator
+        #[arg(long)]
+        operator: bool,
+    },
+    /// End every process of a cluster; its folder stays, for the logs
+    Down {
+        /// The cluster's folder
+        #[arg(long)]
+        dir: PathBuf,
+    },
+    /// Show the running clusters of this machine
+    List,
+}
+
+#[tokio::main]
+async fn main() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,xtask=info"));
+    let format = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    format.without_time().with_target(false).with_level(false).init();
+    let end = tokio::select! {
+        result = run(Cli::parse().command) => result.map_or_else(|error| { tracing::error!("error: {error:#}"); 1 }, |()| 0),
+        // The other branch is dropped by now, and with it every process that was started.
+        code = interrupted() => { tracing::error!("interrupted"); code }
+    };
+    // Not a return: a thread may still wait for a program that the guardian ends only now.
+    std::process::exit(end)
+}
+
+async fn run(command: Command) -> Result<()> {
+    match command {
+        Command::Cluster(command) => cluster(command).await,
+        Command::Crdgen { check: true } => crdgen::check(),
+        Command::Crdgen { check: false } => crdgen::write(),
+        Command::Test { filter } => ci::test(&filter).await,
+        Command::Ci => ci::run().await,
+    }
+}
+
+async fn cluster(command: ClusterCommand) -> Result<()> {
+    match command {
+        ClusterCommand::Up { dir, scenario, operator } => {
+            let cluster = Cluster::up(Options { scenario, operator, ..Options::new(dir) }).await?;
+            let kubeconfig = cluster.kubeconfig();
+            cluster.keep()?;
+            println!("{}", kubeconfig.display());
+        }
+        ClusterCommand::Down { dir } => Cluster::down(&dir)?,
+        ClusterCommand::List => {
+            for entry in registry::list().context("cannot list the clusters")? {
+                let processes = entry.processes.iter().map(|(name, pid)| format!("{name} ({pid})"));
+                println!("{}\t{}", entry.dir.display(), processes.collect::<Vec<_>>().join(", "));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Waits for Ctrl-C, SIGTERM or SIGHUP, and returns the exit code that shells use for it.
+async fn interrupted() -> i32 {
+    let wait = async |kind: SignalKind| match signal(kind) {
+        Ok(mut signal) => {
+            signal.recv().await;
+            128 + kind.as_raw_value()
+        }
+        Err(_) => std::future::pending().await,
+    };
+    tokio::select! {
+        code = wait(SignalKind::interrupt()) => code,
+        code = wait(SignalKind::terminate()) => code,
+        code = wait(SignalKind::hangup()) => code,
+    }
+}

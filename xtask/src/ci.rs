@@ -1,0 +1,72 @@
+//! What every change must pass, in the order of what fails fastest.
+
+mod deny;
+
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cluster::{CHARTS, render_chart};
+use crate::{control_plane, crdgen, guardian, workspace};
+
+/// Runs all checks and then all tests; stops at the first that fails.
+///
+/// # Errors
+/// Names the check that failed.
+pub async fn run() -> Result<()> {
+    cargo("format", &["fmt", "--all", "--check"]).await?;
+    cargo("clippy", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]).await?;
+    heading("generated CRDs");
+    crdgen::check()?;
+    heading("dependencies");
+    deny::check().await?;
+    heading("charts");
+    charts().await?;
+    test(&[]).await
+}
+
+/// Runs the tests of the whole workspace on a real control plane; ends with the runners' own summaries.
+///
+/// # Errors
+/// The control plane cannot be had, or a test fails.
+pub async fn test(filter: &[String]) -> Result<()> {
+    heading("tests");
+    tokio::task::spawn_blocking(control_plane::ensure).await??;
+    let mut arguments = vec!["test", "--workspace"];
+    arguments.extend(filter.iter().map(String::as_str));
+    cargo_quietly("tests", &arguments).await
+}
+
+/// Both charts must render; helm refuses a template that is not clean.
+async fn charts() -> Result<()> {
+    let binaries = tokio::task::spawn_blocking(control_plane::ensure).await??;
+    for chart in CHARTS {
+        let rendered = render_chart(&binaries.helm, chart, &[]).await?;
+        let objects = rendered.split("\n---").filter(|document| document.contains("kind:")).count();
+        tracing::info!("{chart}: {objects} objects");
+        ensure!(objects > 0, "chart {chart} renders nothing");
+    }
+    Ok(())
+}
+
+async fn cargo(name: &str, arguments: &[&str]) -> Result<()> {
+    heading(name);
+    cargo_quietly(name, arguments).await
+}
+
+async fn cargo_quietly(name: &str, arguments: &[&str]) -> Result<()> {
+    let mut command = workspace::cargo();
+    command.args(arguments);
+    check(name, command).await
+}
+
+/// Runs `command` with its output where ours goes.
+async fn check(name: &str, command: Command) -> Result<()> {
+    let status = guardian::run(command).await.context(name.to_owned())?;
+    ensure!(status.success(), "{name}: failed ({status})");
+    Ok(())
+}
+
+fn heading(name: &str) {
+    tracing::info!("== {name}");
+}

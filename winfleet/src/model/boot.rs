@@ -22,13 +22,14 @@ impl Machine {
             startup_task_due: false,
             jobs: BTreeMap::new(),
             conditions: BTreeMap::new(),
+            uses: BTreeMap::new(),
             generation: 0,
             counters: super::Counters::default(),
             clock: now,
             disk,
             spec,
         };
-        machine.begin_running();
+        machine.begin_with_installed(Phase::Running);
         machine
     }
 
@@ -52,7 +53,7 @@ impl Machine {
         };
         let kubelet = self.kubelet_at.filter(|at| *at > self.clock);
         let certificate = self.kubelet_at.map(|_| self.disk.certificate.renew_at()).filter(|at| *at > self.clock);
-        let jobs = self.jobs.values().filter_map(|job| job.ends_at()).min();
+        let jobs = self.jobs.values().filter_map(super::job::Job::ends_at).min();
         [boot, kubelet, certificate, jobs, self.next_onset()].into_iter().flatten().min()
     }
 
@@ -89,20 +90,19 @@ impl Machine {
         let pending: Vec<KbId> = self.disk.pending.iter().copied().collect();
         self.begin(Phase::Reboot, &pending);
         self.apply_pending(&pending, site);
-        let installed: Vec<KbId> = self.disk.installed.keys().copied().collect();
-        self.begin(Phase::Boot, &installed);
+        self.begin_with_installed(Phase::Boot);
         self.boot = self.fate_of_boot(site);
     }
 
-    fn fate_of_boot(&self, site: &Site) -> Boot {
-        if self.suffers(|e| *e == Effect::BootLoop) {
+    fn fate_of_boot(&mut self, site: &Site) -> Boot {
+        if self.struck_by(None, &Effect::BootLoop) {
             return Boot::Loop;
         }
-        if self.suffers(|e| *e == Effect::RebootNeverReturns) {
+        if self.struck_by(None, &Effect::RebootNeverReturns) {
             return Boot::Hung;
         }
-        let slower = self.slowed(|effect| if let Effect::SlowBoot { by } = effect { Some(*by) } else { None });
-        Boot::Booting { until: site.timings.reboot.plus(slower).after(self.clock) }
+        let slower = self.strikes(None, |effect| if let Effect::SlowBoot { by } = effect { Some(*by) } else { None });
+        Boot::Booting { until: site.timings.reboot.plus(slower.unwrap_or_default()).after(self.clock) }
     }
 
     fn apply_pending(&mut self, pending: &[KbId], site: &Site) {
@@ -119,7 +119,7 @@ impl Machine {
     /// Makes an update effective, unless it needs further rounds.
     pub(super) fn apply(&mut self, update: &Update) {
         let kb = update.kb;
-        let rounds_needed = self.strikes(kb, |_, e| if let Effect::RoundsNeeded { n } = e { Some(*n) } else { None });
+        let rounds_needed = self.says(kb, |e| if let Effect::RoundsNeeded { n } = e { Some(*n) } else { None });
         let rounds = self.disk.rounds.entry(kb).or_default();
         *rounds += 1;
         if *rounds < update.rounds.max(rounds_needed.unwrap_or(1)) {
@@ -127,7 +127,7 @@ impl Machine {
         }
         self.disk.rounds.remove(&kb);
         self.disk.staged.remove(&kb);
-        let unchanged = self.strikes(kb, |_, e| (*e == Effect::BuildUnchanged).then_some(())).is_some();
+        let unchanged = self.struck_by(Some(kb), &Effect::BuildUnchanged);
         if let Some(target) = update.target_for(self.disk.build).filter(|_| !unchanged) {
             // An older cumulative update does not take a newer build back.
             self.disk.build = self.disk.build.max(target);
@@ -141,12 +141,7 @@ impl Machine {
         self.kubelet_at = Some(site.timings.kubelet_start.after(self.clock));
         self.kubelet_build = self.disk.build;
         self.startup_task_due = self.disk.task.is_some();
-        self.begin_running();
-    }
-
-    fn begin_running(&mut self) {
-        let installed: Vec<KbId> = self.disk.installed.keys().copied().collect();
-        self.begin(Phase::Running, &installed);
+        self.begin_with_installed(Phase::Running);
     }
 
     fn renew_certificate(&mut self, site: &Site) {
@@ -157,9 +152,10 @@ impl Machine {
 
     /// The cloud's replacement happens once for each fault that says so.
     pub(super) fn replace_if_struck(&mut self, site: &Site) {
-        let struck = self.effects().find(|(fault, e)| **e == Effect::MachineReplaced && self.uses(fault) == 0);
+        let new = |fault: &Fault| !self.uses.contains_key(&fault.name);
+        let struck = self.effects().find(|(fault, effect)| **effect == Effect::MachineReplaced && new(fault));
         if let Some(name) = struck.map(|(fault, _)| fault.name.clone()) {
-            self.count_use(&name);
+            self.uses.insert(name, 1);
             self.replace(site);
         }
     }

@@ -1,12 +1,11 @@
 //! The update service: what is published, and what it offers to a machine.
 
 use crate::scenario::Update;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use windlass_protocol::{KbId, PinnedUpdate};
 
 /// All updates that exist, published or not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Catalogue(BTreeMap<KbId, Update>);
 
 impl Catalogue {

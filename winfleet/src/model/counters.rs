@@ -1,11 +1,11 @@
 //! What really happened to a machine: no restore rewinds it.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::{collections::BTreeMap, ops::AddAssign};
 use windlass_protocol::KbId;
 
 /// Counts of what really happened, since the world began.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counters {
     /// Boots that were begun.

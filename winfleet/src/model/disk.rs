@@ -3,7 +3,7 @@
 use super::{fault::Conditions, hresult::Hresult};
 use crate::scenario::{MachineGroup, Period};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_protocol::{Build, KbId, ServiceState};
 
@@ -11,7 +11,7 @@ use windlass_protocol::{Build, KbId, ServiceState};
 const FIRST_BOOT: u64 = 7;
 
 /// Everything that is on a machine's system disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Disk {
     /// The Windows build.
@@ -53,11 +53,12 @@ pub struct Disk {
     /// Free bytes.
     pub free_bytes: u64,
     /// Faults whose cause lies on this disk: a restore heals them.
+    #[serde(skip)]
     pub(super) conditions: Conditions,
 }
 
 /// When an update became effective.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Installed {
     /// The disk's boot that applied it; 0 when it was there from the start.
@@ -65,7 +66,7 @@ pub struct Installed {
 }
 
 /// The kubelet's client certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Certificate {
     /// When it was issued.

@@ -1,9 +1,8 @@
 //! When faults begin on a machine, what holds now, and what heals them.
 
 use super::Machine;
-use crate::scenario::{Effect, Fault, Heals, Period, Phase};
+use crate::scenario::{Effect, Fault, Heals, Phase};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use windlass_protocol::KbId;
 
@@ -11,15 +10,12 @@ use windlass_protocol::KbId;
 pub(super) type Conditions = BTreeMap<String, Condition>;
 
 /// A fault that began on a machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Condition {
     /// From when it holds; the fault's delay may put it ahead.
     pub since: Timestamp,
     /// Whether it is over. It stays on record so that it does not begin again.
     pub healed: bool,
-    /// How often a counted effect struck, or a single event happened.
-    pub uses: u32,
 }
 
 impl Machine {
@@ -27,6 +23,7 @@ impl Machine {
     pub(super) fn effects(&self) -> impl Iterator<Item = (&Fault, &Effect)> {
         self.faults
             .iter()
+            .filter(|fault| fault.times.is_none_or(|times| self.uses(fault) < times))
             .filter(move |fault| self.condition(fault).is_some_and(|c| !c.healed && c.since <= self.clock))
             .flat_map(|fault| fault.effects.iter().map(move |effect| (fault, effect)))
             .flat_map(|(fault, effect)| self.unfolded(fault, effect).iter().map(move |one| (fault, one)))
@@ -38,13 +35,30 @@ impl Machine {
     }
 
     /// What an effect of this kind says about an operation on one update, if one holds.
-    pub(super) fn strikes<T>(&self, kb: KbId, kind: impl Fn(&Fault, &Effect) -> Option<T>) -> Option<T> {
-        self.effects().filter(|(fault, _)| fault.when.kb.is_none_or(|only| only == kb)).find_map(|(f, e)| kind(f, e))
+    pub(super) fn says<T>(&self, kb: KbId, kind: impl Fn(&Effect) -> Option<T>) -> Option<T> {
+        self.find(Some(kb), kind).map(|(_, said)| said)
     }
 
-    /// The sum of the delays that effects of this kind add.
-    pub(super) fn slowed(&self, kind: impl Fn(&Effect) -> Option<Period>) -> Period {
-        self.effects().filter_map(|(_, effect)| kind(effect)).fold(Period::ZERO, Period::plus)
+    /// The same for an operation that happens now (on an update, where there is one), and counts it.
+    pub(super) fn strikes<T>(&mut self, kb: Option<KbId>, kind: impl Fn(&Effect) -> Option<T>) -> Option<T> {
+        let (fault, said) = self.find(kb, kind)?;
+        *self.uses.entry(fault).or_default() += 1;
+        Some(said)
+    }
+
+    /// The same for effects that are there or not.
+    pub(super) fn struck_by(&mut self, kb: Option<KbId>, effect: &Effect) -> bool {
+        self.strikes(kb, |one| (one == effect).then_some(())).is_some()
+    }
+
+    fn find<T>(&self, kb: Option<KbId>, kind: impl Fn(&Effect) -> Option<T>) -> Option<(String, T)> {
+        self.effects()
+            .filter(|(fault, _)| kb.is_none() || fault.when.kb.is_none() || fault.when.kb == kb)
+            .find_map(|(fault, effect)| kind(effect).map(|said| (fault.name.clone(), said)))
+    }
+
+    fn uses(&self, fault: &Fault) -> u32 {
+        self.uses.get(&fault.name).copied().unwrap_or(0)
     }
 
     fn unfolded<'a>(&self, fault: &Fault, effect: &'a Effect) -> &'a [Effect] {
@@ -55,13 +69,6 @@ impl Machine {
 
     fn condition(&self, fault: &Fault) -> Option<&Condition> {
         if on_disk(fault) { self.disk.conditions.get(&fault.name) } else { self.conditions.get(&fault.name) }
-    }
-
-    fn condition_mut(&mut self, fault: &str) -> Option<&mut Condition> {
-        match self.disk.conditions.get_mut(fault) {
-            Some(condition) => Some(condition),
-            None => self.conditions.get_mut(fault),
-        }
     }
 
     /// Begins the faults that wait for this phase with one of these updates. One that began before does not begin
@@ -75,13 +82,19 @@ impl Machine {
             self.faults.iter().filter(|f| due(self, f)).map(|f| (f.name.clone(), f.when.delay, on_disk(f))).collect();
         for (name, delay, on_disk) in names {
             let conditions = if on_disk { &mut self.disk.conditions } else { &mut self.conditions };
-            conditions.entry(name).or_insert(Condition { since: delay.after(now), healed: false, uses: 0 });
+            conditions.entry(name).or_insert(Condition { since: delay.after(now), healed: false });
         }
+    }
+
+    /// Begins the faults that wait for this phase, with whatever is installed.
+    pub(super) fn begin_with_installed(&mut self, phase: Phase) {
+        let installed: Vec<KbId> = self.disk.installed.keys().copied().collect();
+        self.begin(phase, &installed);
     }
 
     /// Begins one fault at once, whatever its phase.
     pub(super) fn begin_by_hand(&mut self, fault: &str) {
-        self.conditions.insert(fault.to_owned(), Condition { since: self.clock, healed: false, uses: 0 });
+        self.conditions.insert(fault.to_owned(), Condition { since: self.clock, healed: false });
     }
 
     fn is_nth_boot(&self, fault: &Fault) -> bool {
@@ -113,18 +126,6 @@ impl Machine {
         }
     }
 
-    /// Counts one use of a fault's effect; gives the uses before this one.
-    pub(super) fn count_use(&mut self, fault: &str) -> u32 {
-        let Some(condition) = self.condition_mut(fault) else { return 0 };
-        condition.uses += 1;
-        condition.uses - 1
-    }
-
-    /// How often a fault's counted effect struck.
-    pub(super) fn uses(&self, fault: &Fault) -> u32 {
-        self.condition(fault).map_or(0, |condition| condition.uses)
-    }
-
     /// The next moment at which a fault that began comes to hold.
     pub(super) fn next_onset(&self) -> Option<Timestamp> {
         let all = self.disk.conditions.values().chain(self.conditions.values());
@@ -132,10 +133,8 @@ impl Machine {
     }
 }
 
-/// Whether a fault's cause lies on the disk, so that an older disk does not have it. What nothing heals, what happens
-/// in the hypervisor, and what takes the disk away does not.
+/// Whether a fault's cause lies on the disk, so that an older disk does not have it. What nothing heals, and what
+/// happens in the hypervisor, does not.
 fn on_disk(fault: &Fault) -> bool {
-    fault.heals != Heals::Never
-        && !matches!(fault.when.phase, Phase::Snapshot | Phase::Restore)
-        && !fault.effects.contains(&Effect::MachineReplaced)
+    fault.heals != Heals::Never && !matches!(fault.when.phase, Phase::Snapshot | Phase::Restore)
 }

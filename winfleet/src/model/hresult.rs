@@ -1,10 +1,10 @@
 //! The codes that the Windows Update Agent gives (wuerror.h and winerror.h).
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::fmt;
 
 /// A code of Windows; success when the highest bit is clear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, thiserror::Error)]
 pub struct Hresult(pub u32);
 
 impl Hresult {

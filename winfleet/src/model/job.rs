@@ -1,13 +1,12 @@
 //! Downloads and installations: begun, then asked after; a reboot kills them.
 
 use super::{Hresult, Machine, Site};
-use crate::scenario::{Effect, Fault, Phase, Update};
+use crate::scenario::{Effect, Phase, Update};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use windlass_protocol::{KbId, PinnedUpdate};
 
 /// What a job does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JobKind {
     /// Downloads updates.
     Download,
@@ -16,7 +15,7 @@ pub enum JobKind {
 }
 
 /// How a job stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobState {
     /// It goes on.
     Running,
@@ -25,8 +24,7 @@ pub enum JobState {
 }
 
 /// One download or installation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Job {
     pub kind: JobKind,
     pub updates: Vec<PinnedUpdate>,
@@ -63,7 +61,7 @@ impl Machine {
             *started.entry(*kb).or_default() += 1;
         }
         self.begin(phase, &kbs);
-        let hangs = kind == JobKind::Install && kbs.iter().any(|kb| self.install_hangs(*kb));
+        let hangs = kind == JobKind::Install && kbs.iter().any(|kb| self.struck_by(Some(*kb), &Effect::InstallHangs));
         let ends = (!hangs).then(|| each.times(kbs.len()).after(self.clock));
         let id = self.jobs.keys().next_back().map_or(1, |last| last + 1);
         self.jobs.insert(id, Job { kind, updates: updates.to_vec(), ends, state: JobState::Running });
@@ -73,10 +71,6 @@ impl Machine {
     /// Whether a job of this kind goes on.
     pub(super) fn busy(&self, kind: JobKind) -> bool {
         self.jobs.values().any(|job| job.kind == kind && job.runs())
-    }
-
-    fn install_hangs(&self, kb: KbId) -> bool {
-        self.strikes(kb, |_, effect| (*effect == Effect::InstallHangs).then_some(())).is_some()
     }
 
     /// Ends the jobs whose time is up.
@@ -111,14 +105,8 @@ impl Machine {
         if self.free_bytes() < update.size_bytes {
             return Hresult::DISK_FULL;
         }
-        let fails = |fault: &Fault, effect: &Effect| match effect {
-            Effect::DownloadFails { hresult, times } if times.is_none_or(|times| self.uses(fault) < times) => {
-                Some((fault.name.clone(), Hresult(*hresult)))
-            }
-            _ => None,
-        };
-        if let Some((fault, code)) = self.strikes(update.kb, fails) {
-            self.count_use(&fault);
+        let fails = |e: &Effect| if let Effect::DownloadFails { hresult } = e { Some(Hresult(*hresult)) } else { None };
+        if let Some(code) = self.strikes(Some(update.kb), fails) {
             return code;
         }
         self.disk.staged.insert(update.kb);
@@ -126,12 +114,12 @@ impl Machine {
     }
 
     fn finish_install(&mut self, update: &Update) -> Hresult {
-        let fails = |_: &Fault, effect: &Effect| match effect {
+        let fails = |effect: &Effect| match effect {
             Effect::InstallFails { hresult } => Some(Hresult(*hresult)),
             Effect::DiskFull => Some(Hresult::DISK_FULL),
             _ => None,
         };
-        if let Some(code) = self.strikes(update.kb, fails) {
+        if let Some(code) = self.strikes(Some(update.kb), fails) {
             self.disk.failed.insert(update.kb, code);
             return code;
         }
@@ -147,6 +135,6 @@ impl Machine {
 
     /// Whether the source hides this update from this machine.
     pub(super) fn withdrawn(&self, kb: KbId) -> bool {
-        self.strikes(kb, |_, effect| (*effect == Effect::UpdateWithdrawn).then_some(())).is_some()
+        self.says(kb, |effect| (*effect == Effect::UpdateWithdrawn).then_some(())).is_some()
     }
 }

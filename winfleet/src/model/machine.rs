@@ -5,7 +5,7 @@
 use super::{Counters, Disk, fault::Conditions, job::Job};
 use crate::scenario::{Effect, Fault, MachineSpec};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_protocol::{Build, ServiceState};
 
@@ -13,8 +13,7 @@ use windlass_protocol::{Build, ServiceState};
 const KUBELET: &str = "kubelet";
 
 /// One simulated Windows machine.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug)]
 pub struct Machine {
     pub(super) spec: MachineSpec,
     pub(super) provider_id: String,
@@ -36,6 +35,8 @@ pub struct Machine {
     pub(super) jobs: BTreeMap<u64, Job>,
     /// Faults whose cause does not lie on the disk.
     pub(super) conditions: Conditions,
+    /// How often each fault struck an operation; no restore rewinds it.
+    pub(super) uses: BTreeMap<String, u32>,
     pub(super) generation: u32,
     pub(super) counters: Counters,
     /// How far this machine has been advanced.
@@ -43,7 +44,7 @@ pub struct Machine {
 }
 
 /// Where a machine is between off and running.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Boot {
     Off,
     Booting { until: Timestamp },
@@ -54,7 +55,7 @@ pub(super) enum Boot {
 }
 
 /// Whether a machine has power.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Power {
     /// It has.
     On,
@@ -63,7 +64,7 @@ pub enum Power {
 }
 
 /// A machine's state as its hypervisor sees it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum MachineState {
     /// Windows runs.
     Running,

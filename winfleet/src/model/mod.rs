@@ -14,6 +14,7 @@ mod guest;
 mod hresult;
 mod job;
 mod machine;
+mod provider;
 mod task;
 
 pub use catalogue::Catalogue;
@@ -23,19 +24,17 @@ pub use guest::Guest;
 pub use hresult::Hresult;
 pub use job::{JobKind, JobState};
 pub use machine::{Machine, MachineState, Power};
-pub use task::{Code, Fault as TaskFault, PowerRequest, Snapshot, SnapshotState, Task, TaskKind, TaskState};
+pub use task::{Code, PowerRequest, Refusal, Snapshot, SnapshotState, Task, TaskKind, TaskState};
 
 use crate::scenario::{
     Effect, Fault, Heals, HypervisorSpec, MachineSpec, Period, Phase, Scenario, Timings, When, Where,
 };
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use windlass_protocol::KbId;
 
 /// All machines, what surrounds them, and the hypervisor's books.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug)]
 pub struct World {
     site: Site,
     hypervisor: HypervisorSpec,
@@ -48,8 +47,7 @@ pub struct World {
 }
 
 /// What all machines share.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug)]
 pub(in crate::model) struct Site {
     pub catalogue: Catalogue,
     pub timings: Timings,
@@ -158,6 +156,7 @@ impl World {
             when,
             r#where: Where::default(),
             effects,
+            times: None,
             heals: Heals::Never,
         });
         machine.begin_by_hand(&fault);
@@ -170,6 +169,7 @@ impl World {
         let Some(machine) = self.machines.get_mut(name) else { return false };
         machine.faults.retain(|fault| !fault.name.starts_with(BY_HAND));
         machine.conditions.retain(|fault, _| !fault.starts_with(BY_HAND));
+        machine.uses.retain(|fault, _| !fault.starts_with(BY_HAND));
         true
     }
 

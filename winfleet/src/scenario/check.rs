@@ -122,6 +122,9 @@ fn fault(all: &[Spanned<Fault>], at: usize, kbs: &BTreeSet<KbId>, machines: &[Ma
     if fault.effects.is_empty() {
         return Err(("effects", "at least one is needed".into()));
     }
+    if fault.times == Some(0) {
+        return Err(("times", "must be at least 1".into()));
+    }
     fault.effects.iter().try_for_each(|one| effect(one, fault))
 }
 

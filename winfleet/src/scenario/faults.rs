@@ -1,12 +1,12 @@
 //! What goes wrong, where, when, and what heals it.
 
 use super::Period;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use windlass_protocol::KbId;
 
 /// One fault: effects that hold together on the chosen machines from a moment on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
     /// Its name, unique in the scenario.
@@ -18,13 +18,17 @@ pub struct Fault {
     pub r#where: Where,
     /// What becomes false.
     pub effects: Vec<Effect>,
+    /// How many operations (downloads, installations, boots, snapshots, restores) its effects strike in all; any
+    /// number, when left out.
+    #[serde(default)]
+    pub times: Option<u32>,
     /// What ends it.
     #[serde(default)]
     pub heals: Heals,
 }
 
 /// The moment from which a fault holds on a machine.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct When {
     /// What the machine is doing then.
@@ -41,7 +45,7 @@ pub struct When {
 }
 
 /// What a machine is doing when a fault begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Phase {
     /// It downloads updates.
@@ -61,7 +65,7 @@ pub enum Phase {
 }
 
 /// The machines that a fault strikes: all that fit everything given here.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Where {
     /// Labels that must be there with this value (the zone's label too).
@@ -75,7 +79,7 @@ pub struct Where {
 }
 
 /// What ends a fault.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Heals {
     /// A disk from before it began.
@@ -88,16 +92,13 @@ pub enum Heals {
 }
 
 /// What becomes false while a fault holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Effect {
-    /// Downloads end with this code: the first `times`, or all.
+    /// Downloads end with this code.
     DownloadFails {
         /// The code that Windows gives.
         hresult: u32,
-        /// How many downloads fail; all, when left out.
-        #[serde(default)]
-        times: Option<u32>,
     },
     /// The source no longer offers the update to this machine.
     UpdateWithdrawn,

@@ -1,6 +1,6 @@
 //! The machines as a scenario writes them.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_protocol::{Build, KbId};
 
@@ -8,7 +8,7 @@ use windlass_protocol::{Build, KbId};
 pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
 /// Machines of one kind.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct MachineGroup {
     /// Names of the machines; instead of `prefix`.
@@ -67,8 +67,7 @@ pub struct MachineGroup {
 }
 
 /// One machine, spelled out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineSpec {
     /// Its name, unique in the scenario.
     pub name: String,

@@ -16,12 +16,11 @@ pub use period::{ParsePeriodError, Period};
 pub use settings::{HypervisorSpec, Throttle, Timings};
 pub use updates::Update;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_saphyr::Spanned;
 
 /// A checked scenario.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
     /// Where chance begins: the same seed draws the same machines.
     pub seed: u64,

@@ -4,7 +4,7 @@ use super::Period;
 use serde::{Deserialize, Serialize};
 
 /// How the hypervisor behaves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HypervisorSpec {
     /// Its id, the host part of each machine's provider ID (`simulated://<id>/<machine>`).
@@ -51,7 +51,7 @@ pub struct Throttle {
 }
 
 /// How long things take on a healthy machine. The defaults are usual times of a Windows Server 2022 node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Timings {
     /// Download of one update.

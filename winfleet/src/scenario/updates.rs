@@ -1,12 +1,12 @@
 //! The update catalogue as a scenario writes it.
 
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Deserializer, de::Error};
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_protocol::{Build, KbId, OfferedUpdate, PinnedUpdate};
 
 /// One update of the catalogue.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Update {
     /// The KB it is known by; unique in the scenario.

@@ -1,0 +1,31 @@
+//! Lets time pass in the model, by the wall clock, and tells each kubelet what it sees of its machine.
+
+use super::machine::MachineFacts;
+use crate::{hypervisor::SharedWorld, model::World};
+use std::{collections::HashMap, time::Duration};
+use tokio::{sync::watch, time::MissedTickBehavior};
+
+/// Between two ticks: a tenth of the shortest timing that scenarios use (1 s).
+const TICK: Duration = Duration::from_millis(100);
+
+/// Ticks the world for ever and publishes the facts of each machine when they change.
+pub async fn drive(world: SharedWorld, machines: HashMap<String, watch::Sender<MachineFacts>>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        world.with(|world, _| tell(world, &machines));
+    }
+}
+
+fn tell(world: &World, machines: &HashMap<String, watch::Sender<MachineFacts>>) {
+    for machine in world.machines() {
+        let Some(sender) = machines.get(machine.name()) else { continue };
+        let facts = MachineFacts::of(machine);
+        sender.send_if_modified(|known| {
+            let changed = *known != facts;
+            *known = facts;
+            changed
+        });
+    }
+}

@@ -1,0 +1,107 @@
+//! The programs of pods, running.
+
+use super::{
+    machine::MachineFacts,
+    network::{self, Exit},
+    pod::PodView,
+    program::Program,
+};
+use crate::hypervisor::SharedWorld;
+use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// How often a running program is looked at that does not say when it goes on.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// A running program.
+#[derive(Debug)]
+pub enum Process {
+    /// A probe's request under way.
+    Probe(Task),
+    /// Works until this time.
+    Until(Timestamp),
+    /// Ended at once, with this.
+    Ended(Exit),
+    /// Serves until it is stopped.
+    Forever,
+}
+
+/// A task that ends with its owner: a killed program sends nothing more.
+#[derive(Debug)]
+pub struct Task(JoinHandle<Exit>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What a look at a program found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Look {
+    /// What it printed since the last look.
+    pub lines: Vec<String>,
+    /// Its exit code, once it ended.
+    pub exit: Option<i32>,
+    /// When to look again, if it has to be looked at.
+    pub again: Option<Timestamp>,
+}
+
+impl Process {
+    /// Starts the program of a pod.
+    pub fn start(
+        pod: &PodView,
+        facts: &MachineFacts,
+        runs: Duration,
+        client: &reqwest::Client,
+        now: Timestamp,
+    ) -> Self {
+        match &pod.program {
+            Program::Agent(_) => Self::Ended(Exit { code: 40, line: "no agent yet".into() }),
+            Program::HttpProbe(Ok(probe)) => {
+                let network = network::of_pod(facts, pod.host_network);
+                Self::Probe(Task(tokio::spawn(network::probe(client.clone(), probe.clone(), network))))
+            }
+            Program::HttpProbe(Err(usage)) => Self::Ended(Exit { code: 2, line: format!("windlass-probe: {usage}") }),
+            Program::RunsToEnd { .. } => Self::Until(after(now, runs)),
+            Program::Forever => Self::Forever,
+        }
+    }
+
+    /// Looks at the program, and lets the agent do its next step.
+    pub async fn look(&mut self, pod: &PodView, facts: &MachineFacts, world: &SharedWorld, now: Timestamp) -> Look {
+        match self {
+            Self::Probe(task) if task.0.is_finished() => match (&mut task.0).await {
+                Ok(exit) => Look::ended(exit),
+                Err(error) => Look::ended(Exit { code: 1, line: error.to_string() }),
+            },
+            Self::Probe(_) => Look::running(Some(after(now, LOOK_EVERY))),
+            Self::Until(end) if now < *end => Look::running(Some(*end)),
+            Self::Until(_) => {
+                let forced = match pod.program {
+                    Program::RunsToEnd { exit_code } => exit_code,
+                    _ => None,
+                };
+                Look::ended(network::end_of_work(network::of_pod(facts, pod.host_network), forced))
+            }
+            Self::Ended(exit) => Look::ended(exit.clone()),
+            Self::Forever => Look::running(None),
+        }
+    }
+}
+
+impl Look {
+    fn running(again: Option<Timestamp>) -> Self {
+        Self { lines: vec![], exit: None, again }
+    }
+
+    fn ended(exit: Exit) -> Self {
+        let lines = if exit.line.is_empty() { vec![] } else { vec![exit.line] };
+        Self { lines, exit: Some(exit.code), again: None }
+    }
+}
+
+fn after(now: Timestamp, wait: Duration) -> Timestamp {
+    now.saturating_add(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX)
+}

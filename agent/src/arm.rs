@@ -66,7 +66,7 @@ impl Arm {
             return Ok(before.is_some_and(|s| s.active()));
         }
         let boot_id = host.boot_id()?;
-        let mut state = self.own(before, &boot_id)?;
+        let mut state = self.own(before.as_ref(), &boot_id)?;
         let found = state.work.as_ref().is_some_and(|w| w.key == self.key);
         if found && !state.active() {
             return Ok(true);
@@ -82,15 +82,17 @@ impl Arm {
     }
 
     /// The document this works on. What is to be installed must have been staged; a mere reboot needs nothing.
-    fn own(&self, before: Option<State>, boot_id: &str) -> Result<State, Trouble> {
-        let own = before.as_ref().filter(|s| s.node_update_uid == self.uid);
+    fn own(&self, before: Option<&State>, boot_id: &str) -> Result<State, Trouble> {
+        let own = before.filter(|s| s.node_update_uid == self.uid);
         let mine = own.and_then(|s| s.work.as_ref()).is_some_and(|w| w.key == self.key);
         if let Some(state) = own.filter(|s| mine || s.active() || (self.updates.is_empty() && s.mutated)) {
             return Ok(state.clone());
         }
         if self.updates.is_empty() {
             let mut state = State::new(&self.uid, boot_id.to_owned());
-            before.iter().for_each(|b| state.take_over(b));
+            if let Some(before) = before {
+                state.take_over(before);
+            }
             return Ok(state);
         }
         let Some(state) = own.filter(|s| s.baseline.is_some()) else {

@@ -51,14 +51,23 @@ pub type HostResult<T> = Result<T, HostError>;
 pub struct FoundUpdate {
     /// What the source says.
     pub offer: OfferedUpdate,
-    /// Whether it is installed.
-    pub installed: bool,
-    /// Whether its download is complete.
-    pub downloaded: bool,
-    /// Whether it is installed up to a reboot.
-    pub pending_reboot: bool,
+    /// How far the machine has it.
+    pub presence: Presence,
     /// Whether it must be installed alone (`InstallationBehavior.Impact` is exclusive handling).
     pub exclusive: bool,
+}
+
+/// How far a machine has an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Presence {
+    /// Not at all.
+    Offered,
+    /// Its download is complete.
+    Downloaded,
+    /// It is installed up to a reboot.
+    PendingReboot,
+    /// It is installed.
+    Installed,
 }
 
 /// What became of one update of a job.

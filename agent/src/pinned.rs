@@ -1,6 +1,6 @@
 //! The pinned set against what the source offers and the machine has. Pure.
 
-use crate::host::{FoundUpdate, HostError, ItemResult};
+use crate::host::{FoundUpdate, HostError, ItemResult, Presence};
 use crate::hresult::{Class, class};
 use serde::{Deserialize, Serialize};
 use windlass_protocol::{AgentError, Build, PinnedUpdate, UpdateResult, UpdateState};
@@ -43,18 +43,18 @@ impl Tracked {
             self.target_build = f.offer.target_build.or(self.target_build);
             self.exclusive = f.exclusive;
         }
-        self.state = match exact {
-            Some(f) if f.installed => UpdateState::Installed,
-            Some(f) if f.pending_reboot => UpdateState::PendingReboot,
-            Some(f) if f.downloaded => UpdateState::Staged,
-            Some(_) => UpdateState::Offered,
+        self.state = match exact.map(|f| f.presence) {
+            Some(Presence::Installed) => UpdateState::Installed,
+            Some(Presence::PendingReboot) => UpdateState::PendingReboot,
+            Some(Presence::Downloaded) => UpdateState::Staged,
+            Some(Presence::Offered) => UpdateState::Offered,
             None => self.without_offer(found, here),
         };
     }
 
     /// An update that is no longer found is fine where the machine has its KB in another revision, or its build.
     fn without_offer(&self, found: &[FoundUpdate], here: Build) -> UpdateState {
-        if found.iter().any(|f| f.installed && f.offer.kb == self.pinned.kb) {
+        if found.iter().any(|f| f.presence == Presence::Installed && f.offer.kb == self.pinned.kb) {
             UpdateState::Installed
         } else if self.reached(here) {
             UpdateState::NotApplicable
@@ -73,7 +73,8 @@ impl Tracked {
         self.state == UpdateState::NotApplicable && self.target_build.is_some() && !self.reached(here)
     }
 
-    /// Takes over what a download or an installation came to. Says whether a pending reboot was in its way.
+    /// Takes over what a download or an installation came to. Says whether a pending reboot was in the way of an
+    /// installation, which leaves it staged.
     fn take(&mut self, hresult: u32, reboot_required: bool, done: UpdateState) -> bool {
         self.hresult = hresult;
         self.state = match class(hresult) {
@@ -81,8 +82,9 @@ impl Tracked {
             Class::AlreadyDone => done,
             Class::RebootNeeded => UpdateState::PendingReboot,
             Class::NotApplicable => UpdateState::NotApplicable,
-            Class::RebootFirst => return true,
-            Class::Busy
+            Class::RebootFirst if done == UpdateState::Installed => return true,
+            Class::RebootFirst
+            | Class::Busy
             | Class::Retriable
             | Class::Configuration
             | Class::DiskFull
@@ -170,9 +172,7 @@ mod tests {
                 size_bytes: 1,
                 target_build: Some(NEXT),
             },
-            installed: false,
-            downloaded: false,
-            pending_reboot: false,
+            presence: Presence::Offered,
             exclusive: false,
         };
         change(&mut f);
@@ -193,11 +193,15 @@ mod tests {
     #[test]
     fn exactly_the_pinned_revision_counts() {
         assert_eq!(seen(&[found(2, |_| ())], HERE), UpdateState::Offered);
-        assert_eq!(seen(&[found(2, |f| f.downloaded = true)], HERE), UpdateState::Staged);
-        assert_eq!(seen(&[found(2, |f| f.pending_reboot = true)], HERE), UpdateState::PendingReboot);
-        assert_eq!(seen(&[found(2, |f| f.installed = true)], HERE), UpdateState::Installed);
+        assert_eq!(seen(&[found(2, |f| f.presence = Presence::Downloaded)], HERE), UpdateState::Staged);
+        assert_eq!(seen(&[found(2, |f| f.presence = Presence::PendingReboot)], HERE), UpdateState::PendingReboot);
+        assert_eq!(seen(&[found(2, |f| f.presence = Presence::Installed)], HERE), UpdateState::Installed);
         assert_eq!(seen(&[found(3, |_| ())], HERE), UpdateState::Missing, "another revision is another update");
-        assert_eq!(seen(&[found(3, |f| f.installed = true)], HERE), UpdateState::Installed, "its KB is there");
+        assert_eq!(
+            seen(&[found(3, |f| f.presence = Presence::Installed)], HERE),
+            UpdateState::Installed,
+            "its KB is there"
+        );
         assert_eq!(seen(&[], HERE), UpdateState::Missing);
     }
 

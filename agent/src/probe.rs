@@ -25,9 +25,9 @@ pub(crate) fn checks(probe: &HostProbe, baseline: Option<&Baseline>, host: &dyn 
     vec![
         check("build", build(probe, host)),
         check("services", compared(baseline, |b| services(b, host))),
-        check("networks", compared(baseline, |b| lost("host networks", &b.networks, &host.host_networks()?))),
-        check("disks", compared(baseline, |b| lost("disks", &b.disks, &host.disks()?))),
-        check("drivers", compared(baseline, |b| lost("network drivers", &b.drivers, &host.network_drivers()?))),
+        check("networks", compared(baseline, |b| Ok(lost("host networks", &b.networks, &host.host_networks()?)))),
+        check("disks", compared(baseline, |b| Ok(lost("disks", &b.disks, &host.disks()?)))),
+        check("drivers", compared(baseline, |b| Ok(lost("network drivers", &b.drivers, &host.network_drivers()?)))),
         check("events", compared(baseline, |b| events(b, host))),
         check("freeSpace", free_space(host)),
         check("reboot", reboot(host)),
@@ -45,16 +45,16 @@ fn compared(baseline: Option<&Baseline>, judge: impl FnOnce(&Baseline) -> HostRe
     baseline.map_or_else(|| Ok((Verdict::Inconclusive, "there is no baseline".to_owned())), judge)
 }
 
-fn pass_if(good: bool, detail: String) -> HostResult<Judged> {
-    Ok((if good { Verdict::Pass } else { Verdict::Fail }, detail))
+fn pass_if(good: bool, detail: String) -> Judged {
+    (if good { Verdict::Pass } else { Verdict::Fail }, detail)
 }
 
 fn build(probe: &HostProbe, host: &dyn Host) -> HostResult<Judged> {
     let (here, want) = (host.build()?, probe.expected_build);
     if probe.exact {
-        return pass_if(here == want, format!("{here}, exactly {want} is wanted"));
+        return Ok(pass_if(here == want, format!("{here}, exactly {want} is wanted")));
     }
-    pass_if(here.same_os(want) && here >= want, format!("{here}, at least {want} is wanted"))
+    Ok(pass_if(here.same_os(want) && here >= want, format!("{here}, at least {want} is wanted")))
 }
 
 fn services(baseline: &Baseline, host: &dyn Host) -> HostResult<Judged> {
@@ -69,11 +69,11 @@ fn services(baseline: &Baseline, host: &dyn Host) -> HostResult<Judged> {
         })
         .collect();
     let detail = if down.is_empty() { format!("{} run as before", running().count()) } else { down.join(", ") };
-    pass_if(down.is_empty(), detail)
+    Ok(pass_if(down.is_empty(), detail))
 }
 
 /// What the baseline has must still be there; more is no fault.
-fn lost(what: &str, before: &[String], now: &[String]) -> HostResult<Judged> {
+fn lost(what: &str, before: &[String], now: &[String]) -> Judged {
     let gone = minus(before, now);
     let detail = if gone.is_empty() {
         format!("all {} {what} are there", before.len())
@@ -87,18 +87,18 @@ fn events(baseline: &Baseline, host: &dyn Host) -> HostResult<Judged> {
     let new = minus(&host.critical_events()?, &baseline.critical_events);
     let detail =
         if new.is_empty() { "no new kind of critical event".to_owned() } else { format!("new: {}", new.join(", ")) };
-    pass_if(new.is_empty(), detail)
+    Ok(pass_if(new.is_empty(), detail))
 }
 
 fn free_space(host: &dyn Host) -> HostResult<Judged> {
     let free = host.free_bytes()?;
-    pass_if(free >= MIN_FREE_BYTES, format!("{free} bytes free, {MIN_FREE_BYTES} are wanted"))
+    Ok(pass_if(free >= MIN_FREE_BYTES, format!("{free} bytes free, {MIN_FREE_BYTES} are wanted")))
 }
 
 fn reboot(host: &dyn Host) -> HostResult<Judged> {
     let signals = host.reboot_signals()?;
     let detail = if signals.due() { "a reboot is pending" } else { "no reboot is pending" };
-    pass_if(!signals.due(), detail.to_owned())
+    Ok(pass_if(!signals.due(), detail.to_owned()))
 }
 
 /// What is in `all` and not in `less`, sorted, each once.

@@ -43,16 +43,16 @@ pub(crate) fn standing(state: &State, task: TaskState, boot_id: &str, now: Times
     use AgentPhase as P;
     match state.phase {
         P::Idle | P::Staged | P::MoreToInstall | P::Done => Outcome::of(Progress::Done),
-        P::Preflight | P::Scan | P::Download => Outcome::of(Progress::InProgress),
-        P::RebootRequested if state.reboot_asked(boot_id) => Outcome::of(Progress::InProgress),
-        P::RebootRequested if task == TaskState::Absent || !state.may_reboot(now) => {
+        P::RebootRequested if !state.reboot_asked(boot_id) && (task == TaskState::Absent || !state.may_reboot(now)) => {
             Outcome::of(Progress::RebootNeeded)
         }
         P::Install | P::PostBoot | P::Rescan if task == TaskState::Absent => {
             let text = format!("task: {:?} is under way, but no task is registered; arm it again", state.phase);
             Outcome::failed(error(ErrorClass::Retriable, text))
         }
-        P::Install | P::RebootRequested | P::PostBoot | P::Rescan => Outcome::of(Progress::InProgress),
+        P::Preflight | P::Scan | P::Download | P::Install | P::RebootRequested | P::PostBoot | P::Rescan => {
+            Outcome::of(Progress::InProgress)
+        }
         P::Failed | P::Unknown => Outcome { error: state.error.clone(), ..Outcome::of(Progress::Failed) },
     }
 }

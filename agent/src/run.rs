@@ -1,7 +1,7 @@
 //! One command of one agent pod, from its request to its report.
 
 use crate::arm::Arm;
-use crate::host::{Host, Job};
+use crate::host::{Host, Job, Presence};
 use crate::report::{self, Outcome, standing};
 use crate::stage::Stage;
 use crate::state::{Loaded, unreadable};
@@ -55,7 +55,7 @@ pub struct Run {
 #[derive(Debug)]
 enum Flow {
     Scan(Source),
-    Stage(Stage),
+    Stage(Box<Stage>),
     Arm(Arm),
     Collect { follow: bool },
     Probe(HostProbe),
@@ -72,7 +72,7 @@ impl Run {
         let flow = match request.command.clone() {
             Command::Scan { source } => Flow::Scan(source),
             Command::Stage { source, updates, nonce_a } => {
-                Flow::Stage(Stage::new(&request.ticket, source, updates, nonce_a))
+                Flow::Stage(Box::new(Stage::new(&request.ticket, source, updates, nonce_a)))
             }
             arm @ Command::Arm { .. } => Flow::Arm(Arm::new(&request.ticket, arm)),
             Command::Collect { follow } => Flow::Collect { follow },
@@ -119,7 +119,7 @@ fn scan(source: Source, host: &mut dyn Host) -> Step {
     match host.poll_job()? {
         Job::Running => Ok(Pass::Again(POLL)),
         Job::Searched(found) => {
-            let offered = found.into_iter().filter(|f| !f.installed).map(|f| f.offer).collect();
+            let offered = found.into_iter().filter(|f| f.presence != Presence::Installed).map(|f| f.offer).collect();
             Ok(Pass::End(Outcome { offered, ..Outcome::of(Progress::Done) }))
         }
         Job::Idle | Job::Downloaded(_) | Job::Installed(_) => {

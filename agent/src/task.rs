@@ -61,18 +61,14 @@ impl Task {
     }
 
     fn advance(&mut self, host: &mut dyn Host, now: Timestamp) -> TaskStep {
-        let state = match self.state.take() {
-            Some(state) => state,
-            None => match load(host)? {
-                Some(state) => state,
-                // Nothing that could be worked on: the safe thing is to be disarmed.
-                None => {
-                    host.remove_task()?;
-                    return Ok(TaskNext::Ended);
-                }
-            },
+        if self.state.is_none() {
+            self.state = load(host)?;
+        }
+        let Some(state) = &mut self.state else {
+            // Nothing that could be worked on: the safe thing is to be disarmed.
+            host.remove_task()?;
+            return Ok(TaskNext::Ended);
         };
-        let state = self.state.insert(state);
         if self.since.is_none_or(|(phase, _)| phase != state.phase) {
             self.since = Some((state.phase, now));
         }

@@ -12,7 +12,7 @@ const MAX_REQUEST_BYTES: usize = 20 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Ticket {
-    /// UID of the NodeUpdate (or of the rollout, for a scan).
+    /// UID of the `NodeUpdate` (or of the rollout, for a scan).
     pub node_update_uid: String,
     /// The operator's step that asks (`Stage`, `Install`, ...).
     pub step: String,

@@ -1,0 +1,407 @@
+use super::{NEW, OLD};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use windlass_agent::HostError;
+use windlass_agent::host::{
+    Disks, Events, Files, FoundUpdate, HostResult, ItemResult, Job, Network, Power, Presence, Registry, Services,
+    TaskState, Tasks, UpdatePolicy, Updates,
+};
+use windlass_protocol::{Build, KbId, OfferedUpdate, PinnedUpdate, RebootSignals, ServiceState, Source};
+
+/// How long each job takes.
+const JOB_TAKES: SignedDuration = SignedDuration::from_secs(9);
+
+/// `ERROR_NOT_READY`: what every call says once the power is off.
+const POWER_OFF: u32 = 0x8007_0015;
+
+/// One update of the catalogue.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    pub kb: KbId,
+    pub target: Option<Build>,
+    pub classification: &'static str,
+    pub exclusive: bool,
+    /// How many installations it wants until it counts as installed.
+    pub rounds: u32,
+    pub needs_reboot: bool,
+    /// What downloading and installing it come to.
+    pub download: u32,
+    pub install: u32,
+}
+
+impl Offer {
+    pub fn new(kb: &str) -> Self {
+        Self {
+            kb: kb.parse().expect("a KB"),
+            target: Some(NEW),
+            classification: "Security Updates",
+            exclusive: false,
+            rounds: 1,
+            needs_reboot: true,
+            download: 0,
+            install: 0,
+        }
+    }
+}
+
+/// What lies on the disk.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    pub build: Build,
+    pub boot: u64,
+    pub files: BTreeMap<String, Vec<u8>>,
+    pub task: bool,
+    pub policy: UpdatePolicy,
+    pub downloaded: BTreeSet<KbId>,
+    pub pending: BTreeSet<KbId>,
+    pub installed: BTreeSet<KbId>,
+    pub rounds: BTreeMap<KbId, u32>,
+}
+
+/// A power cut at the n-th call that changes something, before or after its effect.
+#[derive(Clone, Copy, Debug)]
+pub struct Cut {
+    pub at: u32,
+    pub after_effect: bool,
+}
+
+pub struct Machine {
+    pub now: Timestamp,
+    pub disk: Disk,
+    pub offers: Vec<Offer>,
+    pub services: BTreeMap<String, ServiceState>,
+    pub networks: Vec<String>,
+    pub events: Vec<String>,
+    pub free: u64,
+    pub signals: RebootSignals,
+    pub servicing: bool,
+    pub boot_loops: u32,
+    /// Whole calls that fail from now on: the next `begin_search` and `begin_install` codes.
+    pub search_fails: Vec<u32>,
+    pub install_fails: Vec<u32>,
+    pub install_hangs: bool,
+    pub cut: Option<Cut>,
+    /// Calls that changed something, so far.
+    pub calls: u32,
+    /// Installations that came to their end, never rewound.
+    pub installs: BTreeMap<KbId, u32>,
+    pub reboots: u32,
+    pub off: bool,
+    pub rebooting: bool,
+    pub task_runs: bool,
+    /// The job of the pod's process and the task's; which of them speaks is set by the operator.
+    jobs: BTreeMap<bool, (Timestamp, Work)>,
+    pub speaker_is_task: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Work {
+    Search,
+    Download(Vec<PinnedUpdate>),
+    Install(Vec<PinnedUpdate>),
+}
+
+impl Machine {
+    pub fn new(offers: Vec<Offer>) -> Self {
+        let names = ["kubelet", "containerd", "hns"];
+        Self {
+            now: Timestamp::UNIX_EPOCH,
+            disk: Disk {
+                build: OLD,
+                boot: 7,
+                files: BTreeMap::new(),
+                task: false,
+                policy: UpdatePolicy { no_auto_update: None, au_options: Some(4) },
+                downloaded: BTreeSet::new(),
+                pending: BTreeSet::new(),
+                installed: BTreeSet::new(),
+                rounds: BTreeMap::new(),
+            },
+            offers,
+            services: names.iter().map(|n| (String::from(*n), ServiceState::Running)).collect(),
+            networks: vec!["External".into(), "Calico".into()],
+            events: vec!["Kernel-Power/41".into()],
+            free: 20 << 30,
+            signals: RebootSignals::default(),
+            servicing: false,
+            boot_loops: 0,
+            search_fails: vec![],
+            install_fails: vec![],
+            install_hangs: false,
+            cut: None,
+            calls: 0,
+            installs: BTreeMap::new(),
+            reboots: 0,
+            off: false,
+            rebooting: false,
+            task_runs: false,
+            jobs: BTreeMap::new(),
+            speaker_is_task: false,
+        }
+    }
+
+    /// Starts the machine: what was pending is applied, what was in memory is gone.
+    pub fn boot(&mut self) {
+        (self.off, self.rebooting, self.task_runs, self.cut) = (false, false, false, None);
+        self.jobs.clear();
+        self.signals.update_agent = false;
+        self.disk.boot += 1;
+        for kb in std::mem::take(&mut self.disk.pending) {
+            let done = self.disk.rounds.entry(kb).or_default();
+            *done += 1;
+            let offer = self.offers.iter().find(|o| o.kb == kb).expect("an update of the catalogue");
+            if *done >= offer.rounds {
+                self.disk.installed.insert(kb);
+                self.disk.build = self.disk.build.max(offer.target.unwrap_or(self.disk.build));
+            }
+        }
+    }
+
+    pub fn file(&self, name: &str) -> Option<String> {
+        self.disk.files.get(name).map(|b| String::from_utf8(b.clone()).expect("text"))
+    }
+
+    fn live(&self) -> HostResult<()> {
+        if self.off { Err(HostError::new(POWER_OFF, "power")) } else { Ok(()) }
+    }
+
+    /// One call that changes something: the power may go before or after its effect.
+    fn change<T>(&mut self, effect: impl FnOnce(&mut Self) -> T) -> HostResult<T> {
+        self.live()?;
+        self.calls += 1;
+        let cut = self.cut.filter(|c| c.at == self.calls);
+        if cut.is_some_and(|c| !c.after_effect) {
+            self.off = true;
+            return Err(HostError::new(POWER_OFF, "power"));
+        }
+        let result = effect(self);
+        if cut.is_some() {
+            self.off = true;
+            return Err(HostError::new(POWER_OFF, "power"));
+        }
+        Ok(result)
+    }
+
+    fn begin(&mut self, work: Work) -> HostResult<()> {
+        let (speaker, ends) = (self.speaker_is_task, self.now + JOB_TAKES);
+        self.change(|m| m.jobs.insert(speaker, (ends, work))).map(drop)
+    }
+
+    fn presence(&self, kb: KbId) -> Presence {
+        if self.disk.installed.contains(&kb) {
+            Presence::Installed
+        } else if self.disk.pending.contains(&kb) {
+            Presence::PendingReboot
+        } else if self.disk.downloaded.contains(&kb) {
+            Presence::Downloaded
+        } else {
+            Presence::Offered
+        }
+    }
+
+    fn found(&self) -> Vec<FoundUpdate> {
+        let update = |o: &Offer| FoundUpdate {
+            offer: OfferedUpdate {
+                update_id: format!("id-{}", o.kb),
+                revision: 1,
+                kb: o.kb,
+                title: format!("Update {}", o.kb),
+                classification: o.classification.into(),
+                released: Timestamp::UNIX_EPOCH,
+                size_bytes: 1,
+                target_build: o.target,
+            },
+            presence: self.presence(o.kb),
+            exclusive: o.exclusive,
+        };
+        self.offers.iter().map(update).collect()
+    }
+
+    fn items(
+        &mut self,
+        work: &[PinnedUpdate],
+        mut each: impl FnMut(&mut Self, &Offer) -> (u32, bool),
+    ) -> Vec<ItemResult> {
+        let item = |pinned: &PinnedUpdate| {
+            let offer =
+                self.offers.iter().find(|o| o.kb == pinned.kb).expect("only offered ones are asked for").clone();
+            let (hresult, reboot_required) = each(self, &offer);
+            ItemResult { update_id: pinned.update_id.clone(), revision: pinned.revision, hresult, reboot_required }
+        };
+        work.iter().map(item).collect()
+    }
+
+    fn install(&mut self, offer: &Offer) -> (u32, bool) {
+        if offer.install & 0x8000_0000 != 0 {
+            return (offer.install, false);
+        }
+        assert!(!self.disk.pending.contains(&offer.kb) && !self.disk.installed.contains(&offer.kb), "installed twice");
+        *self.installs.entry(offer.kb).or_default() += 1;
+        if offer.needs_reboot {
+            self.disk.pending.insert(offer.kb);
+        } else {
+            self.disk.installed.insert(offer.kb);
+        }
+        (offer.install, offer.needs_reboot)
+    }
+}
+
+impl Updates for Machine {
+    fn begin_search(&mut self, _: Source) -> HostResult<()> {
+        self.live()?;
+        if !self.search_fails.is_empty() {
+            return Err(HostError::new(self.search_fails.remove(0), "search"));
+        }
+        self.begin(Work::Search)
+    }
+
+    fn begin_download(&mut self, updates: &[PinnedUpdate]) -> HostResult<()> {
+        self.begin(Work::Download(updates.to_vec()))
+    }
+
+    fn begin_install(&mut self, updates: &[PinnedUpdate]) -> HostResult<()> {
+        self.live()?;
+        assert!(updates.iter().all(|u| self.disk.downloaded.contains(&u.kb)), "only what is downloaded is installed");
+        let exclusive = self.offers.iter().any(|o| o.exclusive && updates.iter().any(|u| u.kb == o.kb));
+        assert!(!exclusive || updates.len() == 1, "an exclusive update goes alone");
+        if !self.install_fails.is_empty() {
+            return Err(HostError::new(self.install_fails.remove(0), "install"));
+        }
+        self.begin(Work::Install(updates.to_vec()))
+    }
+
+    fn poll_job(&mut self) -> HostResult<Job> {
+        self.live()?;
+        let Some((ends, work)) = self.jobs.get(&self.speaker_is_task).cloned() else { return Ok(Job::Idle) };
+        if self.now < ends || (self.install_hangs && matches!(work, Work::Install(_))) {
+            return Ok(Job::Running);
+        }
+        let speaker = self.speaker_is_task;
+        self.change(|m| {
+            m.jobs.remove(&speaker);
+            match work {
+                Work::Search => Job::Searched(m.found()),
+                Work::Download(updates) => Job::Downloaded(m.items(&updates, |m, offer| {
+                    if offer.download == 0 {
+                        m.disk.downloaded.insert(offer.kb);
+                    }
+                    (offer.download, false)
+                })),
+                Work::Install(updates) => Job::Installed(m.items(&updates, Self::install)),
+            }
+        })
+    }
+
+    fn servicing_busy(&self) -> HostResult<bool> {
+        self.live().map(|()| self.servicing)
+    }
+
+    fn discard_downloads(&mut self, updates: &[PinnedUpdate]) -> HostResult<()> {
+        self.change(|m| m.disk.downloaded.retain(|kb| !updates.iter().any(|u| u.kb == *kb)))
+    }
+}
+
+impl Files for Machine {
+    fn read(&self, name: &str) -> HostResult<Option<Vec<u8>>> {
+        self.live().map(|()| self.disk.files.get(name).cloned())
+    }
+
+    fn replace(&mut self, name: &str, bytes: &[u8]) -> HostResult<()> {
+        self.change(|m| m.disk.files.insert(name.into(), bytes.into())).map(drop)
+    }
+
+    fn remove(&mut self, name: &str) -> HostResult<()> {
+        self.change(|m| m.disk.files.remove(name)).map(drop)
+    }
+}
+
+impl Tasks for Machine {
+    fn task(&self) -> HostResult<TaskState> {
+        self.live()?;
+        Ok(match (self.task_runs, self.disk.task) {
+            (true, _) => TaskState::Running,
+            (false, true) => TaskState::Ready,
+            (false, false) => TaskState::Absent,
+        })
+    }
+
+    fn register_task(&mut self) -> HostResult<()> {
+        self.change(|m| m.disk.task = true)
+    }
+
+    fn start_task(&mut self) -> HostResult<()> {
+        assert!(self.disk.task, "only a registered task is started");
+        self.change(|m| m.task_runs = true)
+    }
+
+    fn remove_task(&mut self) -> HostResult<()> {
+        self.change(|m| m.disk.task = false)
+    }
+}
+
+impl Services for Machine {
+    fn automatic_services(&self) -> HostResult<BTreeMap<String, ServiceState>> {
+        self.live().map(|()| self.services.clone())
+    }
+}
+
+impl Network for Machine {
+    fn host_networks(&self) -> HostResult<Vec<String>> {
+        self.live().map(|()| self.networks.clone())
+    }
+
+    fn network_drivers(&self) -> HostResult<Vec<String>> {
+        self.live().map(|()| vec!["vmxnet3".into()])
+    }
+}
+
+impl Events for Machine {
+    fn critical_events(&self) -> HostResult<Vec<String>> {
+        self.live().map(|()| self.events.clone())
+    }
+}
+
+impl Disks for Machine {
+    fn disks(&self) -> HostResult<Vec<String>> {
+        self.live().map(|()| vec!["disk0".into()])
+    }
+
+    fn free_bytes(&self) -> HostResult<u64> {
+        self.live().map(|()| self.free)
+    }
+}
+
+impl Registry for Machine {
+    fn build(&self) -> HostResult<Build> {
+        self.live().map(|()| self.disk.build)
+    }
+
+    fn reboot_signals(&self) -> HostResult<RebootSignals> {
+        self.live()?;
+        let mut signals = self.signals.clone();
+        signals.packages_pending |= !self.disk.pending.is_empty();
+        Ok(signals)
+    }
+
+    fn update_policy(&self) -> HostResult<UpdatePolicy> {
+        self.live().map(|()| self.disk.policy.clone())
+    }
+
+    fn set_no_auto_update(&mut self, value: Option<u32>) -> HostResult<()> {
+        self.change(|m| m.disk.policy.no_auto_update = value)
+    }
+}
+
+impl Power for Machine {
+    fn boot_id(&self) -> HostResult<String> {
+        self.live().map(|()| self.disk.boot.to_string())
+    }
+
+    fn reboot(&mut self, _: &str) -> HostResult<()> {
+        assert!(!self.servicing, "no reboot while servicing is busy");
+        self.change(|m| {
+            m.reboots += 1;
+            m.rebooting = true;
+        })
+    }
+}

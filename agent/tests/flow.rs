@@ -1,0 +1,269 @@
+//! What an operator sees of one node update, from stage to done.
+
+#![allow(clippy::expect_used, clippy::panic)] // Clippy does not know helpers of tests as tests.
+
+mod common;
+
+use common::{Machine, NEW, OLD, Offer, Operator, pin, request};
+use jiff::SignedDuration;
+use std::time::Duration;
+use windlass_protocol::{
+    AgentPhase, Command, ErrorClass, HostProbe, Progress, Request, Source, UpdateState, Verdict, exit,
+};
+
+const KB: &str = "KB5040437";
+
+fn operator() -> Operator {
+    Operator::new(Machine::new(vec![Offer::new(KB)]), &[KB])
+}
+
+fn probe(expected_build: windlass_protocol::Build, exact: bool) -> Request {
+    request("Verify", 1, 1, Command::Probe { host: HostProbe { expected_build, exact } })
+}
+
+fn reboot_only(operator: &Operator, attempt: u32) -> Request {
+    let Command::Arm { source, nonce_b, reboot_not_after, max_reboots, timeout_seconds, .. } =
+        operator.arm_command("b-2")
+    else {
+        unreachable!("arm_command arms")
+    };
+    let command = Command::Arm { source, updates: vec![], nonce_b, reboot_not_after, max_reboots, timeout_seconds };
+    request("Reboot", 1, attempt, command)
+}
+
+#[test]
+fn a_good_update_goes_through() {
+    let mut op = operator();
+    let staged = op.stage().expect("an answer");
+    assert_eq!((staged.code, staged.phase()), (exit::DONE, AgentPhase::Staged), "{}", staged.error());
+    assert!(!staged.report.mutated && !staged.report.armed);
+    assert_eq!(staged.report.nonces.a.as_deref(), Some("a-1"));
+    let told: Vec<_> = ["Scan", "Download"].iter().filter(|p| staged.lines.iter().any(|l| l.contains(**p))).collect();
+    assert_eq!(told.len(), 2, "progress is told as it goes: {:?}", staged.lines);
+    assert_eq!(op.machine.disk.policy.no_auto_update, Some(1), "automatic updates are held off");
+
+    let armed = op.arm(1, 1);
+    assert!(armed.is_none_or(|a| a.code == exit::IN_PROGRESS), "the reboot takes the pod with it");
+    let done = op.collect(true);
+    assert_eq!((done.code, done.phase(), done.report.build), (exit::DONE, AgentPhase::Done, NEW), "{}", done.error());
+    assert_eq!((done.report.boots, op.machine.reboots), (1, 1));
+    op.pass(Duration::from_secs(5));
+    assert!(!op.machine.disk.task);
+    assert_eq!(op.machine.disk.policy.no_auto_update, None, "and given back");
+
+    let healthy = op.pod(&probe(NEW, false)).expect("an answer");
+    assert!(healthy.report.checks.iter().all(|c| c.verdict == Verdict::Pass), "{:?}", healthy.report.checks);
+}
+
+#[test]
+fn every_command_may_be_asked_twice() {
+    let mut op = operator();
+    let first = op.stage().expect("an answer");
+    let calls = op.machine.calls;
+    let again = op.stage().expect("an answer");
+    assert_eq!(
+        (again.code, again.phase(), op.machine.calls),
+        (first.code, first.phase(), calls),
+        "nothing is done again"
+    );
+    op.arm(1, 1);
+    op.collect(true);
+    op.pass(Duration::from_secs(5));
+    let calls = op.machine.calls;
+    for _ in 0..2 {
+        let again = op.arm(1, 1).expect("an answer");
+        assert_eq!((again.code, again.phase(), op.machine.calls), (exit::DONE, AgentPhase::Done, calls));
+    }
+    let staged = op.stage().expect("an answer");
+    assert_eq!((staged.code, staged.phase()), (exit::DONE, AgentPhase::Done), "stage after the end reports at once");
+    for _ in 0..2 {
+        let reset = op.pod(&request("Clean", 1, 1, Command::Reset {})).expect("an answer");
+        assert_eq!((reset.code, reset.phase()), (exit::DONE, AgentPhase::Done));
+    }
+    assert_eq!(op.machine.installs.values().sum::<u32>(), 1);
+}
+
+#[test]
+fn without_leave_it_waits_and_takes_leave_later() {
+    let mut op = operator();
+    op.leave = None;
+    op.stage();
+    let armed = op.arm(1, 1).expect("an answer");
+    assert_eq!((armed.code, armed.phase()), (exit::REBOOT_NEEDED, AgentPhase::RebootRequested));
+    assert_eq!(armed.report.updates[0].state, UpdateState::PendingReboot);
+    op.pass(Duration::from_hours(5));
+    assert_eq!(op.machine.reboots, 0, "never without leave");
+    op.leave = Some(op.machine.now.as_second() - 1);
+    let expired = op.pod(&request("Reboot", 1, 1, op.arm_command("b-1"))).expect("an answer");
+    assert_eq!((expired.code, op.machine.reboots), (exit::REBOOT_NEEDED, 0), "never after the leave");
+    op.leave = Some(1_000_000);
+    op.pod(&reboot_only(&op, 2));
+    let done = op.collect(true);
+    assert_eq!((done.phase(), op.machine.reboots, done.report.build), (AgentPhase::Done, 1, NEW), "{}", done.error());
+}
+
+#[test]
+fn leave_that_comes_while_the_task_installs_is_taken() {
+    let mut op = operator();
+    op.leave = None;
+    op.stage();
+    let mut run = windlass_agent::Run::new(request("Install", 1, 1, op.arm_command("b-1")), "win-7").expect("ours");
+    let now = op.machine.now;
+    run.step(&mut op.machine, now);
+    op.pass(Duration::from_secs(3));
+    op.leave = Some(1_000_000);
+    op.arm(1, 2);
+    let done = op.collect(true);
+    assert_eq!((done.phase(), op.machine.reboots), (AgentPhase::Done, 1));
+    assert_eq!(op.machine.installs.values().sum::<u32>(), 1);
+}
+
+#[test]
+fn it_never_reboots_while_servicing_is_busy() {
+    let mut op = operator();
+    op.stage();
+    op.leave = None;
+    op.arm(1, 1);
+    op.leave = Some(op.machine.now.as_second() + 3600);
+    op.machine.servicing = true;
+    let request = reboot_only(&op, 1);
+    let mut run = windlass_agent::Run::new(request, "win-7").expect("ours");
+    for _ in 0..600 {
+        let now = op.machine.now;
+        run.step(&mut op.machine, now);
+        op.pass(Duration::from_secs(1));
+    }
+    assert_eq!(op.machine.reboots, 0, "the machine asserts it, too");
+    op.machine.servicing = false;
+    assert!(op.pass(Duration::from_secs(10)), "then it goes down");
+    assert_eq!(op.collect(true).phase(), AgentPhase::Done);
+}
+
+#[test]
+fn a_pending_reboot_is_taken_first() {
+    let mut op = operator();
+    op.machine.signals.update_agent = true;
+    let refused = op.stage().expect("an answer");
+    assert_eq!(refused.code, exit::RETRIABLE);
+    assert_eq!(refused.report.error.map(|e| e.class), Some(ErrorClass::RebootFirst));
+    assert!(op.pod(&reboot_only(&op, 1)).is_none_or(|a| a.code == exit::IN_PROGRESS));
+    let rebooted = op.collect(true);
+    assert_eq!((rebooted.code, rebooted.phase(), rebooted.report.mutated), (exit::DONE, AgentPhase::Done, false));
+    let end = op.run_to_end();
+    assert_eq!((end.phase(), end.report.build, op.machine.reboots), (AgentPhase::Done, NEW, 2), "{}", end.error());
+    assert_eq!(end.report.boots, 2);
+}
+
+#[test]
+fn one_more_reboot_after_the_end_changes_nothing() {
+    let mut op = operator();
+    op.run_to_end();
+    let extra = reboot_only(&op, 1);
+    op.pod(&extra);
+    let end = op.collect(true);
+    assert_eq!((end.phase(), op.machine.reboots, op.machine.installs.values().sum::<u32>()), (AgentPhase::Done, 2, 1));
+    assert_eq!(op.pod(&extra).expect("an answer").code, exit::DONE, "the same question finds its own work");
+    assert_eq!(op.machine.reboots, 2);
+}
+
+#[test]
+fn a_restored_disk_proves_itself() {
+    let mut op = operator();
+    op.stage();
+    let snapshot = op.machine.disk.clone();
+    op.arm(1, 1);
+    op.collect(true);
+    op.machine.disk = snapshot;
+    op.machine.boot();
+    let seen = op.collect(false);
+    assert_eq!((seen.phase(), seen.report.build, seen.report.mutated), (AgentPhase::Staged, OLD, false));
+    assert_eq!(seen.report.nonces.a.as_deref(), Some("a-1"), "the captured disk");
+    assert_eq!(seen.report.nonces.b, None, "and rewound");
+    assert!(!seen.report.armed, "nothing would install at the next boot");
+    let like_before = op.pod(&probe(OLD, true)).expect("an answer");
+    assert!(like_before.report.checks.iter().all(|c| c.verdict == Verdict::Pass), "{:?}", like_before.report.checks);
+}
+
+#[test]
+fn a_boot_loop_ends_with_the_agent_disarmed() {
+    let mut op = operator();
+    op.machine.boot_loops = 6;
+    op.stage();
+    op.arm(1, 1);
+    let end = op.collect(true);
+    assert_eq!((end.code, end.phase(), end.report.armed), (exit::PERMANENT, AgentPhase::Failed, false));
+    assert!(end.error().starts_with("maxReboots: 3 are allowed, 4 were seen"), "{}", end.error());
+}
+
+#[test]
+fn the_agent_takes_no_more_reboots_than_it_may() {
+    let mut op = operator();
+    op.max_reboots = 0;
+    op.stage();
+    let end = op.arm(1, 1).expect("an answer");
+    assert_eq!((end.code, end.phase(), op.machine.reboots), (exit::PERMANENT, AgentPhase::Failed, 0));
+    assert!(end.error().starts_with("maxReboots:"), "{}", end.error());
+}
+
+#[test]
+fn an_installation_that_hangs_is_given_up_and_never_cut_short() {
+    let mut op = operator();
+    op.machine.install_hangs = true;
+    op.stage();
+    let begun = op.machine.now;
+    let end = op.arm(1, 1).expect("an answer");
+    assert!(op.machine.now.duration_since(begun) >= SignedDuration::from_secs(7200));
+    assert_eq!((end.code, end.phase(), end.report.mutated), (exit::PERMANENT, AgentPhase::Failed, true));
+    assert!(end.error().starts_with("timeoutSeconds:"), "{}", end.error());
+    assert_eq!((op.machine.reboots, op.machine.disk.task), (0, false));
+}
+
+#[test]
+fn a_new_attempt_begins_after_the_last_one_ended() {
+    let mut op = operator();
+    op.machine.offers[0].install = 0x800F_0922;
+    op.stage();
+    assert_eq!(op.arm(1, 1).expect("an answer").code, exit::PERMANENT);
+    op.pass(Duration::from_secs(5));
+    op.machine.offers[0].install = 0;
+    assert_eq!(op.arm(1, 1).expect("an answer").code, exit::PERMANENT, "the same question, the same answer");
+    op.arm(1, 2);
+    assert_eq!(op.collect(true).phase(), AgentPhase::Done);
+    assert_eq!(op.machine.installs.values().sum::<u32>(), 1);
+}
+
+#[test]
+fn reset_takes_everything_off_and_puts_the_policy_back() {
+    let mut op = operator();
+    op.machine.disk.policy.no_auto_update = Some(0);
+    op.stage();
+    assert_eq!(op.machine.disk.policy.no_auto_update, Some(1));
+    assert!(!op.machine.disk.downloaded.is_empty());
+    let reset = op.pod(&request("Clean", 1, 1, Command::Reset {})).expect("an answer");
+    assert_eq!((reset.code, reset.phase()), (exit::DONE, AgentPhase::Idle));
+    assert_eq!(op.machine.disk.policy.no_auto_update, Some(0), "exactly as it was");
+    assert!(op.machine.disk.downloaded.is_empty());
+    let end = op.run_to_end();
+    assert_eq!((end.phase(), op.machine.disk.policy.no_auto_update), (AgentPhase::Done, Some(0)));
+}
+
+#[test]
+fn scan_lists_what_is_offered_and_changes_nothing() {
+    let mut op = operator();
+    op.machine.offers.push(Offer::new("KB5039227"));
+    op.machine.disk.installed.insert(pin("KB5039227").kb);
+    let disk = op.machine.disk.files.clone();
+    let scan = op.pod(&request("Scan", 1, 1, Command::Scan { source: Source::WindowsUpdate })).expect("an answer");
+    let kbs: Vec<_> = scan.report.offered.iter().map(|o| o.kb.to_string()).collect();
+    assert_eq!((scan.code, scan.phase(), kbs), (exit::DONE, AgentPhase::Idle, vec![KB.to_owned()]));
+    assert_eq!(op.machine.disk.files, disk);
+}
+
+#[test]
+fn what_is_there_already_is_fine() {
+    let mut op = operator();
+    op.machine.disk.installed.insert(pin(KB).kb);
+    let end = op.run_to_end();
+    assert_eq!((end.phase(), end.progress(), end.report.mutated), (AgentPhase::Done, Progress::Done, false));
+    assert_eq!((op.machine.reboots, op.machine.installs.len()), (0, 0));
+}

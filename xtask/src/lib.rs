@@ -6,6 +6,7 @@
 //! | [`control_plane`] | finding or building etcd, the Kubernetes servers, kubectl and helm |
 //! | [`cluster`] | a whole cluster on this machine: TLS, RBAC, simulated Windows nodes, the operator |
 //! | [`crdgen`] | `crds/` and the chart's copy, from the API types |
+//! | [`demo`] | the main job, told as a story |
 //! | [`guardian`] | child processes that do not outlive their owner |
 //! | [`ci`] | what every change must pass |
 
@@ -13,5 +14,6 @@ pub mod ci;
 pub mod cluster;
 pub mod control_plane;
 pub mod crdgen;
+pub mod demo;
 pub mod guardian;
 pub mod workspace;

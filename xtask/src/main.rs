@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use xtask::cluster::{Cluster, Options, registry};
+use xtask::demo::{self, Demo};
 use xtask::{ci, crdgen};
 
 /// The developer's interface of Windlass.
@@ -19,6 +20,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the main job, from nothing: a good update goes through a fleet, a bad one is caught, reverted and halted
+    Demo {
+        /// Leave the cluster running at the end, and print its kubeconfig
+        #[arg(long)]
+        keep: bool,
+        /// Write the outcome there, as JSON
+        #[arg(long, value_name = "FILE")]
+        summary: Option<PathBuf>,
+        /// The cluster's folder; without it, one under the system's temporary folder
+        #[arg(long)]
+        dir: Option<PathBuf>,
+    },
     /// A real control plane on this machine, with simulated Windows nodes
     #[command(subcommand)]
     Cluster(ClusterCommand),
@@ -78,6 +91,7 @@ async fn main() {
 
 async fn run(command: Command) -> Result<()> {
     match command {
+        Command::Demo { keep, summary, dir } => demo::run(Demo { keep, summary, dir }).await,
         Command::Cluster(command) => cluster(command).await,
         Command::Crdgen { check: true } => crdgen::check(),
         Command::Crdgen { check: false } => crdgen::write(),

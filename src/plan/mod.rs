@@ -3,12 +3,24 @@
 //! `node` decides the next step of one node update, `rollout` which nodes start now and whether to halt or promote.
 //! The words that users read are made in `report`; the conditions in `conditions`.
 
+pub mod budget;
+mod census;
 pub mod fleet;
 pub mod gate;
+pub mod lint;
 pub mod node;
+pub mod pin;
 mod preflight;
+mod progress;
 pub mod report;
+pub mod resolve;
+mod ring;
 mod retry;
 pub mod rollout;
+mod rollout_report;
+mod selector;
+mod soak;
+mod turn;
+pub mod window;
 
 pub use report::{Reason, ReasonCode};

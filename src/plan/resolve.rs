@@ -112,7 +112,8 @@ fn overlap(a: &RingStatus, b: &RingStatus, nodes: &BTreeSet<&str>) -> Option<Sta
         1 => String::new(),
         n => format!(" and {} more", n - 1),
     };
-    let message = format!("rings {} and {} both select node {first}{more}; a node may be in one ring only", a.name, b.name);
+    let message =
+        format!("rings {} and {} both select node {first}{more}; a node may be in one ring only", a.name, b.name);
     Some(stalled(StallCode::RingsOverlap, message))
 }
 

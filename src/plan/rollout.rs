@@ -1,10 +1,18 @@
 //! Which nodes start now, and where the rollout stands: one pure function over the facts.
 
-use super::fleet::Fleet;
+use super::census::{self, RingCensus};
+use super::fleet::{Fleet, UpdateSeen};
 use super::gate::Hold;
-use crate::api::{Counts, FrozenRing, PinnedSet, RingState, RolloutState, UpdateRolloutStatus};
+use super::progress;
+use super::ring::{Judged, judge_all, whole_second};
+use super::rollout_report::{self, Story};
+use super::turn::Turn;
+use crate::api::{
+    Counts, DesiredState, FrozenRing, PinnedSet, RingState, RingStatus, RolloutState, UpdateRolloutStatus,
+};
 use crate::domain::{Build, NodeState};
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::time::Duration;
 
 /// What is to be done now, and what is to be said.
@@ -147,13 +155,174 @@ impl Plan<'_> {
     /// `observedGeneration` are left as they are. An unchanged plan gives an unchanged status, whatever the time.
     #[must_use]
     pub fn status(&self, seen: &UpdateRolloutStatus, now: Timestamp) -> UpdateRolloutStatus {
-        let _ = now;
-        seen.clone()
+        let now = Time(whole_second(now));
+        let mut status = seen.clone();
+        status.state = self.state;
+        status.ring = self.ring.map(str::to_owned);
+        status.counts = self.counts;
+        status.eta.clone_from(&self.eta);
+        status.reason.clone_from(&self.reason);
+        for (status, plan) in status.rings.iter_mut().zip(&self.rings) {
+            plan.record(status);
+        }
+        if self.state != RolloutState::Pending {
+            status.started_at.get_or_insert_with(|| now.clone());
+        }
+        if self.ended {
+            status.ended_at.get_or_insert(now);
+        }
+        status
+    }
+}
+
+impl<'a> RingPlan<'a> {
+    /// The ring as it was recorded.
+    pub(super) fn recorded(ring: &'a RingStatus) -> Self {
+        Self {
+            name: &ring.name,
+            state: ring.state,
+            counts: ring.counts,
+            soak_started_at: ring.soak_started_at.as_ref().map(|at| at.0),
+            soak_failure: ring.soak_failure.clone(),
+            soak_failures: ring.soak_failures,
+        }
+    }
+
+    fn record(&self, status: &mut RingStatus) {
+        status.state = self.state;
+        status.counts = self.counts;
+        status.soak_started_at = self.soak_started_at.map(Time);
+        status.soak_failure.clone_from(&self.soak_failure);
+        status.soak_failures = self.soak_failures;
     }
 }
 
 /// Plans one rollout: which nodes start now, and where it stands.
+///
+/// # Guarantees
+/// Nothing but the arguments decides; the order of nodes and updates does not matter. A rollout that has ended
+/// (`status.endedAt`) is given back as it was recorded, whatever becomes of its nodes. [`super::lint::lint`] finds
+/// nothing wrong with a plan.
 pub fn plan<'a>(fleet: &Fleet<'a>, now: Timestamp) -> Plan<'a> {
-    let _ = (fleet, now);
-    todo!()
+    if fleet.status.ended_at.is_some() {
+        return settled(fleet);
+    }
+    let census = census::take(fleet);
+    let ending = fleet.deleting || fleet.desired == DesiredState::Aborted;
+    let rings = judge_all(fleet, &census, ending, now);
+    let current = current(&rings);
+    let state = state(fleet, &rings, ending);
+    let turn = current.map(|place| Turn::take(fleet, &census, place, state, now)).unwrap_or_default();
+    let story =
+        Story { fleet, census: &census, rings: &rings, current, waiting: &turn.waiting, starts: turn.starts.len() };
+    let reason = rollout_report::reason(&story, state);
+    let soaking = current.filter(|_| !ending && state != RolloutState::Halted);
+    let probe_at = soaking.and_then(|place| rings.get(place)?.probe_at);
+    let probe = soaking.filter(|_| probe_at.is_some_and(|at| at <= now)).and_then(|place| probe(fleet, &census, place));
+    let states: Vec<_> = rings.iter().map(|ring| ring.plan.state).collect();
+    let going = matches!(state, RolloutState::Running | RolloutState::Soaking);
+    Plan {
+        state,
+        ring: current.and_then(|place| Some(rings.get(place)?.plan.name)),
+        counts: total(&census),
+        probe,
+        eta: if going { progress::eta(fleet, &census, &states, now) } else { None },
+        stalled: stalled(state, &rings, reason.as_deref()),
+        ended: is_final(state) && !fleet.updates.iter().any(UpdateSeen::in_work),
+        wake_at: probe_at.into_iter().chain(turn.opens_at).filter(|at| *at > now).min(),
+        starts: turn.starts,
+        waiting: turn.waiting,
+        reason,
+        rings: rings.into_iter().map(|ring| ring.plan).collect(),
+    }
+}
+
+/// The ring in work: the first that is not promoted.
+fn current(rings: &[Judged<'_>]) -> Option<usize> {
+    rings.iter().position(|ring| ring.plan.state != RingState::Promoted)
+}
+
+/// Where the rollout stands. What a person said comes first, but for what has halted or is through already.
+fn state(fleet: &Fleet<'_>, rings: &[Judged<'_>], ending: bool) -> RolloutState {
+    if ending {
+        return RolloutState::Aborted;
+    }
+    if rings.iter().any(|ring| ring.plan.state == RingState::Halted) {
+        return RolloutState::Halted;
+    }
+    if rings.is_empty() {
+        return RolloutState::Pending;
+    }
+    let Some(ring) = current(rings).and_then(|place| rings.get(place)) else { return RolloutState::Completed };
+    if fleet.desired == DesiredState::Paused {
+        return RolloutState::Paused;
+    }
+    match (&ring.stalled, ring.plan.state) {
+        (Some(_), _) => RolloutState::Stalled,
+        (None, RingState::Soaking) => RolloutState::Soaking,
+        (None, _) => RolloutState::Running,
+    }
+}
+
+fn is_final(state: RolloutState) -> bool {
+    matches!(state, RolloutState::Completed | RolloutState::Halted | RolloutState::Aborted)
+}
+
+fn stalled(state: RolloutState, rings: &[Judged<'_>], reason: Option<&str>) -> Option<Stalled> {
+    match state {
+        RolloutState::Halted => {
+            Some(Stalled { code: StallCode::Halted, message: reason.unwrap_or_default().to_owned() })
+        }
+        RolloutState::Stalled => rings.iter().find_map(|ring| ring.stalled.clone()),
+        RolloutState::Pending
+        | RolloutState::Running
+        | RolloutState::Soaking
+        | RolloutState::Paused
+        | RolloutState::Completed
+        | RolloutState::Aborted => None,
+    }
+}
+
+fn probe<'a>(fleet: &Fleet<'a>, census: &[RingCensus<'a>], place: usize) -> Option<SoakProbe<'a>> {
+    let ring = fleet.status.rings.get(place)?;
+    let nodes = census.get(place)?.updated.clone();
+    (!nodes.is_empty()).then_some(SoakProbe { ring: &ring.name, revision: &ring.revision, nodes })
+}
+
+fn total(census: &[RingCensus<'_>]) -> Counts {
+    let mut sum = Counts::default();
+    for Counts { total, pending, in_progress, updated, reverted, held, failed, skipped } in
+        census.iter().map(|c| c.counts)
+    {
+        sum.total += total;
+        sum.pending += pending;
+        sum.in_progress += in_progress;
+        sum.updated += updated;
+        sum.reverted += reverted;
+        sum.held += held;
+        sum.failed += failed;
+        sum.skipped += skipped;
+    }
+    sum
+}
+
+/// The plan of a rollout that has ended: what was recorded.
+fn settled<'a>(fleet: &Fleet<'a>) -> Plan<'a> {
+    let status = fleet.status;
+    let halted = status.state == RolloutState::Halted;
+    let message = status.reason.clone().unwrap_or_default();
+    Plan {
+        state: status.state,
+        ring: status.ring.as_deref(),
+        rings: status.rings.iter().map(RingPlan::recorded).collect(),
+        counts: status.counts,
+        starts: Vec::new(),
+        waiting: Vec::new(),
+        probe: None,
+        reason: status.reason.clone(),
+        eta: None,
+        stalled: halted.then_some(Stalled { code: StallCode::Halted, message }),
+        ended: true,
+        wake_at: None,
+    }
 }

@@ -1,0 +1,282 @@
+//! Counts the nodes: the ring of each, and where each stands. One pass over nodes and updates, the only one.
+
+use super::fleet::{Fleet, UpdateSeen};
+use super::report::ReasonCode;
+use super::selector::Selectors;
+use crate::api::{Counts, Outcome, PinnedSet, RingState, Spread};
+use crate::domain::{Build, NodeState};
+use jiff::Timestamp;
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+
+/// The label that orders nodes where the ring names none: the well-known zone label of Kubernetes.
+const ZONE: &str = "topology.kubernetes.io/zone";
+
+/// One ring, counted.
+#[derive(Clone, Debug, Default)]
+pub struct RingCensus<'a> {
+    /// Its nodes by outcome. A machine that is gone counts, its successor of the same name is another one.
+    pub counts: Counts,
+    /// Nodes that are there.
+    pub present: usize,
+    /// Nodes that are unavailable for whatever reason or in work, each once.
+    pub spent: usize,
+    /// Nodes that are in work.
+    pub in_work: usize,
+    /// Nodes that are not Ready, and neither in work nor held by us: what that is, is not the update.
+    pub vanished: usize,
+    /// Domains of the nodes that are in work.
+    pub domains: BTreeSet<&'a str>,
+    /// Nodes that have still to start.
+    pub pending: Vec<Candidate<'a>>,
+    /// Updates whose failure counts towards halting.
+    pub failures: Vec<&'a UpdateSeen>,
+    /// Updates that failed before the machine was changed, by noise: they do not halt.
+    pub noise: Vec<&'a UpdateSeen>,
+    /// Nodes that this rollout has updated and that are still there.
+    pub updated: Vec<&'a NodeState>,
+    /// How many nodes this rollout has updated, be they still there or not.
+    pub updated_by_us: usize,
+    /// When the last update ended.
+    pub last_end: Option<Timestamp>,
+    /// The first node by name that is skipped without a node update.
+    pub first_skip: Option<(&'a str, Skip)>,
+}
+
+/// A node that has still to start.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// The node.
+    pub node: &'a NodeState,
+    /// Its failure domain; empty when it has none.
+    pub domain: &'a str,
+    /// The build it has.
+    pub from: Build,
+    /// The build it is to have.
+    pub to: Build,
+    /// What is installed.
+    pub pinned: &'a PinnedSet,
+    /// A node update of the same node name that still is in work: for the machine that had the name before.
+    pub predecessor: Option<&'a str>,
+}
+
+/// Why a node is skipped without a node update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skip {
+    /// A person wants it left alone.
+    Annotated,
+    /// Its build does not parse.
+    UnknownBuild,
+    /// The rollout has no update for its Windows version.
+    NoTarget(Build),
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Annotated => f.write_str("has the annotation windlass.dev/skip"),
+            Self::UnknownBuild => f.write_str("its kernelVersion is no Windows build"),
+            Self::NoTarget(build) => {
+                write!(f, "NoTarget: nothing is pinned for its Windows version {}", build.os_build())
+            }
+        }
+    }
+}
+
+/// Where a node stands that has no update.
+enum Class<'a> {
+    Pending { from: Build, to: Build, pinned: &'a PinnedSet },
+    AtBuild,
+    Skipped(Skip),
+}
+
+/// Counts all rings, in the order of the rollout.
+pub fn take<'a>(fleet: &Fleet<'a>) -> Vec<RingCensus<'a>> {
+    let mut census = Census::new(fleet);
+    let updates = by_node_uid(fleet.updates);
+    // Whatever the map's order, each update adds to counters and to lists that are sorted below.
+    for update in updates.values() {
+        census.count_update(update);
+    }
+    for node in fleet.nodes {
+        match updates.get(node.node.uid.as_str()) {
+            Some(update) => census.count_worked(node, update),
+            None => census.count_unworked(node),
+        }
+    }
+    census.sorted()
+}
+
+/// The update of each machine. Were there ever two, the one in work counts, or the later one.
+fn by_node_uid(updates: &[UpdateSeen]) -> HashMap<&str, &UpdateSeen> {
+    let mut of = HashMap::with_capacity(updates.len());
+    for update in updates {
+        let seen = of.entry(update.node_uid.as_str()).or_insert(update);
+        if rank(update) > rank(seen) {
+            *seen = update;
+        }
+    }
+    of
+}
+
+fn rank(update: &UpdateSeen) -> (bool, Option<Timestamp>, &str) {
+    (update.in_work(), update.started_at, &update.name)
+}
+
+struct Census<'f, 'a> {
+    fleet: &'f Fleet<'a>,
+    places: HashMap<&'a str, usize>,
+    selectors: Selectors<'a>,
+    targets: Vec<Target<'a>>,
+    /// Updates in work by the name of their node.
+    busy: HashMap<&'a str, &'a str>,
+    rings: Vec<RingCensus<'a>>,
+}
+
+/// A pinned set, its builds parsed.
+struct Target<'a> {
+    /// The OS build; its last number means nothing.
+    os: Build,
+    expected: Build,
+    pinned: &'a PinnedSet,
+}
+
+impl<'f, 'a> Census<'f, 'a> {
+    fn new(fleet: &'f Fleet<'a>) -> Self {
+        let rings = &fleet.status.rings;
+        let busy = fleet.updates.iter().filter(|u| u.in_work()).map(|u| (u.node.as_str(), u.name.as_str())).collect();
+        Self {
+            fleet,
+            places: rings.iter().enumerate().map(|(place, ring)| (ring.name.as_str(), place)).collect(),
+            selectors: Selectors::new(rings.iter().map(|ring| &ring.revision.ring.node_selector)),
+            targets: fleet.status.pinned.iter().filter_map(target).collect(),
+            busy,
+            rings: vec![RingCensus::default(); rings.len()],
+        }
+    }
+
+    fn count_update(&mut self, update: &'a UpdateSeen) {
+        let Some(ring) = self.places.get(update.ring.as_str()).and_then(|place| self.rings.get_mut(*place)) else {
+            return;
+        };
+        let counts = &mut ring.counts;
+        counts.total += 1;
+        match update.outcome {
+            None => counts.in_progress += 1,
+            Some(Outcome::Updated) => {
+                counts.updated += 1;
+                ring.updated_by_us += 1;
+            }
+            Some(Outcome::Reverted) => counts.reverted += 1,
+            Some(Outcome::Held) => counts.held += 1,
+            Some(Outcome::Failed) => counts.failed += 1,
+            Some(Outcome::Skipped | Outcome::Aborted | Outcome::NodeGone) => counts.skipped += 1,
+        }
+        if update.in_work() {
+            ring.in_work += 1;
+            ring.spent += 1;
+        } else if counts_towards_halt(update) {
+            ring.failures.push(update);
+        } else if update.outcome == Some(Outcome::Failed) {
+            ring.noise.push(update);
+        }
+        ring.last_end = ring.last_end.max(update.ended_at);
+    }
+
+    /// Counts a node that has an update, which is counted already.
+    fn count_worked(&mut self, node: &'a NodeState, update: &'a UpdateSeen) {
+        let Some(place) = self.places.get(update.ring.as_str()).copied() else { return };
+        let domain = domain(node, self.spread(place));
+        let Some(ring) = self.rings.get_mut(place) else { return };
+        ring.present += 1;
+        match update.outcome {
+            None => {
+                ring.domains.insert(domain);
+                return;
+            }
+            Some(Outcome::Updated) => ring.updated.push(node),
+            Some(_) => {}
+        }
+        ring.spent += usize::from(!node.available());
+        ring.vanished += usize::from(!node.readiness.is_ready() && update.outcome != Some(Outcome::Held));
+    }
+
+    fn count_unworked(&mut self, node: &'a NodeState) {
+        let Some(place) = self.selectors.ring_of(&node.labels) else { return };
+        let class = self.classify(node);
+        let domain = domain(node, self.spread(place));
+        let closed = self.fleet.status.rings.get(place).is_some_and(|ring| ring.state == RingState::Promoted);
+        let predecessor = self.busy.get(node.node.name.as_str()).copied();
+        let Some(ring) = self.rings.get_mut(place) else { return };
+        ring.present += 1;
+        ring.spent += usize::from(!node.available());
+        ring.vanished += usize::from(!node.readiness.is_ready());
+        match class {
+            // A node that joins a closed ring is not taken along.
+            Class::Pending { .. } if closed => return,
+            Class::Pending { from, to, pinned } => {
+                ring.counts.pending += 1;
+                ring.pending.push(Candidate { node, domain, from, to, pinned, predecessor });
+            }
+            Class::AtBuild => ring.counts.updated += 1,
+            Class::Skipped(why) => {
+                ring.counts.skipped += 1;
+                let name = node.node.name.as_str();
+                if ring.first_skip.is_none_or(|(first, _)| name < first) {
+                    ring.first_skip = Some((name, why));
+                }
+            }
+        }
+        ring.counts.total += 1;
+    }
+
+    fn classify(&self, node: &NodeState) -> Class<'a> {
+        if node.skip {
+            return Class::Skipped(Skip::Annotated);
+        }
+        let Some(from) = node.build else { return Class::Skipped(Skip::UnknownBuild) };
+        match self.targets.iter().find(|target| target.os.same_os(from)) {
+            None => Class::Skipped(Skip::NoTarget(from)),
+            Some(target) if from >= target.expected => Class::AtBuild,
+            Some(target) => Class::Pending { from, to: target.expected, pinned: target.pinned },
+        }
+    }
+
+    fn spread(&self, place: usize) -> Option<&'a Spread> {
+        self.fleet.status.rings.get(place)?.revision.ring.batch.spread.as_ref()
+    }
+
+    /// The rings, their lists in an order that does not depend on that of the input.
+    fn sorted(self) -> Vec<RingCensus<'a>> {
+        let mut rings = self.rings;
+        for ring in &mut rings {
+            ring.failures.sort_unstable_by_key(|update| (update.ended_at, &update.node));
+            ring.noise.sort_unstable_by_key(|update| (update.ended_at, &update.node));
+            ring.updated.sort_unstable_by_key(|node| &node.node.name);
+            ring.pending.sort_unstable_by_key(|candidate| (candidate.domain, candidate.node.node.name.as_str()));
+        }
+        rings
+    }
+}
+
+/// A pinned set with a target; `None` for one without, and for one whose builds are of two Windows versions.
+fn target(pinned: &PinnedSet) -> Option<Target<'_>> {
+    let os: Build = format!("{}.0", pinned.os_build).parse().ok()?;
+    let expected: Build = pinned.expected_build.as_deref()?.parse().ok()?;
+    os.same_os(expected).then_some(Target { os, expected, pinned })
+}
+
+/// Failures of the update itself. A drain that can not end, a snapshot that can not be made, say nothing about it.
+fn counts_towards_halt(update: &UpdateSeen) -> bool {
+    match update.outcome {
+        Some(Outcome::Reverted | Outcome::Held) => true,
+        Some(Outcome::Failed) => update.reason_code.as_deref() == Some(ReasonCode::InstallFailed.as_str()),
+        None | Some(Outcome::Updated | Outcome::Skipped | Outcome::Aborted | Outcome::NodeGone) => false,
+    }
+}
+
+/// The failure domain of a node by its ring's spread, or else its zone.
+fn domain<'a>(node: &'a NodeState, spread: Option<&Spread>) -> &'a str {
+    let key = spread.map_or(ZONE, |spread| spread.topology_key.as_str());
+    node.labels.get(key).map_or("", String::as_str)
+}

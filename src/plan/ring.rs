@@ -1,0 +1,131 @@
+//! Where one ring stands: its turn, its failures, its soak.
+
+use super::budget::{halt_after, max_unavailable};
+use super::census::RingCensus;
+use super::fleet::Fleet;
+use super::rollout::{RingPlan, StallCode, Stalled};
+use super::rollout_report as words;
+use super::soak::{self, SoakState, SoakVerdict};
+use crate::api::{RingState, RingStatus};
+use jiff::Timestamp;
+
+/// A ring, judged.
+#[derive(Clone, Debug)]
+pub struct Judged<'a> {
+    /// What is recorded of it.
+    pub plan: RingPlan<'a>,
+    /// Why it can not go on until a person changes something.
+    pub stalled: Option<Stalled>,
+    /// When its nodes are to be probed next, while it soaks.
+    pub probe_at: Option<Timestamp>,
+}
+
+/// Judges all rings, strictly in order: a ring opens when all before it are promoted.
+///
+/// A rollout that is ending promotes and soaks nothing any more; its rings stay as they were.
+pub fn judge_all<'a>(fleet: &Fleet<'a>, census: &[RingCensus<'a>], ending: bool, now: Timestamp) -> Vec<Judged<'a>> {
+    let mut open = true;
+    let mut judged = Vec::with_capacity(census.len());
+    for (ring, census) in fleet.status.rings.iter().zip(census) {
+        let one = if ending { recorded(ring, census) } else { judge(fleet, ring, census, open, now) };
+        open &= one.plan.state == RingState::Promoted;
+        judged.push(one);
+    }
+    judged
+}
+
+fn judge<'a>(
+    fleet: &Fleet<'a>,
+    ring: &'a RingStatus,
+    census: &RingCensus<'a>,
+    open: bool,
+    now: Timestamp,
+) -> Judged<'a> {
+    match ring.state {
+        RingState::Promoted | RingState::Halted => recorded(ring, census),
+        RingState::Waiting | RingState::Running | RingState::Soaking if has_failed(ring, census) => {
+            in_state(ring, census, RingState::Halted)
+        }
+        RingState::Waiting | RingState::Running | RingState::Soaking if !open => {
+            in_state(ring, census, RingState::Waiting)
+        }
+        RingState::Waiting | RingState::Running | RingState::Soaking => judge_open(fleet, ring, census, now),
+    }
+}
+
+/// Whether as many updates have failed as the policy bears.
+fn has_failed(ring: &RingStatus, census: &RingCensus<'_>) -> bool {
+    let total = usize::try_from(census.counts.total).unwrap_or_default();
+    census.failures.len() >= halt_after(ring.revision.policy.on_failure.halt_after, total)
+}
+
+fn judge_open<'a>(fleet: &Fleet<'a>, ring: &'a RingStatus, census: &RingCensus<'a>, now: Timestamp) -> Judged<'a> {
+    let mut judged = in_state(ring, census, RingState::Running);
+    if !census.pending.is_empty() || census.in_work > 0 {
+        let limit = ring.revision.ring.batch.max_unavailable;
+        if max_unavailable(limit, census.present) == 0 {
+            judged.stalled = stalled(StallCode::BudgetZero, words::budget_zero(ring));
+        }
+        return judged;
+    }
+    if census.counts.updated < ring.revision.ring.soak.min_updated {
+        judged.stalled = stalled(StallCode::TooFewUpdated, words::too_few_updated(ring, census));
+        return judged;
+    }
+    // A ring whose nodes all had the build before has nothing to watch.
+    let Some(started) = census.last_end.filter(|_| census.updated_by_us > 0) else {
+        judged.plan.state = RingState::Promoted;
+        return judged;
+    };
+    let started = whole_second(started);
+    judged.plan.soak_started_at = Some(started);
+    match soak::judge(ring, started, &fleet.soak, now) {
+        SoakVerdict::Passed => judged.plan.state = RingState::Promoted,
+        SoakVerdict::Soaking(state) => {
+            judged.plan.state = RingState::Soaking;
+            judged.probe_at = Some(state.probe_at);
+            if census.updated.is_empty() {
+                judged.stalled = stalled(StallCode::TooFewUpdated, words::nothing_left_to_soak(ring, census));
+            }
+            note_failures(&mut judged.plan, state);
+        }
+        SoakVerdict::Failed(state) => {
+            judged.plan.state = RingState::Halted;
+            note_failures(&mut judged.plan, state);
+        }
+    }
+    judged
+}
+
+fn note_failures(plan: &mut RingPlan<'_>, state: SoakState) {
+    plan.soak_failures = state.failures;
+    plan.soak_failure = state.failure.map(|text| words::cut(&text, words::MAX_FAILURE));
+}
+
+/// The ring as it was recorded, with today's counts.
+fn recorded<'a>(ring: &'a RingStatus, census: &RingCensus<'a>) -> Judged<'a> {
+    let plan = RingPlan { counts: census.counts, ..RingPlan::recorded(ring) };
+    Judged { plan, stalled: None, probe_at: None }
+}
+
+fn in_state<'a>(ring: &'a RingStatus, census: &RingCensus<'a>, state: RingState) -> Judged<'a> {
+    let plan = RingPlan {
+        name: &ring.name,
+        state,
+        counts: census.counts,
+        soak_started_at: None,
+        soak_failure: None,
+        soak_failures: 0,
+    };
+    Judged { plan, stalled: None, probe_at: None }
+}
+
+#[allow(clippy::unnecessary_wraps)]
+fn stalled(code: StallCode, message: String) -> Option<Stalled> {
+    Some(Stalled { code, message })
+}
+
+/// The API server keeps whole seconds: what is compared with the record must have no more.
+pub fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}

@@ -1,0 +1,189 @@
+//! The words users read about a rollout: one sentence that says where it stands and names who is to blame.
+//!
+//! Deterministic: what is named is the first by time, then by name; nothing in the text moves with the clock.
+
+use super::census::RingCensus;
+use super::fleet::{Fleet, UpdateSeen};
+use super::gate::Hold;
+use super::ring::Judged;
+use super::rollout::Waiting;
+use crate::api::{Outcome, RingState, RingStatus, RolloutState};
+
+/// Longest reason of a rollout, in characters: the schema's bound.
+pub const MAX_REASON: usize = 1024;
+
+/// Longest text about a soak's failure, in characters: the schema's bound.
+pub const MAX_FAILURE: usize = 512;
+
+/// Names of later rings that a halt's sentence lists; of more it says how many.
+const MAX_RINGS: usize = 3;
+
+/// A rollout, judged: what its sentence is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Story<'s, 'a> {
+    /// The facts.
+    pub fleet: &'s Fleet<'a>,
+    /// The rings, counted.
+    pub census: &'s [RingCensus<'a>],
+    /// The rings, judged.
+    pub rings: &'s [Judged<'a>],
+    /// Place of the ring in work.
+    pub current: Option<usize>,
+    /// The nodes of that ring that do not start.
+    pub waiting: &'s [Waiting<'a>],
+    /// How many start now.
+    pub starts: usize,
+}
+
+/// Says why the rollout stands in this state.
+pub fn reason(story: &Story<'_, '_>, state: RolloutState) -> Option<String> {
+    let text = match state {
+        RolloutState::Pending => return None,
+        RolloutState::Running => running(story)?,
+        RolloutState::Soaking => soaking(story)?,
+        RolloutState::Paused => format!("paused by a person{}", still_in_work(story)),
+        RolloutState::Halted => halted(story)?,
+        RolloutState::Completed => completed(story),
+        RolloutState::Aborted if story.fleet.deleting => format!("the rollout is being deleted{}", still_in_work(story)),
+        RolloutState::Aborted => format!("aborted by a person{}", still_in_work(story)),
+        RolloutState::Stalled => story.rings.iter().find_map(|ring| ring.stalled.as_ref())?.message.clone(),
+    };
+    Some(cut(&text, MAX_REASON))
+}
+
+fn running(story: &Story<'_, '_>) -> Option<String> {
+    let ring = &story.rings.get(story.current?)?.plan;
+    let counts = &ring.counts;
+    let mut text = format!("ring {}: {} of {} nodes updated", ring.name, counts.updated, counts.total);
+    if counts.in_progress > 0 {
+        text += &format!(", {} in work", counts.in_progress);
+    } else if story.starts == 0
+        && let Some(first) = story.waiting.first()
+    {
+        text += &format!("; {}", first.sentence());
+    }
+    Some(text)
+}
+
+impl Waiting<'_> {
+    /// What holds the node back, as a sentence that names the node where the reason is the node's own.
+    pub fn sentence(&self) -> String {
+        let Self { node, on } = self;
+        match on {
+            Hold::Paused | Hold::Ended | Hold::Window(_) | Hold::NodesVanished { .. } | Hold::Domain { .. } => on.to_string(),
+            Hold::Budget(_) => on.to_string(),
+            Hold::Predecessor { .. } => format!("{}: {on}", node.node.name),
+            Hold::NotReady | Hold::Quarantined | Hold::Claimed { .. } | Hold::OwnNode => format!("{} {on}", node.node.name),
+        }
+    }
+}
+
+fn soaking(story: &Story<'_, '_>) -> Option<String> {
+    let ring = story.fleet.status.rings.get(story.current?)?;
+    let plan = &story.rings.get(story.current?)?.plan;
+    let soak = &ring.revision.ring.soak;
+    Some(match &plan.soak_failure {
+        None => format!("ring {} soaks for {} after its last node", ring.name, soak.duration),
+        Some(failure) => format!(
+            "ring {} soaks, its probes have failed {} of at most {} times in a row: {failure}",
+            ring.name, plan.soak_failures, soak.failure_threshold
+        ),
+    })
+}
+
+/// The story of a halt: the ring, the node that failed first and why, and what was spared.
+fn halted(story: &Story<'_, '_>) -> Option<String> {
+    let place = story.rings.iter().position(|ring| ring.plan.state == RingState::Halted)?;
+    let (ring, census) = (&story.rings.get(place)?.plan, story.census.get(place)?);
+    let why = match (&ring.soak_failure, census.failures.as_slice()) {
+        (Some(failure), _) => format!("its soak failed {} times in a row: {failure}", ring.soak_failures),
+        (None, [first, rest @ ..]) => culprit(first, rest.len()),
+        // The node updates were deleted since: what was said of them is all that is left.
+        (None, []) => return story.fleet.status.reason.clone(),
+    };
+    let spared = names(story.rings.get(place + 1..)?.iter().map(|ring| ring.plan.name));
+    Some(format!("ring {}: {why}{spared}{}", ring.name, still_in_work(story)))
+}
+
+fn culprit(first: &UpdateSeen, more: usize) -> String {
+    let what = match first.outcome {
+        Some(Outcome::Reverted) => "reverted",
+        Some(Outcome::Held) => "held",
+        _ => "failed",
+    };
+    let why = first.reason.as_deref().or(first.reason_code.as_deref()).unwrap_or("for no reason it gives");
+    let more = match more {
+        0 => String::new(),
+        1 => " (and 1 more node)".to_owned(),
+        n => format!(" (and {n} more nodes)"),
+    };
+    format!("{} {what}: {why}{more}", first.node)
+}
+
+/// `; broad not started`, with so many names as a reader wants.
+fn names<'a>(rings: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let count = rings.len();
+    if count == 0 {
+        return String::new();
+    }
+    let listed = rings.take(MAX_RINGS).collect::<Vec<_>>().join(", ");
+    match count.saturating_sub(MAX_RINGS) {
+        0 => format!("; {listed} not started"),
+        n => format!("; {listed} and {n} more rings not started"),
+    }
+}
+
+fn completed(story: &Story<'_, '_>) -> String {
+    let sum = |of: fn(&RingCensus<'_>) -> i32| story.census.iter().map(of).sum::<i32>();
+    let (updated, total) = (sum(|ring| ring.counts.updated), sum(|ring| ring.counts.total));
+    let mut text = format!("{updated} of {total} nodes updated");
+    let failures: Vec<_> = story.census.iter().flat_map(|ring| ring.failures.iter().chain(&ring.noise)).collect();
+    if let [first, rest @ ..] = failures.as_slice() {
+        text += &format!("; {}", culprit(first, rest.len()));
+    }
+    match sum(|ring| ring.counts.skipped) {
+        0 => {}
+        skipped => text += &format!("; {skipped} skipped"),
+    }
+    text
+}
+
+fn still_in_work(story: &Story<'_, '_>) -> String {
+    match story.fleet.updates.iter().filter(|update| update.in_work()).count() {
+        0 => String::new(),
+        1 => "; 1 node still in work".to_owned(),
+        n => format!("; {n} nodes still in work"),
+    }
+}
+
+/// Says that a ring is through with fewer updated nodes than it must have, and why the first of them is not.
+pub fn too_few_updated(ring: &RingStatus, census: &RingCensus<'_>) -> String {
+    let least = ring.revision.ring.soak.min_updated;
+    let example = match (census.failures.first().or(census.noise.first()), census.first_skip) {
+        (Some(failed), _) => format!("; {}", culprit(failed, census.failures.len() + census.noise.len() - 1)),
+        (None, Some((node, skip))) => format!("; {node} is skipped: {skip}"),
+        (None, None) if census.counts.total == 0 => "; it has no Windows node".to_owned(),
+        (None, None) => String::new(),
+    };
+    let text = format!("ring {}: {} of at least {least} nodes updated{example}", ring.name, census.counts.updated);
+    cut(&text, MAX_REASON)
+}
+
+/// Says that the nodes a ring has updated have all gone, so that nothing is left to watch.
+pub fn nothing_left_to_soak(ring: &RingStatus, census: &RingCensus<'_>) -> String {
+    format!("ring {}: none of its {} updated nodes is left to soak", ring.name, census.updated_by_us)
+}
+
+/// Says that a ring lets no node start.
+pub fn budget_zero(ring: &RingStatus) -> String {
+    let limit = ring.revision.ring.batch.max_unavailable;
+    format!("ring {}: batch.maxUnavailable is {limit}, so no node may start; a new rollout takes an edited ring", ring.name)
+}
+
+/// Cuts a text to so many characters, the last of them `…` when something is missing.
+pub fn cut(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
+        return text.to_owned();
+    }
+    text.chars().take(max.saturating_sub(1)).chain(['…']).collect()
+}

@@ -1,0 +1,106 @@
+//! Whose turn it is: the nodes of the open ring, in order, through the gates.
+
+use super::budget::{Budget, max_unavailable};
+use super::census::{Candidate, RingCensus};
+use super::fleet::Fleet;
+use super::gate::{Gatehouse, Hold};
+use super::progress;
+use super::rollout::{Start, Waiting};
+use super::window::{self, Closed};
+use crate::api::{RingStatus, RolloutState, SpreadMode};
+use jiff::Timestamp;
+use std::sync::Arc;
+
+/// What comes of one look at the open ring.
+#[derive(Clone, Debug, Default)]
+pub struct Turn<'a> {
+    /// Nodes that start now.
+    pub starts: Vec<Start<'a>>,
+    /// Nodes that do not.
+    pub waiting: Vec<Waiting<'a>>,
+    /// When the next window opens, if that is what is waited for.
+    pub opens_at: Option<Timestamp>,
+}
+
+impl<'a> Turn<'a> {
+    /// Sends the pending nodes of the ring at `place` through the gates, by domain and name.
+    pub fn take(
+        fleet: &Fleet<'a>,
+        census: &[RingCensus<'a>],
+        place: usize,
+        state: RolloutState,
+        now: Timestamp,
+    ) -> Self {
+        let (Some(ring), Some(census)) = (fleet.status.rings.get(place), census.get(place)) else {
+            return Self::default();
+        };
+        let mut turn = Self::default();
+        if census.pending.is_empty() {
+            return turn;
+        }
+        let window = closed_window(fleet, ring, now);
+        turn.opens_at = window.as_ref().and_then(|closed| closed.opens_at);
+        let mut house = gatehouse(fleet, ring, census, state, window);
+        for candidate in &census.pending {
+            match house.admit(candidate) {
+                Ok(()) => turn.starts.push(start(ring, candidate)),
+                Err(on) => turn.waiting.push(Waiting { node: candidate.node, on }),
+            }
+        }
+        turn
+    }
+}
+
+fn closed_window(fleet: &Fleet<'_>, ring: &RingStatus, now: Timestamp) -> Option<Arc<Closed>> {
+    let maintenance = ring.revision.policy.maintenance.as_ref()?;
+    let need = progress::need(progress::median_time(fleet.updates));
+    window::check(maintenance, need, now).err().map(Arc::new)
+}
+
+fn gatehouse<'a>(
+    fleet: &Fleet<'a>,
+    ring: &RingStatus,
+    census: &RingCensus<'a>,
+    state: RolloutState,
+    window: Option<Arc<Closed>>,
+) -> Gatehouse<'a> {
+    let batch = &ring.revision.ring.batch;
+    let one_domain = batch.spread.as_ref().is_some_and(|spread| match spread.mode {
+        SpreadMode::OneDomainAtATime => true,
+    });
+    Gatehouse {
+        stopped: stopped(state),
+        window,
+        budget: Budget {
+            max: max_unavailable(batch.max_unavailable, census.present),
+            spent: census.spent,
+            in_work: census.in_work,
+        },
+        present: census.present,
+        vanished: census.vanished,
+        domains: one_domain.then(|| census.domains.clone()),
+        unfinished: census.pending.len() + census.in_work,
+        operator_node: fleet.operator_node,
+    }
+}
+
+fn stopped<'a>(state: RolloutState) -> Option<Hold<'a>> {
+    match state {
+        RolloutState::Running | RolloutState::Soaking | RolloutState::Stalled => None,
+        RolloutState::Paused => Some(Hold::Paused),
+        RolloutState::Pending | RolloutState::Halted | RolloutState::Completed | RolloutState::Aborted => {
+            Some(Hold::Ended)
+        }
+    }
+}
+
+fn start<'a>(ring: &'a RingStatus, candidate: &Candidate<'a>) -> Start<'a> {
+    Start {
+        node: candidate.node,
+        ring: &ring.name,
+        revision: &ring.revision,
+        from: candidate.from,
+        to: candidate.to,
+        pinned: candidate.pinned,
+    }
+}

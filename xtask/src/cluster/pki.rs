@@ -67,7 +67,7 @@ impl Pki {
         let signer = KeyPair::generate()?;
         write_private(&service_account_key, signer.serialize_pem().as_bytes())?;
         write_private(&service_account_public_key, signer.public_key_pem().as_bytes())?;
-        let issue = |file, user, group| issue(&ca, dir, file, params_of(user, group)?);
+        let issue = |file, user, group| issue(&ca, dir, file, &params_of(user, group)?);
         Ok(Self {
             ca: ca_path,
             etcd: issue("etcd", "etcd", None)?,
@@ -114,7 +114,7 @@ fn params(user: &str, group: Option<&str>) -> Result<CertificateParams> {
     Ok(params)
 }
 
-fn issue(ca: &CertifiedIssuer<'_, KeyPair>, dir: &Path, file: &str, params: CertificateParams) -> Result<Identity> {
+fn issue(ca: &CertifiedIssuer<'_, KeyPair>, dir: &Path, file: &str, params: &CertificateParams) -> Result<Identity> {
     let key = KeyPair::generate()?;
     let identity = Identity { cert: dir.join(format!("{file}.crt")), key: dir.join(format!("{file}.key")) };
     write_private(&identity.cert, params.signed_by(&key, ca)?.pem().as_bytes())?;

@@ -46,7 +46,7 @@ impl Mode {
             return Treatment::Rubbish;
         }
         match self.throttle {
-            Some(throttle) if self.requests.is_multiple_of(throttle.every_nth.max(1)) => {
+            Some(throttle) if self.requests.is_multiple_of(throttle.every_nth.get()) => {
                 let failure = Failure::new(Code::Throttled, "too many requests");
                 Treatment::Refuse(failure.retry_after(throttle.retry_after))
             }

@@ -20,6 +20,7 @@ impl Machine {
             kubelet_at: Some(now),
             kubelet_build: disk.build,
             startup_task_due: false,
+            startup_task_runs: false,
             jobs: BTreeMap::new(),
             conditions: BTreeMap::new(),
             uses: BTreeMap::new(),
@@ -74,6 +75,7 @@ impl Machine {
         self.up_since = None;
         self.kubelet_at = None;
         self.startup_task_due = false;
+        self.startup_task_runs = false;
         self.jobs.clear();
     }
 

@@ -3,7 +3,7 @@
 //! The agent's host traits are written over this. Each operation is one that Windows has; what takes time is begun
 //! and then asked after.
 
-use super::{Hresult, JobKind, JobState, Machine, Site, machine::Boot};
+use super::{Catalogue, Hresult, JobKind, JobState, Machine, Site, machine::Boot};
 use crate::scenario::Update;
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_protocol::{Build, KbId, OfferedUpdate, PinnedUpdate, RebootSignals, ServiceState, UpdateState};
@@ -51,6 +51,11 @@ impl Guest<'_> {
     /// Whether servicing works right now: a reboot would break it off.
     pub fn servicing_busy(&self) -> bool {
         self.machine.busy(JobKind::Install)
+    }
+
+    /// The update catalogue.
+    pub fn catalogue(&self) -> &Catalogue {
+        &self.site.catalogue
     }
 
     /// The updates that the source offers to this machine and that are not installed.
@@ -116,6 +121,11 @@ impl Guest<'_> {
             return Err(Hresult::OPERATION_IN_PROGRESS);
         }
         Ok(self.machine.begin_job(JobKind::Download, updates, self.site))
+    }
+
+    /// Drops what was downloaded of an update.
+    pub fn discard_download(&mut self, kb: KbId) {
+        self.machine.disk.staged.remove(&kb);
     }
 
     /// Begins to install updates that are downloaded.
@@ -226,14 +236,29 @@ impl Guest<'_> {
         self.machine.disk.task.take().is_some()
     }
 
-    /// Whether the machine booted with a task registered that has not been started since.
-    pub fn startup_task_due(&self) -> bool {
-        self.machine.startup_task_due
+    /// Asks for the registered task to be started now. One that runs goes on; without one nothing happens.
+    pub fn start_task(&mut self) {
+        if self.machine.disk.task.is_some() && !self.machine.startup_task_runs {
+            self.machine.startup_task_due = true;
+        }
     }
 
-    /// Starts the task that is due: gives it, once for each boot.
+    /// Whether the task's process runs, or is just being started.
+    pub fn task_runs(&self) -> bool {
+        self.machine.startup_task_runs || self.machine.startup_task_due
+    }
+
+    /// Starts the task that is due: gives it, once for each boot and each request.
     pub fn take_startup_task(&mut self) -> Option<String> {
-        std::mem::take(&mut self.machine.startup_task_due).then(|| self.machine.disk.task.clone()).flatten()
+        let due = std::mem::take(&mut self.machine.startup_task_due);
+        let task = self.machine.disk.task.clone().filter(|_| due);
+        self.machine.startup_task_runs |= task.is_some();
+        task
+    }
+
+    /// Says that the task's process ended by itself.
+    pub fn end_task(&mut self) {
+        self.machine.startup_task_runs = false;
     }
 
     /// Asks Windows to restart. Software goes on for the time a shutdown takes; asking again changes nothing.

@@ -32,6 +32,7 @@ pub struct Machine {
     /// The build that the kubelet read when it started.
     pub(super) kubelet_build: Build,
     pub(super) startup_task_due: bool,
+    pub(super) startup_task_runs: bool,
     pub(super) jobs: BTreeMap<u64, Job>,
     /// Faults whose cause does not lie on the disk.
     pub(super) conditions: Conditions,
@@ -164,6 +165,11 @@ impl Machine {
     /// When the current run of its services began; a process that started before is dead.
     pub fn up_since(&self) -> Option<Timestamp> {
         self.up_since
+    }
+
+    /// Whether the registered task is to be started now: at a boot, or because software on the machine asked for it.
+    pub fn startup_task_due(&self) -> bool {
+        self.is_up() && self.startup_task_due
     }
 
     /// Whether its kubelet reports to the API server.

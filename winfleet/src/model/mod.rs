@@ -194,3 +194,6 @@ fn faults_of(scenario: &Scenario, spec: &MachineSpec) -> Vec<Fault> {
     let fits = |fault: &&Fault| fault.r#where.fits(&spec.name, &spec.labels, &spec.group.traits);
     scenario.faults.iter().filter(fits).filter(drawn).cloned().collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,9 +14,6 @@ pub(super) fn scenario(file: File) -> Result<Scenario, ScenarioError> {
     let kbs: BTreeSet<KbId> = file.updates.iter().map(|update| update.value.kb).collect();
     check_each("updates", &file.updates, |at| update(&file.updates, at, &kbs))?;
     check_each("faults", &file.faults, |at| fault(&file.faults, at, &kbs, &machines))?;
-    if file.hypervisor.throttle.is_some_and(|throttle| throttle.every_nth == 0) {
-        return Err(refuse(0, "hypervisor.throttle.everyNth".into(), "must be at least 1".into()));
-    }
     Ok(Scenario {
         seed: file.seed,
         machines,

@@ -82,7 +82,8 @@ fn read(yaml: &str) -> Result<File, ScenarioError> {
     let mut field = String::from(".");
     serde_saphyr::with_deserializer_from_str_with_options(yaml, options, |de| {
         serde_path_to_error::deserialize(de).map_err(|error| {
-            field = error.path().to_string();
+            // `Spanned` shows in the path as a field of its own.
+            field = error.path().to_string().replacen("].value", "]", 1);
             error.into_inner()
         })
     })
@@ -97,3 +98,6 @@ fn read(yaml: &str) -> Result<File, ScenarioError> {
 fn plain(message: &str) -> String {
     message.split(" at line ").next().unwrap_or(message).to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,9 @@
 //! Lengths of time as a scenario writes them: `10s`, `2m`, `1h30m`, `7d`.
 
-use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use jiff::{
+    SignedDuration, Span, SpanRelativeTo, Timestamp,
+    fmt::friendly::{Spacing, SpanPrinter},
+};
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
@@ -49,7 +52,7 @@ impl Period {
 
 impl fmt::Display for Period {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#}", self.0)
+        f.write_str(&SpanPrinter::new().spacing(Spacing::None).duration_to_string(&self.0))
     }
 }
 

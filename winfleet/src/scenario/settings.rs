@@ -2,6 +2,7 @@
 
 use super::Period;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroU32;
 
 /// How the hypervisor behaves.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -45,7 +46,7 @@ impl Default for HypervisorSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Throttle {
     /// Every how many requests one is refused; 1 refuses all.
-    pub every_nth: u32,
+    pub every_nth: NonZeroU32,
     /// The `Retry-After` of the refusal (whole seconds, rounded up).
     pub retry_after: Period,
 }

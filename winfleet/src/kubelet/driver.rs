@@ -1,20 +1,24 @@
 //! Lets time pass in the model, by the wall clock, and tells each kubelet what it sees of its machine.
 
 use super::machine::MachineFacts;
-use crate::{hypervisor::SharedWorld, model::World};
+use crate::{agent_host::ArmedTasks, hypervisor::SharedWorld, model::World};
 use std::{collections::HashMap, time::Duration};
 use tokio::{sync::watch, time::MissedTickBehavior};
 
 /// Between two ticks: a tenth of the shortest timing that scenarios use (1 s).
 const TICK: Duration = Duration::from_millis(100);
 
-/// Ticks the world for ever and publishes the facts of each machine when they change.
+/// Ticks the world and the armed tasks on its machines for ever, and publishes the facts of each machine when they change.
 pub async fn drive(world: SharedWorld, machines: HashMap<String, watch::Sender<MachineFacts>>) {
+    let mut tasks = ArmedTasks::default();
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        world.with(|world, _| tell(world, &machines));
+        world.with(|world, now| {
+            tasks.tick(world, now);
+            tell(world, &machines);
+        });
     }
 }
 

@@ -22,8 +22,9 @@ use tokio::{
     time::Instant,
 };
 
-/// Wait after a failed request. Kubelets wait 200 ms to 7 s; hundreds of them share this process.
-const RETRY: Duration = Duration::from_secs(1);
+/// Wait after a failed request, as between a kubelet's renewals of its Lease it goes up to 7 s (client-go `maxBackoff`);
+/// with the jitter the fleet does not come back as one.
+const RETRY: Duration = Duration::from_secs(2);
 
 /// How often a kubelet writes, from the scenario.
 #[derive(Clone, Copy, Debug)]
@@ -71,15 +72,11 @@ impl Heartbeat {
         let mut generation = self.facts.borrow().generation;
         let mut session = None;
         let mut registered = Some(registered);
+        let mut failing = false;
         loop {
             let facts = self.facts.borrow_and_update().clone();
-            let wake = match self.beat(&facts, &mut generation, &mut session).await {
-                Ok(wake) => wake,
-                Err(error) => {
-                    tracing::warn!(node = self.identity.name, %error, "node not written");
-                    Some(Instant::now() + RETRY)
-                }
-            };
+            let beat = self.beat(&facts, &mut generation, &mut session).await;
+            let wake = self.next_beat(beat, &mut failing);
             if session.is_some()
                 && let Some(registered) = registered.take()
             {
@@ -91,6 +88,19 @@ impl Heartbeat {
                 () = sleep_until(wake) => {}
             }
         }
+    }
+
+    /// When to go on, after a failure too; only the first failure of a series is logged.
+    fn next_beat(&self, beat: Result<Option<Instant>, RequestError>, failing: &mut bool) -> Option<Instant> {
+        let was_failing = std::mem::replace(failing, beat.is_err());
+        let error = match beat {
+            Ok(wake) => return wake,
+            Err(error) => error,
+        };
+        if !was_failing {
+            tracing::warn!(node = self.identity.name, %error, "node not written, trying again");
+        }
+        Some(Instant::now() + RETRY.mul_f64(0.5 + 0.5 * fastrand::f64()))
     }
 
     /// Does what is due and returns when the next thing will be; `None`: when the facts change.

@@ -244,8 +244,10 @@ impl PodWorker {
             }
             Err(Stop::Left) => Err(Left),
             Err(Stop::Failed(error)) => {
-                let pod = format!("{}/{}", tracked.pod.namespace, tracked.pod.name);
-                tracing::warn!(node = self.identity.name, pod, %error, "pod not written");
+                if tracked.failures == 0 {
+                    let pod = format!("{}/{}", tracked.pod.namespace, tracked.pod.name);
+                    tracing::warn!(node = self.identity.name, pod, %error, "pod not written, trying again");
+                }
                 let wait = FIRST_RETRY.saturating_mul(1 << tracked.failures.min(16)).min(LONGEST_RETRY);
                 tracked.failures += 1;
                 tracked.retry_at = after(now, wait);

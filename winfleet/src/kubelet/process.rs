@@ -6,7 +6,10 @@ use super::{
     pod::PodView,
     program::Program,
 };
-use crate::hypervisor::SharedWorld;
+use crate::{
+    agent_host::{self, AgentProcess},
+    hypervisor::SharedWorld,
+};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -17,6 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A running program.
 #[derive(Debug)]
 pub enum Process {
+    /// The agent's core over the simulated machine.
+    Agent(AgentProcess),
     /// A probe's request under way.
     Probe(Task),
     /// Works until this time.
@@ -58,7 +63,7 @@ impl Process {
         now: Timestamp,
     ) -> Self {
         match &pod.program {
-            Program::Agent(_) => Self::Ended(Exit { code: 40, line: "no agent yet".into() }),
+            Program::Agent(args) => Self::Agent(AgentProcess::start(args, &pod.node, facts.boot)),
             Program::HttpProbe(Ok(probe)) => {
                 let network = network::of_pod(facts, pod.host_network);
                 Self::Probe(Task(tokio::spawn(network::probe(client.clone(), probe.clone(), network))))
@@ -72,6 +77,7 @@ impl Process {
     /// Looks at the program, and lets the agent do its next step.
     pub async fn look(&mut self, pod: &PodView, facts: &MachineFacts, world: &SharedWorld, now: Timestamp) -> Look {
         match self {
+            Self::Agent(agent) => world.with(|world, now| agent.look(world, now)).into(),
             Self::Probe(task) if task.0.is_finished() => match (&mut task.0).await {
                 Ok(exit) => Look::ended(exit),
                 Err(error) => Look::ended(Exit { code: 1, line: error.to_string() }),
@@ -87,6 +93,17 @@ impl Process {
             }
             Self::Ended(exit) => Look::ended(exit.clone()),
             Self::Forever => Look::running(None),
+        }
+    }
+}
+
+impl From<agent_host::Look> for Look {
+    fn from(look: agent_host::Look) -> Self {
+        match look {
+            agent_host::Look::Running { lines, next } => Self { lines, exit: None, again: Some(next) },
+            agent_host::Look::Exited { lines, code } => Self { lines, exit: Some(code), again: None },
+            // It ends with its machine: the next boot finds it lost.
+            agent_host::Look::Killed => Self::running(None),
         }
     }
 }

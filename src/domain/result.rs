@@ -106,6 +106,8 @@ pub enum WaitingOn {
         /// UID of the other NodeUpdate.
         holder: String,
     },
+    /// The API server to take a request that it refuses, in its own words: a missing right, an admission rule.
+    ApiServer(String),
 }
 
 impl fmt::Display for WaitingOn {
@@ -123,6 +125,7 @@ impl fmt::Display for WaitingOn {
             Self::Probes(probes) => write!(f, "probes to pass: {}", probes.join(", ")),
             Self::Retry { step, attempt, message } => write!(f, "attempt {attempt} of {step:?}: {message}"),
             Self::Claim { holder } => write!(f, "the node's claim by node update {holder} to end"),
+            Self::ApiServer(message) => write!(f, "API server: {message}"),
         }
     }
 }

@@ -2,12 +2,12 @@
 
 use super::{
     SharedWorld,
-    wire::{Body, Failure, MachineView, SnapshotView, TaskView},
+    wire::{Body, Failure, MachineView, Params, SnapshotView, TaskView},
 };
 use crate::model::{PowerRequest, Refusal, Task};
 use axum::{
     Json, Router,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::StatusCode,
     routing::{get, post},
 };
@@ -112,7 +112,7 @@ async fn power(State(world): State<SharedWorld>, Path(name): Path<String>, Body(
     accepted(world.with(|world, _| world.power(&name, asked.want, &asked.key)))
 }
 
-async fn tasks(State(world): State<SharedWorld>, Query(filter): Query<Filter>) -> Json<TaskList> {
+async fn tasks(State(world): State<SharedWorld>, Params(filter): Params<Filter>) -> Json<TaskList> {
     let fits = |task: &&Task| filter.fits(&task.machine, &task.key);
     Json(TaskList { tasks: world.with(|world, _| world.tasks().filter(fits).map(TaskView::from).collect()) })
 }
@@ -122,7 +122,7 @@ async fn task(State(world): State<SharedWorld>, Path(id): Path<String>) -> Resul
     view.map(Json).ok_or_else(|| Failure::absent("task", &id))
 }
 
-async fn snapshots(State(world): State<SharedWorld>, Query(filter): Query<Filter>) -> Json<SnapshotList> {
+async fn snapshots(State(world): State<SharedWorld>, Params(filter): Params<Filter>) -> Json<SnapshotList> {
     let snapshots = world.with(|world, now| {
         let fitting = world.snapshots().filter(|snapshot| filter.fits(&snapshot.machine, &snapshot.key));
         fitting.map(|snapshot| SnapshotView::at(snapshot, now)).collect()

@@ -24,3 +24,6 @@ pub fn router(world: SharedWorld) -> Router {
         .fallback(wire::no_route)
         .with_state(world)
 }
+
+#[cfg(test)]
+mod tests;

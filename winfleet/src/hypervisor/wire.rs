@@ -6,8 +6,8 @@ use crate::{
 };
 use axum::{
     Json,
-    extract::{FromRequest, Request, rejection::JsonRejection},
-    http::{StatusCode, header::RETRY_AFTER},
+    extract::{FromRequest, FromRequestParts, Query, Request, rejection::JsonRejection},
+    http::{StatusCode, header::RETRY_AFTER, request::Parts},
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
@@ -84,6 +84,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
         let body = Json::from_request(request, state).await;
         body.map(|Json(value)| Self(value)).map_err(|e: JsonRejection| Failure::new(Code::Invalid, e.body_text()))
+    }
+}
+
+/// A query string; one that does not parse is answered like any other error.
+pub(super) struct Params<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let query = Query::from_request_parts(parts, state).await;
+        query.map(|Query(value)| Self(value)).map_err(|e| Failure::new(Code::Invalid, e.body_text()))
     }
 }
 

@@ -197,3 +197,46 @@ fn the_demo_tells_the_story_of_july_2024() {
     assert_eq!([struck("canary"), struck("early"), struck("broad")], [0, 1, 6]);
     assert!(scenario.updates[0].published && !scenario.updates[1].published);
 }
+
+const DOCS: &str = include_str!("../../../docs/scenarios.md");
+
+#[test]
+fn the_worked_example_of_the_docs_works() {
+    let (_, from) = DOCS.split_once("```yaml\n").expect("an example");
+    let (yaml, _) = from.split_once("```").expect("its end");
+    let scenario = Scenario::parse(yaml).expect("the example");
+    assert_eq!((scenario.machines.len(), scenario.updates.len(), scenario.faults.len()), (6, 2, 3));
+}
+
+/// The names that may stand where `bogus` does, by the error's own words.
+fn allowed_instead_of_bogus(yaml: &str) -> Vec<String> {
+    let message = Scenario::parse(yaml).expect_err("bogus").message;
+    let (_, names) = message.split_once("expected one of ").expect(&message);
+    names.split(", ").map(|name| name.trim_matches('`').to_owned()).collect()
+}
+
+#[test]
+fn the_docs_name_every_word() {
+    let fault = |when: &str, more: &str| with_fault(&format!("  when: {when}\n  effects: [dnsDead]\n{more}"));
+    let places = [
+        ("bogus: 1\n".to_owned(), 6),
+        ("machines: [{bogus: 1}]".to_owned(), 18),
+        (format!("{MACHINE}updates: [{{bogus: 1}}]"), 13),
+        (format!("{MACHINE}hypervisor: {{bogus: 1}}"), 8),
+        (format!("{MACHINE}timings: {{bogus: 1}}"), 12),
+        (fault("{phase: boot}", "  bogus: 1\n"), 6),
+        (fault("{bogus: 1}", ""), 4),
+        (fault("{phase: bogus}", ""), 7),
+        (fault("{phase: boot}", "  where: {bogus: 1}\n"), 4),
+        (fault("{phase: boot}", "  heals: bogus\n"), 3),
+        (with_fault("  when: {phase: boot}\n  effects: [bogus]\n"), 24),
+    ];
+    for (yaml, count) in places {
+        let words = allowed_instead_of_bogus(&yaml);
+        assert_eq!(words.len(), count, "{words:?}");
+        for word in words {
+            let told = DOCS.contains(&format!("`{word}`")) || DOCS.contains(&format!("`{word}: {{"));
+            assert!(told, "docs/scenarios.md does not tell of {word}");
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The operator as a process of the cluster: the shipped arguments, and the rights of its ServiceAccount.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -34,9 +35,7 @@ impl Cluster {
     /// # Errors
     /// One of that name runs already, or the chart is not installed.
     pub async fn start_operator(&self, name: &str) -> Result<Operator> {
-        let kubeconfig = self.dir.join("operator.kubeconfig");
-        let token = self.operator_token().await?;
-        kubeconfig::write(&kubeconfig, self.server(), &self.dir.join("pki/ca.crt"), &Credential::Token(&token))?;
+        let kubeconfig = self.operator_kubeconfig().await?;
         let [port] = servers::free_ports()?;
         let mut args = self.shipped_args().await?;
         args.retain(|arg| !arg.starts_with("--listen"));
@@ -68,11 +67,23 @@ impl Cluster {
         container.and_then(|container| container.args).context("the Deployment windlass has no arguments")
     }
 
-    async fn operator_token(&self) -> Result<String> {
+    /// A client with the rights of the operator, neither more nor less.
+    ///
+    /// # Errors
+    /// The chart is not installed.
+    pub async fn operator_client(&self) -> Result<kube::Client> {
+        super::client(&self.operator_kubeconfig().await?).await
+    }
+
+    /// Writes the operator's kubeconfig, with a fresh token of its `ServiceAccount`.
+    async fn operator_kubeconfig(&self) -> Result<PathBuf> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, NAMESPACE);
         let spec = TokenRequestSpec { expiration_seconds: Some(TOKEN_SECONDS), ..TokenRequestSpec::default() };
         let request = TokenRequest { spec, ..TokenRequest::default() };
         let answer = accounts.create_token_request("windlass", &PostParams::default(), &request).await?;
-        Ok(answer.status.context("the API server issued no token")?.token)
+        let token = answer.status.context("the API server issued no token")?.token;
+        let path = self.dir.join("operator.kubeconfig");
+        kubeconfig::write(&path, self.server(), &self.dir.join("pki/ca.crt"), &Credential::Token(&token))?;
+        Ok(path)
     }
 }

@@ -138,10 +138,15 @@ pub fn find(code: u32) -> Option<&'static Entry> {
     TABLE.binary_search_by_key(&code, |e| e.code).ok().and_then(|at| TABLE.get(at))
 }
 
+/// Whether a code says failure: its highest bit is set.
+pub const fn is_failure(code: u32) -> bool {
+    code & 0x8000_0000 != 0
+}
+
 /// What a code means for the work: success codes that are not in the table are [`Class::AlreadyDone`], unknown
 /// failures [`Class::Permanent`].
 pub fn class(code: u32) -> Class {
-    let otherwise = if code & 0x8000_0000 == 0 { Class::AlreadyDone } else { Class::Permanent };
+    let otherwise = if is_failure(code) { Class::Permanent } else { Class::AlreadyDone };
     find(code).map_or(otherwise, |e| e.class)
 }
 

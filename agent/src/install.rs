@@ -88,11 +88,7 @@ fn end_of_round(state: &mut State, host: &mut dyn Host) -> TaskStep {
     if let Some(failure) = first_failure(&state.updates, "installation") {
         return Err(failure.into());
     }
-    let missing = pinned::names(state.updates.iter().filter(|u| u.state == UpdateState::Missing));
-    if !missing.is_empty() {
-        let text = format!("updates: the source does not offer {missing} any more");
-        return Err(error(ErrorClass::NotOffered, text).into());
-    }
+    pinned::none_missing(&state.updates)?;
     let reboot = state.any(UpdateState::PendingReboot) || host.reboot_signals()?.due();
     state.enter(if reboot { AgentPhase::RebootRequested } else { AgentPhase::Rescan }, host)?;
     AT_ONCE

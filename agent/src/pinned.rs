@@ -1,9 +1,10 @@
 //! The pinned set against what the source offers and the machine has. Pure.
 
 use crate::host::{FoundUpdate, HostError, ItemResult, Presence};
-use crate::hresult::{Class, class};
+use crate::hresult::{Class, class, is_failure};
+use crate::state::error;
 use serde::{Deserialize, Serialize};
-use windlass_protocol::{AgentError, Build, PinnedUpdate, UpdateResult, UpdateState};
+use windlass_protocol::{AgentError, Build, ErrorClass, PinnedUpdate, UpdateResult, UpdateState};
 
 /// The classification under which the catalogue offers a new Windows version. Never taken: in November 2024 such an
 /// offer (KB5044284) upgraded servers that had asked for a security update.
@@ -78,6 +79,8 @@ impl Tracked {
     fn take(&mut self, hresult: u32, reboot_required: bool, done: UpdateState) -> bool {
         self.hresult = hresult;
         self.state = match class(hresult) {
+            // "There is nothing to do" for an update that was asked for: the source took it back meanwhile.
+            Class::AlreadyDone if is_failure(hresult) => UpdateState::Missing,
             Class::AlreadyDone if reboot_required => UpdateState::PendingReboot,
             Class::AlreadyDone => done,
             Class::RebootNeeded => UpdateState::PendingReboot,
@@ -143,6 +146,16 @@ pub(crate) fn next_batch(updates: &[Tracked]) -> Vec<PinnedUpdate> {
 pub(crate) fn first_failure(updates: &[Tracked], what: &str) -> Option<AgentError> {
     let failed = updates.iter().find(|u| u.state == UpdateState::Failed)?;
     Some(HostError::new(failed.hresult, format!("{what} of {}", failed.pinned.kb)).into())
+}
+
+/// # Errors
+/// Not offered, when the source no longer gives any of them.
+pub(crate) fn none_missing(updates: &[Tracked]) -> Result<(), AgentError> {
+    let missing = names(updates.iter().filter(|u| u.state == UpdateState::Missing));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(error(ErrorClass::NotOffered, format!("updates: neither installed nor offered: {missing}")))
 }
 
 /// The KBs of those that are given, sorted, as text.
@@ -248,6 +261,7 @@ mod tests {
             (0, true, UpdateState::PendingReboot, false),
             (0x0024_0005, false, UpdateState::PendingReboot, false),
             (0x0024_0006, false, UpdateState::Installed, false),
+            (0x8024_0024, false, UpdateState::Missing, false),
             (0x8024_0017, false, UpdateState::NotApplicable, false),
             (0x8024_0016, false, UpdateState::Staged, true),
             (0x800F_0922, false, UpdateState::Failed, false),

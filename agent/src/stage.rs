@@ -63,6 +63,7 @@ impl Stage {
                     let asked = pinned::to_download(&state.updates);
                     pinned::take_results(&mut state.updates, &asked, &items, UpdateState::Staged);
                     pinned::first_failure(&state.updates, "download").map_or(Ok(()), Err)?;
+                    pinned::none_missing(&state.updates)?;
                     self.download(host)
                 }
                 Job::Idle | Job::Searched(_) | Job::Installed(_) => self.download(host),
@@ -149,9 +150,6 @@ fn judge(state: &mut State, found: &[crate::host::FoundUpdate], host: &dyn Host)
             error(ErrorClass::Permanent, format!("updates: feature upgrades are never taken, and {why}")).into()
         );
     }
-    let missing = pinned::names(state.updates.iter().filter(|u| u.state == UpdateState::Missing));
-    if !missing.is_empty() {
-        return Err(error(ErrorClass::NotOffered, format!("updates: the source does not offer {missing}")).into());
-    }
+    pinned::none_missing(&state.updates)?;
     Ok(())
 }

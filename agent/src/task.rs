@@ -182,11 +182,7 @@ fn rescan(state: &mut State, host: &mut dyn Host) -> TaskStep {
 
 fn verdict(state: &State, host: &dyn Host) -> Result<AgentPhase, Trouble> {
     let here = host.build()?;
-    let missing = pinned::names(state.updates.iter().filter(|u| u.state == UpdateState::Missing));
-    if !missing.is_empty() {
-        let text = format!("updates: {missing} is neither installed nor offered any more");
-        return Err(error(ErrorClass::NotOffered, text).into());
-    }
+    pinned::none_missing(&state.updates)?;
     let refused = pinned::names(state.updates.iter().filter(|u| u.refused(here)));
     if !refused.is_empty() {
         let text = format!("updates: the machine does not want {refused}, and is at {here} only");

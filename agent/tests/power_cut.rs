@@ -64,7 +64,7 @@ fn every_boundary_leads_to_the_same_end() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Several cuts in a row, each counted from the last.
     #[test]

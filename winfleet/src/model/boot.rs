@@ -3,7 +3,7 @@
 use super::{Certificate, Disk, Installed, Machine, Site, machine::Boot};
 use crate::scenario::{Effect, Fault, MachineSpec, Phase, Update};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use windlass_protocol::KbId;
 
 impl Machine {
@@ -24,6 +24,7 @@ impl Machine {
             jobs: BTreeMap::new(),
             conditions: BTreeMap::new(),
             uses: BTreeMap::new(),
+            replaced_by: BTreeSet::new(),
             generation: 0,
             counters: super::Counters::default(),
             clock: now,
@@ -154,10 +155,10 @@ impl Machine {
 
     /// The cloud's replacement happens once for each fault that says so.
     pub(super) fn replace_if_struck(&mut self, site: &Site) {
-        let new = |fault: &Fault| !self.uses.contains_key(&fault.name);
+        let new = |fault: &Fault| !self.replaced_by.contains(&fault.name);
         let struck = self.effects().find(|(fault, effect)| **effect == Effect::MachineReplaced && new(fault));
         if let Some(name) = struck.map(|(fault, _)| fault.name.clone()) {
-            self.uses.insert(name, 1);
+            self.replaced_by.insert(name);
             self.replace(site);
         }
     }

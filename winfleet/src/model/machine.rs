@@ -38,6 +38,8 @@ pub struct Machine {
     pub(super) conditions: Conditions,
     /// How often each fault struck an operation; no restore rewinds it.
     pub(super) uses: BTreeMap<String, u32>,
+    /// The faults by which the cloud replaced it: each does so once.
+    pub(super) replaced_by: BTreeSet<String>,
     pub(super) generation: u32,
     pub(super) counters: Counters,
     /// How far this machine has been advanced.

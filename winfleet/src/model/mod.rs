@@ -30,7 +30,7 @@ use crate::scenario::{
     Effect, Fault, Heals, HypervisorSpec, MachineSpec, Period, Phase, Scenario, Timings, When, Where,
 };
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use windlass_protocol::KbId;
 
 /// All machines, what surrounds them, and the hypervisor's books.
@@ -40,6 +40,10 @@ pub struct World {
     hypervisor: HypervisorSpec,
     machines: BTreeMap<String, Machine>,
     tasks: BTreeMap<String, Task>,
+    /// The tasks under way, by their end.
+    open: BTreeSet<(Timestamp, String)>,
+    /// The task of each key.
+    keys: BTreeMap<String, String>,
     snapshots: BTreeMap<String, Snapshot>,
     /// The number of the next task or snapshot.
     serial: u64,
@@ -66,6 +70,8 @@ impl World {
             machines: scenario.machines.iter().map(machine).collect(),
             hypervisor: scenario.hypervisor.clone(),
             tasks: BTreeMap::new(),
+            open: BTreeSet::new(),
+            keys: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             serial: 1,
             clock: now,
@@ -75,10 +81,7 @@ impl World {
 
     /// Lets time pass up to `now`; a time that was passed before changes nothing.
     pub fn tick(&mut self, now: Timestamp) {
-        while let Some((at, id)) = self.next_task().filter(|(at, _)| *at <= now) {
-            self.clock = self.clock.max(at);
-            self.finish_task(&id);
-        }
+        self.finish_tasks(now);
         for machine in self.machines.values_mut() {
             machine.advance(now, &self.site);
         }
@@ -89,7 +92,8 @@ impl World {
     pub fn next_event(&self) -> Option<Timestamp> {
         let machines = self.machines.values().filter_map(Machine::next_event).min();
         let snapshots = self.snapshots.values().filter_map(|s| s.next_change(self.clock)).min();
-        [machines, snapshots, self.next_task().map(|(at, _)| at)].into_iter().flatten().min()
+        let task = self.open.first().map(|(at, _)| *at);
+        [machines, snapshots, task].into_iter().flatten().min()
     }
 
     /// The time up to which the world has been advanced.
@@ -109,6 +113,7 @@ impl World {
 
     /// The machine of this name from the inside, at `now`; none when there is no such machine or nothing runs on it.
     pub fn guest(&mut self, name: &str, now: Timestamp) -> Option<Guest<'_>> {
+        self.finish_tasks(now);
         let machine = self.machines.get_mut(name)?;
         machine.advance(now, &self.site);
         machine.is_up().then_some(Guest { machine, site: &self.site })
@@ -170,6 +175,7 @@ impl World {
         machine.faults.retain(|fault| !fault.name.starts_with(BY_HAND));
         machine.conditions.retain(|fault, _| !fault.starts_with(BY_HAND));
         machine.uses.retain(|fault, _| !fault.starts_with(BY_HAND));
+        machine.replaced_by.retain(|fault| !fault.starts_with(BY_HAND));
         true
     }
 

@@ -120,15 +120,14 @@ impl World {
     /// # Errors
     /// [`Code::NotFound`], [`Code::Busy`] while a task makes or uses it.
     pub fn delete_snapshot(&mut self, id: &str) -> Result<(), Refusal> {
-        let in_use = |task: &&Task| task.finished_at.is_none() && task.snapshot_id.as_deref() == Some(id);
-        if let Some(task) = self.tasks.values().find(in_use) {
+        if let Some(task) = self.open_tasks().find(|task| task.snapshot_id.as_deref() == Some(id)) {
             return Err(refusal(Code::Busy, format!("snapshot {id} is in use by task {}", task.id)));
         }
         self.snapshots.remove(id).map(drop).ok_or_else(|| refusal(Code::NotFound, format!("there is no snapshot {id}")))
     }
 
     fn earlier(&self, machine: &str, key: &str, kind: TaskKind) -> Result<Option<Task>, Refusal> {
-        match self.tasks.values().find(|task| task.key == key) {
+        match self.keys.get(key).and_then(|id| self.tasks.get(id)) {
             Some(task) if task.kind == kind && task.machine == machine => Ok(Some(task.clone())),
             Some(task) => {
                 Err(refusal(Code::Conflict, format!("key {key} is that of task {} for {}", task.id, task.machine)))
@@ -139,14 +138,17 @@ impl World {
 
     /// The machine, advanced to now, if no task is under way on it.
     fn idle_machine(&mut self, name: &str) -> Result<&mut Machine, Refusal> {
-        let busy = self.tasks.values().find(|task| task.machine == name && task.finished_at.is_none());
-        if let Some(task) = busy {
+        if let Some(task) = self.open_tasks().find(|task| task.machine == name) {
             return Err(refusal(Code::Busy, format!("{name} has task {} ({:?}) under way", task.id, task.kind)));
         }
         let missing = || refusal(Code::NotFound, format!("there is no machine {name}"));
         let machine = self.machines.get_mut(name).ok_or_else(missing)?;
         machine.advance(self.clock, &self.site);
         Ok(machine)
+    }
+
+    fn open_tasks(&self) -> impl Iterator<Item = &Task> {
+        self.open.iter().filter_map(|(_, id)| self.tasks.get(id))
     }
 
     fn next_id(&mut self, what: &str) -> String {
@@ -177,18 +179,23 @@ impl World {
             want,
             ends: takes.after(self.clock),
         };
+        self.open.insert((task.ends, task.id.clone()));
+        self.keys.insert(task.key.clone(), task.id.clone());
         self.tasks.insert(task.id.clone(), task.clone());
         task
     }
 
-    /// The task that ends next, and when.
-    pub(super) fn next_task(&self) -> Option<(Timestamp, String)> {
-        let open = self.tasks.values().filter(|task| task.finished_at.is_none());
-        open.map(|task| (task.ends, task.id.clone())).min()
+    /// Ends the tasks whose time has come, in the order of their ends.
+    pub(super) fn finish_tasks(&mut self, now: Timestamp) {
+        while self.open.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((at, id)) = self.open.pop_first() else { return };
+            self.clock = self.clock.max(at);
+            self.finish_task(&id);
+        }
     }
 
     /// Ends a task: what it does happens now.
-    pub(super) fn finish_task(&mut self, id: &str) {
+    fn finish_task(&mut self, id: &str) {
         let Some(task) = self.tasks.get(id).cloned() else { return };
         if let Some(machine) = self.machines.get_mut(&task.machine) {
             machine.advance(task.ends, &self.site);

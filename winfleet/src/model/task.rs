@@ -19,8 +19,6 @@ pub enum TaskKind {
 /// How a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TaskState {
-    /// Not begun.
-    Queued,
     /// Begun.
     Running,
     /// Ended well.

@@ -61,12 +61,16 @@ proptest! {
         after in prop::collection::vec(act(), 0..12),
     ) {
         let mut lab = Lab::with_fault("phase: running, kb: KB5040437, delay: 60s", "podNetworkDead", "");
-        before.into_iter().for_each(|act| perform(&mut lab, act));
+        for act in before {
+            perform(&mut lab, act);
+        }
         lab.pass(1);
         let captured = lab.machine().disk.clone();
         let snapshot = lab.snapshot();
         prop_assert_eq!(snapshot.state, TaskState::Succeeded);
-        after.into_iter().for_each(|act| perform(&mut lab, act));
+        for act in after {
+            perform(&mut lab, act);
+        }
         lab.pass(300);
         let counters = lab.machine().counters().clone();
         let restored = lab.restore(&snapshot);

@@ -1,0 +1,100 @@
+//! Changes: what the watches tell the controllers.
+
+use crate::api::{NodeSnapshot, NodeUpdate, UpdateRollout};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::core::DeserializeGuard;
+use kube::{Resource, ResourceExt};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// Something has changed that a decision may read. Names only: what it is now is in the stores.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// A ring, policy or snapshot class.
+    Catalogue,
+    /// A rollout.
+    Rollout(String),
+    /// A node update.
+    NodeUpdate {
+        /// Its name.
+        name: String,
+        /// Name of its rollout; empty when it does not parse.
+        rollout: String,
+    },
+    /// A node snapshot.
+    NodeSnapshot(String),
+    /// A node.
+    Node(String),
+    /// A pod of ours.
+    Pod {
+        /// Kind of the object it was made for.
+        owner_kind: String,
+        /// Name of that object.
+        owner: String,
+    },
+}
+
+/// How a kind's objects are told apart by what a decision reads of them.
+pub(super) trait Watched: Resource<DynamicType = ()> + Clone {
+    /// A number that changes when something changes that a decision may read.
+    fn fingerprint(&self) -> u64;
+
+    /// The change that this object's change is.
+    fn change(&self) -> Change;
+}
+
+impl Watched for Node {
+    fn fingerprint(&self) -> u64 {
+        super::node::fingerprint(self)
+    }
+
+    fn change(&self) -> Change {
+        Change::Node(self.name_any())
+    }
+}
+
+impl Watched for Pod {
+    fn fingerprint(&self) -> u64 {
+        let phase = self.status.as_ref().and_then(|s| s.phase.as_ref());
+        hash(&(&self.metadata.uid, phase, self.metadata.deletion_timestamp.is_some()))
+    }
+
+    fn change(&self) -> Change {
+        let owner = self.owner_references().first();
+        Change::Pod {
+            owner_kind: owner.map(|o| o.kind.clone()).unwrap_or_default(),
+            owner: owner.map(|o| o.name.clone()).unwrap_or_default(),
+        }
+    }
+}
+
+/// Our own kinds: any write is a change.
+macro_rules! watched {
+    ($kind:ty, $change:expr) => {
+        impl Watched for DeserializeGuard<$kind> {
+            fn fingerprint(&self) -> u64 {
+                hash(&(&self.meta().uid, &self.meta().resource_version))
+            }
+
+            fn change(&self) -> Change {
+                let change: fn(&Self) -> Change = $change;
+                change(self)
+            }
+        }
+    };
+}
+
+watched!(crate::api::UpdatePolicy, |_| Change::Catalogue);
+watched!(crate::api::UpdateRing, |_| Change::Catalogue);
+watched!(crate::api::SnapshotClass, |_| Change::Catalogue);
+watched!(UpdateRollout, |rollout| Change::Rollout(rollout.name_any()));
+watched!(NodeSnapshot, |snapshot| Change::NodeSnapshot(snapshot.name_any()));
+watched!(NodeUpdate, |update| Change::NodeUpdate {
+    name: update.name_any(),
+    rollout: update.0.as_ref().map(|u| u.spec.rollout_name.clone()).unwrap_or_default(),
+});
+
+fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,172 @@
+//! The stores: one of each kind, filled by one watch.
+
+use super::change::{Change, Watched};
+use super::follow::{Follower, Witness};
+use super::node;
+use crate::api::{NodeSnapshot, NodeUpdate, SnapshotClass, UpdatePolicy, UpdateRing, UpdateRollout};
+use futures::channel::mpsc::UnboundedSender;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::core::{DeserializeGuard, NamespaceResourceScope, error_boundary::InvalidObject};
+use kube::runtime::{reflector, reflector::Store, watcher};
+use kube::{Api, Client, Resource, ResourceExt, runtime::reflector::ObjectRef};
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// How long the stores may take to be filled at the start.
+const FIRST_LIST: Duration = Duration::from_secs(120);
+
+/// A store of a kind of ours: an object that does not parse is kept as its error and stops nothing else.
+pub type Parsed<K> = Store<DeserializeGuard<K>>;
+
+/// All that is watched.
+#[derive(Clone)]
+pub struct Stores {
+    /// The Windows nodes, without what no decision reads.
+    pub nodes: Store<Node>,
+    /// Update policies.
+    pub policies: Parsed<UpdatePolicy>,
+    /// Update rings.
+    pub rings: Parsed<UpdateRing>,
+    /// Update rollouts.
+    pub rollouts: Parsed<UpdateRollout>,
+    /// Snapshot classes.
+    pub classes: Parsed<SnapshotClass>,
+    /// Node updates.
+    pub updates: Parsed<NodeUpdate>,
+    /// Node snapshots.
+    pub snapshots: Parsed<NodeSnapshot>,
+    /// Pods in the agents' namespace.
+    pub agent_pods: Store<Pod>,
+    /// Pods in the probes' namespace.
+    pub probe_pods: Store<Pod>,
+}
+
+/// The stores were not filled in time.
+#[derive(Debug, thiserror::Error)]
+#[error("{kind} could not be listed within {} s; see the warnings above", FIRST_LIST.as_secs())]
+pub struct StoresError {
+    kind: &'static str,
+}
+
+/// Starts watches and keeps them.
+struct Watches<'a> {
+    client: &'a Client,
+    changes: UnboundedSender<Change>,
+    witness: Arc<dyn Witness>,
+    tasks: &'a mut JoinSet<()>,
+}
+
+impl Stores {
+    /// Starts the watches as tasks of `tasks`; what changes is told to `changes`, from the first list on.
+    pub fn start(
+        client: &Client,
+        agents_namespace: &str,
+        probes_namespace: &str,
+        changes: UnboundedSender<Change>,
+        witness: Arc<dyn Witness>,
+        tasks: &mut JoinSet<()>,
+    ) -> Self {
+        let mut watches = Watches { client, changes, witness, tasks };
+        let windows = watcher::Config::default().labels("kubernetes.io/os=windows");
+        Self {
+            nodes: watches.follow(Api::all(client.clone()), windows, node::trim),
+            policies: watches.ours(),
+            rings: watches.ours(),
+            rollouts: watches.ours(),
+            classes: watches.ours(),
+            updates: watches.ours(),
+            snapshots: watches.ours(),
+            agent_pods: watches.namespaced(agents_namespace),
+            probe_pods: watches.namespaced(probes_namespace),
+        }
+    }
+
+    /// Waits until all stores have been filled once.
+    ///
+    /// # Errors
+    /// [`StoresError`], naming the first kind that was not, after two minutes.
+    pub async fn ready(&self) -> Result<(), StoresError> {
+        let until = tokio::time::Instant::now() + FIRST_LIST;
+        filled(&self.nodes, "Windows nodes", until).await?;
+        filled(&self.policies, "UpdatePolicies", until).await?;
+        filled(&self.rings, "UpdateRings", until).await?;
+        filled(&self.rollouts, "UpdateRollouts", until).await?;
+        filled(&self.classes, "SnapshotClasses", until).await?;
+        filled(&self.updates, "NodeUpdates", until).await?;
+        filled(&self.snapshots, "NodeSnapshots", until).await?;
+        filled(&self.agent_pods, "pods in the agents' namespace", until).await?;
+        filled(&self.probe_pods, "pods in the probes' namespace", until).await
+    }
+
+    /// The objects of a kind that parse, in the order of their names.
+    pub fn all<K>(store: &Parsed<K>) -> Vec<Arc<K>>
+    where
+        K: Resource<DynamicType = ()> + Clone,
+    {
+        let mut all: Vec<_> =
+            store.state().iter().filter_map(|guard| guard.0.as_ref().ok().cloned().map(Arc::new)).collect();
+        all.sort_by_key(|object| object.name_any());
+        all
+    }
+
+    /// The object of that name, if it is there and parses.
+    pub fn get<K>(store: &Parsed<K>, name: &str) -> Option<Arc<K>>
+    where
+        K: Resource<DynamicType = ()> + Clone,
+    {
+        store.get(&ObjectRef::new(name))?.0.as_ref().ok().cloned().map(Arc::new)
+    }
+
+    /// Why the object of that name can not be read, if it is there and does not parse.
+    pub fn invalid<K>(store: &Parsed<K>, name: &str) -> Option<InvalidObject>
+    where
+        K: Resource<DynamicType = ()> + Clone,
+    {
+        store.get(&ObjectRef::new(name))?.0.as_ref().err().cloned()
+    }
+}
+
+impl Watches<'_> {
+    fn ours<K>(&mut self) -> Parsed<K>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope>,
+        K: DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+        DeserializeGuard<K>: Watched,
+    {
+        let unmanaged = |object: &mut DeserializeGuard<K>| object.meta_mut().managed_fields = None;
+        self.follow(Api::all(self.client.clone()), watcher::Config::default(), unmanaged)
+    }
+
+    fn namespaced<K>(&mut self, namespace: &str) -> Store<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+        K: Watched + DeserializeOwned + Debug + Send + Sync + 'static,
+    {
+        let api = Api::namespaced(self.client.clone(), namespace);
+        self.follow(api, watcher::Config::default(), |object| object.meta_mut().managed_fields = None)
+    }
+
+    fn follow<K>(&mut self, api: Api<K>, config: watcher::Config, trim: fn(&mut K)) -> Store<K>
+    where
+        K: Watched + DeserializeOwned + Debug + Send + Sync + 'static,
+    {
+        let (store, writer) = reflector::store();
+        let follower =
+            Follower { store: store.clone(), writer, changes: self.changes.clone(), witness: Arc::clone(&self.witness) };
+        self.tasks.spawn(follower.run(api, config, trim));
+        store
+    }
+}
+
+async fn filled<K>(store: &Store<K>, kind: &'static str, until: tokio::time::Instant) -> Result<(), StoresError>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    match tokio::time::timeout_at(until, store.wait_until_ready()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(StoresError { kind }),
+    }
+}

@@ -123,7 +123,8 @@ fn check_assets(assets: &Path, versions: &Versions) -> Result<()> {
 fn lock(cache: &Path) -> Result<File> {
     let parent = cache.parent().unwrap_or(cache);
     fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
-    let path = cache.with_extension("lock");
+    let name = cache.file_name().unwrap_or_default().to_string_lossy();
+    let path = parent.join(format!("{name}.lock"));
     let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
     if file.try_lock().is_err() {
         tracing::info!("waiting for another process that builds the control plane");

@@ -25,6 +25,10 @@ pub struct RingCensus<'a> {
     pub in_work: usize,
     /// Nodes that are not Ready, and neither in work nor held by us: what that is, is not the update.
     pub vanished: usize,
+    /// The first by name of the nodes that are unavailable and not in work: it spends budget without getting on.
+    pub first_away: Option<&'a str>,
+    /// Nodes that we hold, and that are unavailable until a person has looked at them.
+    pub held: usize,
     /// Domains of the nodes that are in work.
     pub domains: BTreeSet<&'a str>,
     /// Nodes that have still to start.
@@ -43,6 +47,19 @@ pub struct RingCensus<'a> {
     pub first_skip: Option<(&'a str, Skip)>,
 }
 
+impl<'a> RingCensus<'a> {
+    /// Counts what a node that is not in work takes of the budget.
+    fn count_away(&mut self, node: &'a NodeState, held: bool) {
+        if node.available() {
+            return;
+        }
+        let name = node.node.name.as_str();
+        self.spent += 1;
+        self.vanished += usize::from(!node.readiness.is_ready() && !held);
+        self.first_away = Some(self.first_away.map_or(name, |first| first.min(name)));
+    }
+}
+
 /// A node that has still to start.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
@@ -58,6 +75,13 @@ pub struct Candidate<'a> {
     pub pinned: &'a PinnedSet,
     /// A node update of the same node name that still is in work: for the machine that had the name before.
     pub predecessor: Option<&'a str>,
+}
+
+impl Candidate<'_> {
+    /// Whether it can start at no cost to the budget: Ready, but cordoned by somebody.
+    pub fn costs_nothing(&self) -> bool {
+        self.node.readiness.is_ready() && !self.node.available()
+    }
 }
 
 /// Why a node is skipped without a node update.
@@ -197,8 +221,9 @@ impl<'f, 'a> Census<'f, 'a> {
             Some(Outcome::Updated) => ring.updated.push(node),
             Some(_) => {}
         }
-        ring.spent += usize::from(!node.available());
-        ring.vanished += usize::from(!node.readiness.is_ready() && update.outcome != Some(Outcome::Held));
+        let held = update.outcome == Some(Outcome::Held);
+        ring.held += usize::from(held && !node.available());
+        ring.count_away(node, held);
     }
 
     fn count_unworked(&mut self, node: &'a NodeState) {
@@ -209,8 +234,7 @@ impl<'f, 'a> Census<'f, 'a> {
         let predecessor = self.busy.get(node.node.name.as_str()).copied();
         let Some(ring) = self.rings.get_mut(place) else { return };
         ring.present += 1;
-        ring.spent += usize::from(!node.available());
-        ring.vanished += usize::from(!node.readiness.is_ready());
+        ring.count_away(node, false);
         match class {
             // A node that joins a closed ring is not taken along.
             Class::Pending { .. } if closed => return,

@@ -48,7 +48,12 @@ pub enum Hold<'a> {
         busy: &'a str,
     },
     /// The ring allows no further unavailable node.
-    Budget(Budget),
+    Budget {
+        /// How many nodes may be unavailable, and are.
+        budget: Budget,
+        /// The first by name that is unavailable and not in work.
+        away: Option<&'a str>,
+    },
 }
 
 impl Hold<'_> {
@@ -65,7 +70,7 @@ impl Hold<'_> {
             Self::NodesVanished { .. } => "NodesVanished",
             Self::OwnNode => "OwnNode",
             Self::Domain { .. } => "Domain",
-            Self::Budget(_) => "Budget",
+            Self::Budget { .. } => "Budget",
         }
     }
 }
@@ -86,8 +91,10 @@ impl fmt::Display for Hold<'_> {
             Self::OwnNode => f.write_str("runs the operator and goes last"),
             Self::Domain { busy: "" } => f.write_str("nodes without a failure domain are in work"),
             Self::Domain { busy } => write!(f, "nodes of {busy} are in work"),
-            Self::Budget(Budget { max, spent, .. }) => {
-                write!(f, "{spent} nodes of the ring are unavailable or in work, maxUnavailable is {max}")
+            Self::Budget { budget: Budget { max, spent, in_work }, away } => {
+                let unavailable = spent.saturating_sub(*in_work);
+                write!(f, "the ring's budget of {max} is spent: {in_work} in work, {unavailable} unavailable")?;
+                away.map_or(Ok(()), |first| write!(f, " ({first})"))
             }
         }
     }
@@ -102,6 +109,8 @@ pub struct Gatehouse<'a> {
     pub window: Option<Arc<Closed>>,
     /// How many nodes may be unavailable, and are.
     pub budget: Budget,
+    /// The first node by name that is unavailable and not in work.
+    pub away: Option<&'a str>,
     /// Nodes of the ring that are there.
     pub present: usize,
     /// Nodes that are not Ready, and not ours.
@@ -189,5 +198,6 @@ fn in_domain<'a>(house: &Gatehouse<'a>, candidate: &Candidate<'a>) -> Option<Hol
 }
 
 fn in_budget<'a>(house: &Gatehouse<'a>, candidate: &Candidate<'a>) -> Option<Hold<'a>> {
-    (!house.budget.allows(candidate.node.available())).then_some(Hold::Budget(house.budget))
+    (!house.budget.allows(candidate.node.available()))
+        .then_some(Hold::Budget { budget: house.budget, away: house.away })
 }

@@ -1,27 +1,248 @@
 //! Checks a plan against the invariants: a second opinion that shares no code with the planner.
+//!
+//! It counts again, in the plainest way, from the facts. A plan with a violation must not be acted on: one of the two
+//! programs is wrong, and a node less is updated today rather than one too many.
 
 use super::fleet::Fleet;
-use super::rollout::Plan;
-use jiff::Timestamp;
+use super::rollout::{Plan, Start};
+use crate::api::{DesiredState, IntOrPercent, Maintenance, NodeSelector, RingState, RingStatus, RolloutState, Weekday};
+use crate::domain::{Build, NodeState};
+use jiff::civil::Date;
+use jiff::{Timestamp, ToSpan};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// One broken invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// Which.
     pub rule: Rule,
-    /// One sentence that names the node or ring.
-    pub message: String,
+    /// What breaks it: a node, or a ring.
+    pub subject: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {:?}", self.subject, self.rule)
+    }
 }
 
 /// The invariants of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
-    /// x
-    Budget,
+    /// Nothing starts while the rollout is paused, aborted, halted, through, or being deleted.
+    StoppedRolloutStarts,
+    /// Nothing starts in a ring before all rings before it are promoted, nor in one that soaks, is halted or promoted.
+    ClosedRingStarts,
+    /// No node starts that is not among the nodes seen, or whose labels its ring does not select.
+    StrangeNode,
+    /// No node starts twice, nor one that this rollout has worked on before, nor one whose name is in work.
+    StartedTwice,
+    /// No node starts that is claimed, in quarantine, not Ready, or to be left alone.
+    UnfitNode,
+    /// What is installed is what the rollout pinned, and leads to a higher build.
+    NotPinned,
+    /// The Windows version stays the same.
+    FeatureUpgrade,
+    /// With what starts, no more nodes of the ring are unavailable than its budget, and no more are in work.
+    OverBudget,
+    /// No node starts outside of the maintenance windows or on a denied day.
+    OutsideWindow,
+    /// Nodes of one domain only are in work, where the ring says so.
+    SeveralDomains,
+    /// A ring is not promoted while its nodes are in work, or with fewer updated ones than it must have.
+    PromotedTooEarly,
 }
 
 /// Checks a plan; a plan with violations must not be acted on.
 pub fn lint(fleet: &Fleet<'_>, plan: &Plan<'_>, now: Timestamp) -> Vec<Violation> {
-    let _ = (fleet, plan, now);
-    Vec::new()
+    let mut found = Vec::new();
+    let mut report = |rule: Rule, subject: &str| found.push(Violation { rule, subject: subject.to_owned() });
+    if stopped(fleet, plan) && !plan.starts.is_empty() {
+        report(Rule::StoppedRolloutStarts, fleet.rollout);
+    }
+    let mut names = BTreeSet::new();
+    for start in &plan.starts {
+        let name = start.node.node.name.as_str();
+        if !names.insert(name) {
+            report(Rule::StartedTwice, name);
+        }
+        for rule in start_rules(fleet, plan, start, now) {
+            report(rule, name);
+        }
+    }
+    for (place, ring) in fleet.status.rings.iter().enumerate() {
+        for rule in ring_rules(fleet, plan, place, ring) {
+            report(rule, &ring.name);
+        }
+    }
+    found.sort_by(|a, b| (a.rule, &a.subject).cmp(&(b.rule, &b.subject)));
+    found
+}
+
+fn stopped(fleet: &Fleet<'_>, plan: &Plan<'_>) -> bool {
+    fleet.deleting
+        || fleet.desired != DesiredState::Running
+        || fleet.status.ended_at.is_some()
+        || plan.state != RolloutState::Running
+        || fleet.status.rings.iter().any(|ring| ring.state == RingState::Halted)
+}
+
+/// What is wrong with one start.
+fn start_rules(fleet: &Fleet<'_>, plan: &Plan<'_>, start: &Start<'_>, now: Timestamp) -> Vec<Rule> {
+    let ring = fleet.status.rings.iter().find(|ring| ring.name == start.ring);
+    let maintenance = ring.and_then(|ring| ring.revision.policy.maintenance.as_ref());
+    let checks = [
+        (Rule::ClosedRingStarts, !is_open(plan, start.ring)),
+        (Rule::StrangeNode, !ring.is_some_and(|ring| is_member(fleet, ring, start.node))),
+        (Rule::StartedTwice, was_worked_on(fleet, start.node)),
+        (Rule::UnfitNode, is_unfit(start.node)),
+        (Rule::NotPinned, !is_pinned(fleet, start)),
+        (Rule::FeatureUpgrade, !start.from.same_os(start.to)),
+        (Rule::OutsideWindow, maintenance.is_some_and(|maintenance| !is_allowed(maintenance, now))),
+    ];
+    checks.into_iter().filter(|(_, broken)| *broken).map(|(rule, _)| rule).collect()
+}
+
+fn is_open(plan: &Plan<'_>, name: &str) -> bool {
+    let running = plan.rings.iter().any(|ring| ring.name == name && ring.state == RingState::Running);
+    running && plan.rings.iter().take_while(|ring| ring.name != name).all(|ring| ring.state == RingState::Promoted)
+}
+
+fn is_member(fleet: &Fleet<'_>, ring: &RingStatus, node: &NodeState) -> bool {
+    fleet.nodes.iter().any(|seen| seen == node) && selects(&ring.revision.ring.node_selector, node)
+}
+
+fn selects(selector: &NodeSelector, node: &NodeState) -> bool {
+    use crate::api::SelectorOperator::{DoesNotExist, Exists, In, NotIn};
+    let has = |key: &String, value: &String| node.labels.iter().any(|(k, v)| k == key && v == value);
+    for (key, value) in &selector.match_labels {
+        if !has(key, value) {
+            return false;
+        }
+    }
+    selector.match_expressions.iter().all(|wanted| match wanted.operator {
+        In => wanted.values.iter().any(|value| has(&wanted.key, value)),
+        NotIn => !wanted.values.iter().any(|value| has(&wanted.key, value)),
+        Exists => node.labels.contains_key(&wanted.key),
+        DoesNotExist => !node.labels.contains_key(&wanted.key),
+    })
+}
+
+fn was_worked_on(fleet: &Fleet<'_>, node: &NodeState) -> bool {
+    let (name, uid) = (&node.node.name, &node.node.uid);
+    fleet.updates.iter().any(|update| update.node_uid == *uid || (update.node == *name && update.outcome.is_none()))
+}
+
+fn is_unfit(node: &NodeState) -> bool {
+    node.skip || node.quarantined || node.claimed_by.is_some() || !node.readiness.is_ready()
+}
+
+fn is_pinned(fleet: &Fleet<'_>, start: &Start<'_>) -> bool {
+    let set = fleet.status.pinned.iter().find(|set| set.os_build == start.from.os_build());
+    let expected = set.and_then(|set| set.expected_build.as_ref()?.parse::<Build>().ok());
+    set.is_some_and(|set| set == start.pinned && !set.updates.is_empty())
+        && expected == Some(start.to)
+        && start.node.build == Some(start.from)
+        && start.to > start.from
+}
+
+/// Whether some window is open; whether the node will fit into it is left to the planner's estimate.
+fn is_allowed(maintenance: &Maintenance, now: Timestamp) -> bool {
+    let zone = maintenance.time_zone.get();
+    let today = now.to_zoned(zone.clone()).date();
+    if maintenance.deny.iter().any(|deny| (*deny.from.get()..=*deny.to.get()).contains(&today)) {
+        return false;
+    }
+    // The longest window lasts seven days: one that is open now opened at most eight calendar days ago.
+    let opened = (0..=8).filter_map(|back: i64| today.checked_sub(back.days()).ok());
+    maintenance.allow.is_empty()
+        || opened.into_iter().any(|day| {
+            maintenance.allow.iter().filter(|window| window.days.contains(&weekday(day))).any(|window| {
+                let start = day.to_datetime(*window.start.get()).to_zoned(zone.clone()).map(|at| at.timestamp());
+                start
+                    .is_ok_and(|start| start <= now && now.duration_since(start).unsigned_abs() < window.duration.get())
+            })
+        })
+}
+
+fn weekday(day: Date) -> Weekday {
+    match day.weekday() {
+        jiff::civil::Weekday::Monday => Weekday::Mon,
+        jiff::civil::Weekday::Tuesday => Weekday::Tue,
+        jiff::civil::Weekday::Wednesday => Weekday::Wed,
+        jiff::civil::Weekday::Thursday => Weekday::Thu,
+        jiff::civil::Weekday::Friday => Weekday::Fri,
+        jiff::civil::Weekday::Saturday => Weekday::Sat,
+        jiff::civil::Weekday::Sunday => Weekday::Sun,
+    }
+}
+
+/// What is wrong with one ring.
+fn ring_rules(fleet: &Fleet<'_>, plan: &Plan<'_>, place: usize, ring: &RingStatus) -> Vec<Rule> {
+    let mut broken = Vec::new();
+    let starts: Vec<_> = plan.starts.iter().filter(|start| start.ring == ring.name).collect();
+    if !starts.is_empty() {
+        let nodes = members(fleet, place);
+        if over_budget(fleet, ring, &nodes, &starts) {
+            broken.push(Rule::OverBudget);
+        }
+        if several_domains(fleet, ring, &starts) {
+            broken.push(Rule::SeveralDomains);
+        }
+    }
+    if promoted_too_early(fleet, plan, ring) {
+        broken.push(Rule::PromotedTooEarly);
+    }
+    broken
+}
+
+/// The ring's nodes: those it has worked on, and of the others those that it selects and no ring before it.
+fn members<'a>(fleet: &Fleet<'a>, place: usize) -> Vec<&'a NodeState> {
+    let worked_on: BTreeMap<_, _> = fleet.updates.iter().map(|update| (&update.node_uid, &update.ring)).collect();
+    let belongs = |node: &&NodeState| {
+        let selecting = || fleet.status.rings.iter().find(|r| selects(&r.revision.ring.node_selector, node));
+        let name = worked_on.get(&node.node.uid).copied().or_else(|| selecting().map(|ring| &ring.name));
+        name.is_some() && name == fleet.status.rings.get(place).map(|ring| &ring.name)
+    };
+    fleet.nodes.iter().filter(belongs).collect()
+}
+
+fn over_budget(fleet: &Fleet<'_>, ring: &RingStatus, nodes: &[&NodeState], starts: &[&Start<'_>]) -> bool {
+    let limit = match ring.revision.ring.batch.max_unavailable {
+        IntOrPercent::Nodes(count) => u64::from(count),
+        IntOrPercent::Percent(0 | 101..) => 0,
+        IntOrPercent::Percent(percent) => (nodes.len() as u64 * u64::from(percent) / 100).max(1),
+    };
+    let mut in_work: BTreeSet<&str> = fleet
+        .updates
+        .iter()
+        .filter(|update| update.ring == ring.name && update.outcome.is_none())
+        .map(|update| update.node_uid.as_str())
+        .collect();
+    let mut away: BTreeSet<&str> = in_work.clone();
+    away.extend(nodes.iter().filter(|node| !node.available()).map(|node| node.node.uid.as_str()));
+    let away_before = away.len() as u64;
+    in_work.extend(starts.iter().map(|start| start.node.node.uid.as_str()));
+    away.extend(&in_work);
+    // What was unavailable before may be more than the budget, and is not ours to mend; it must not get more.
+    in_work.len() as u64 > limit || away.len() as u64 > limit.max(away_before)
+}
+
+fn several_domains(fleet: &Fleet<'_>, ring: &RingStatus, starts: &[&Start<'_>]) -> bool {
+    let Some(spread) = &ring.revision.ring.batch.spread else { return false };
+    let in_work = fleet.updates.iter().filter(|update| update.ring == ring.name && update.outcome.is_none());
+    let busy = in_work.filter_map(|update| fleet.nodes.iter().find(|node| node.node.uid == update.node_uid));
+    let domains: BTreeSet<_> = busy
+        .chain(starts.iter().map(|start| start.node))
+        .map(|node| node.labels.get(&spread.topology_key).map_or("", String::as_str))
+        .collect();
+    domains.len() > 1
+}
+
+fn promoted_too_early(fleet: &Fleet<'_>, plan: &Plan<'_>, ring: &RingStatus) -> bool {
+    let now_promoted = plan.rings.iter().find(|p| p.name == ring.name && p.state == RingState::Promoted);
+    let Some(promoted) = now_promoted.filter(|_| ring.state != RingState::Promoted) else { return false };
+    let in_work = fleet.updates.iter().any(|update| update.ring == ring.name && update.outcome.is_none());
+    in_work || promoted.counts.pending > 0 || promoted.counts.updated < ring.revision.ring.soak.min_updated
 }

@@ -5,6 +5,7 @@
 
 pub mod budget;
 mod census;
+pub mod conditions;
 pub mod fleet;
 pub mod gate;
 pub mod lint;
@@ -18,9 +19,14 @@ mod ring;
 mod retry;
 pub mod rollout;
 mod rollout_report;
+#[doc(hidden)]
+pub mod sample;
 mod selector;
 mod soak;
 mod turn;
 pub mod window;
+
+#[cfg(test)]
+mod tests;
 
 pub use report::{Reason, ReasonCode};

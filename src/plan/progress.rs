@@ -4,13 +4,13 @@ use super::budget::max_unavailable;
 use super::census::RingCensus;
 use super::fleet::{Fleet, UpdateSeen};
 use super::window::Need;
-use crate::api::{Outcome, RingState, RingStatus};
+use crate::api::{Outcome, RingState, RingStatus, Span};
 use jiff::Timestamp;
 use std::time::Duration;
 
 /// What a node and its revert are taken to need while nothing was measured: twice 45 minutes. Published times of one
 /// patched Windows instance are about 30 minutes (AWS Managed Services), of a rollback three quarters of the update.
-const GUESS: Duration = Duration::from_secs(2 * 45 * 60);
+const GUESS: Duration = Duration::from_mins(2 * 45);
 
 /// Median time of the node updates that ended as intended, from first step to last.
 pub fn median_time(updates: &[UpdateSeen]) -> Option<Duration> {
@@ -69,8 +69,5 @@ fn rounded(time: Duration) -> String {
         120..1440 => 30,
         _ => 60,
     };
-    let minutes = minutes.next_multiple_of(grain);
-    let (days, hours, minutes) = (minutes / 1440, minutes % 1440 / 60, minutes % 60);
-    let parts = [(days, 'd'), (hours, 'h'), (minutes, 'm')];
-    parts.iter().filter(|(count, _)| *count > 0).map(|(count, unit)| format!("{count}{unit}")).collect()
+    Span::from_mins(minutes.next_multiple_of(grain)).to_string()
 }

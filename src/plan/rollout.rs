@@ -125,6 +125,8 @@ pub enum StallCode {
     TooFewUpdated,
     /// A ring allows no unavailable node at all.
     BudgetZero,
+    /// Nodes that are held, and wait for a person, take up all of a ring's budget.
+    BudgetHeld,
     /// An update has failed, and the rollout was halted.
     Halted,
 }
@@ -140,6 +142,7 @@ impl StallCode {
             Self::RingEmpty => "RingEmpty",
             Self::TooFewUpdated => "TooFewUpdated",
             Self::BudgetZero => "BudgetZero",
+            Self::BudgetHeld => "BudgetHeld",
             Self::Halted => "Halted",
         }
     }

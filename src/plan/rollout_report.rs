@@ -44,7 +44,9 @@ pub fn reason(story: &Story<'_, '_>, state: RolloutState) -> Option<String> {
         RolloutState::Paused => format!("paused by a person{}", still_in_work(story)),
         RolloutState::Halted => halted(story)?,
         RolloutState::Completed => completed(story),
-        RolloutState::Aborted if story.fleet.deleting => format!("the rollout is being deleted{}", still_in_work(story)),
+        RolloutState::Aborted if story.fleet.deleting => {
+            format!("the rollout is being deleted{}", still_in_work(story))
+        }
         RolloutState::Aborted => format!("aborted by a person{}", still_in_work(story)),
         RolloutState::Stalled => story.rings.iter().find_map(|ring| ring.stalled.as_ref())?.message.clone(),
     };
@@ -54,15 +56,13 @@ pub fn reason(story: &Story<'_, '_>, state: RolloutState) -> Option<String> {
 fn running(story: &Story<'_, '_>) -> Option<String> {
     let ring = &story.rings.get(story.current?)?.plan;
     let counts = &ring.counts;
-    let mut text = format!("ring {}: {} of {} nodes updated", ring.name, counts.updated, counts.total);
-    if counts.in_progress > 0 {
-        text += &format!(", {} in work", counts.in_progress);
-    } else if story.starts == 0
-        && let Some(first) = story.waiting.first()
-    {
-        text += &format!("; {}", first.sentence());
-    }
-    Some(text)
+    let blocker = story.waiting.first().filter(|_| story.starts == 0);
+    let more = match (counts.in_progress, blocker) {
+        (0, None) => String::new(),
+        (0, Some(first)) => format!("; {}", first.sentence()),
+        (in_work, _) => format!(", {in_work} in work"),
+    };
+    Some(format!("ring {}: {} of {} nodes updated{more}", ring.name, counts.updated, counts.total))
 }
 
 impl Waiting<'_> {
@@ -70,10 +70,16 @@ impl Waiting<'_> {
     pub fn sentence(&self) -> String {
         let Self { node, on } = self;
         match on {
-            Hold::Paused | Hold::Ended | Hold::Window(_) | Hold::NodesVanished { .. } | Hold::Domain { .. } => on.to_string(),
-            Hold::Budget(_) => on.to_string(),
+            Hold::Paused
+            | Hold::Ended
+            | Hold::Window(_)
+            | Hold::NodesVanished { .. }
+            | Hold::Domain { .. }
+            | Hold::Budget { .. } => on.to_string(),
             Hold::Predecessor { .. } => format!("{}: {on}", node.node.name),
-            Hold::NotReady | Hold::Quarantined | Hold::Claimed { .. } | Hold::OwnNode => format!("{} {on}", node.node.name),
+            Hold::NotReady | Hold::Quarantined | Hold::Claimed { .. } | Hold::OwnNode => {
+                format!("{} {on}", node.node.name)
+            }
         }
     }
 }
@@ -136,16 +142,12 @@ fn names<'a>(rings: impl ExactSizeIterator<Item = &'a str>) -> String {
 fn completed(story: &Story<'_, '_>) -> String {
     let sum = |of: fn(&RingCensus<'_>) -> i32| story.census.iter().map(of).sum::<i32>();
     let (updated, total) = (sum(|ring| ring.counts.updated), sum(|ring| ring.counts.total));
-    let mut text = format!("{updated} of {total} nodes updated");
-    let failures: Vec<_> = story.census.iter().flat_map(|ring| ring.failures.iter().chain(&ring.noise)).collect();
-    if let [first, rest @ ..] = failures.as_slice() {
-        text += &format!("; {}", culprit(first, rest.len()));
-    }
-    match sum(|ring| ring.counts.skipped) {
-        0 => {}
-        skipped => text += &format!("; {skipped} skipped"),
-    }
-    text
+    let failed: Vec<_> = story.census.iter().flat_map(|ring| ring.failures.iter().chain(&ring.noise)).collect();
+    let failures = failed.split_first().map(|(first, rest)| culprit(first, rest.len()));
+    let skipped = Some(sum(|ring| ring.counts.skipped)).filter(|skipped| *skipped > 0);
+    let updated = format!("{updated} of {total} nodes updated");
+    let parts = [Some(updated), failures, skipped.map(|skipped| format!("{skipped} skipped"))];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
 }
 
 fn still_in_work(story: &Story<'_, '_>) -> String {
@@ -177,7 +179,18 @@ pub fn nothing_left_to_soak(ring: &RingStatus, census: &RingCensus<'_>) -> Strin
 /// Says that a ring lets no node start.
 pub fn budget_zero(ring: &RingStatus) -> String {
     let limit = ring.revision.ring.batch.max_unavailable;
-    format!("ring {}: batch.maxUnavailable is {limit}, so no node may start; a new rollout takes an edited ring", ring.name)
+    format!(
+        "ring {}: batch.maxUnavailable is {limit}, so no node may start; a new rollout takes an edited ring",
+        ring.name
+    )
+}
+
+/// Says that the nodes a person has to look at take up all of a ring's budget.
+pub fn budget_held(ring: &RingStatus, census: &RingCensus<'_>) -> String {
+    let limit = ring.revision.ring.batch.max_unavailable;
+    let held = census.failures.iter().find(|update| update.outcome == Some(Outcome::Held));
+    let first = held.map_or("", |update| update.node.as_str());
+    format!("ring {}: held nodes take up its budget (maxUnavailable {limit}), the first is {first}", ring.name)
 }
 
 /// Cuts a text to so many characters, the last of them `…` when something is missing.

@@ -28,7 +28,7 @@ fn holds(requirement: &Requirement, labels: &Labels) -> bool {
 /// differ by the value of one label, so each is filed under one; only those that name no value are asked every time.
 #[derive(Debug)]
 pub struct Selectors<'a> {
-    selectors: Vec<&'a NodeSelector>,
+    rings: Vec<&'a NodeSelector>,
     /// Label, value, and the rings that need that value.
     by_value: BTreeMap<&'a str, HashMap<&'a str, Vec<usize>>>,
     /// Rings that name no value: `Exists`, `NotIn`, `DoesNotExist` only.
@@ -38,9 +38,8 @@ pub struct Selectors<'a> {
 impl<'a> Selectors<'a> {
     /// Indexes the selectors; a ring is its place in the list.
     pub fn new(selectors: impl IntoIterator<Item = &'a NodeSelector>) -> Self {
-        let mut index =
-            Self { selectors: selectors.into_iter().collect(), by_value: BTreeMap::new(), others: Vec::new() };
-        for (ring, selector) in index.selectors.iter().enumerate() {
+        let mut index = Self { rings: selectors.into_iter().collect(), by_value: BTreeMap::new(), others: Vec::new() };
+        for (ring, selector) in index.rings.iter().enumerate() {
             let needed = needed_values(selector);
             if needed.is_empty() {
                 index.others.push(ring);
@@ -58,7 +57,7 @@ impl<'a> Selectors<'a> {
         filed
             .chain(&self.others)
             .copied()
-            .filter(|ring| self.selectors.get(*ring).is_some_and(|selector| matches(selector, labels)))
+            .filter(|ring| self.rings.get(*ring).is_some_and(|selector| matches(selector, labels)))
     }
 
     /// The ring a node with these labels belongs to: of several the first, and those are refused before a rollout starts.

@@ -76,6 +76,7 @@ fn gatehouse<'a>(
             spent: census.spent,
             in_work: census.in_work,
         },
+        away: census.first_away,
         present: census.present,
         vanished: census.vanished,
         domains: one_domain.then(|| census.domains.clone()),

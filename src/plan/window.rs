@@ -17,6 +17,9 @@ const SEARCH_DAYS: u32 = 14;
 /// Furthest day that is searched, counted from today: a year and a bit, behind any sensible freeze.
 const HORIZON_DAYS: u32 = 400;
 
+/// How far the end of windows that touch each other is looked for: longer than any one window may be.
+const LOOK_AHEAD: Duration = Duration::from_hours(14 * 24);
+
 /// How long a node will need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -107,8 +110,9 @@ impl Calendar<'_> {
     /// Start and end of the windows around `at`, without a look at the denied days.
     fn window(&self, at: Timestamp) -> Option<(Timestamp, Timestamp)> {
         let (start, mut end) = self.widest_at(at)?;
-        // Windows that begin before this one ends make it longer; at most each of a week once.
-        for _ in 0..self.maintenance.allow.len() * 7 {
+        // Windows that begin before this one ends make it longer. Windows that cover all of the week never end; no node
+        // takes as long as is looked ahead here.
+        while elapsed(at, end) < LOOK_AHEAD {
             match self.widest_at(end) {
                 Some((_, later)) if later > end => end = later,
                 _ => break,

@@ -1,0 +1,124 @@
+//! The soak: probing, failing, promoting.
+
+use super::*;
+use crate::api::RolloutState;
+
+/// A ring whose only node was updated at noon, soaking for ten minutes, probed each minute, and one ring after it.
+fn soaking() -> World {
+    let spec = json!({"soak": {"duration": "10m", "interval": "1m", "failureThreshold": 2}});
+    let mut world = World::with(&[("canary", 1, spec.clone(), json!({})), ("early", 1, spec, json!({}))]);
+    world.update("canary-0", UPDATED, "");
+    world
+}
+
+fn minute(minutes: i64) -> Timestamp {
+    noon() + jiff::SignedDuration::from_mins(minutes)
+}
+
+fn probing(at: Timestamp, failure: Option<&str>) -> SoakObservation {
+    let failures = failure.into_iter().map(|text| ("canary-0".to_owned(), text.to_owned())).collect();
+    SoakObservation { ring: "canary".into(), at, failures }
+}
+
+#[test]
+fn a_ring_is_probed_each_interval_and_promoted_by_a_probing_after_its_end() {
+    let mut world = soaking();
+    let plan = world.plan(minute(0));
+    assert_eq!(
+        (plan.state, reason(&plan).as_str()),
+        (RolloutState::Soaking, "ring canary soaks for 10m after its last node")
+    );
+    let probe = plan.probe.expect("due at once");
+    assert_eq!((probe.ring, probe.nodes.len()), ("canary", 1));
+
+    world.fresh = Some(probing(minute(0), None));
+    world.record(minute(0));
+    let plan = world.plan(minute(0));
+    assert_eq!((plan.probe, plan.wake_at), (None, Some(minute(1))));
+
+    world.probed_at = Some(at("2026-11-23T12:09:30Z"));
+    assert_eq!(world.plan(at("2026-11-23T12:09:31Z")).wake_at, Some(minute(10)), "once more at the end");
+    let plan = world.plan(minute(30));
+    assert_eq!(plan.state, RolloutState::Soaking, "what was true before the end is not enough");
+    assert!(plan.probe.is_some());
+    world.fresh = Some(probing(minute(30), None));
+    let plan = world.plan(minute(30));
+    assert_eq!((plan.rings[0].state, starts(&plan)), (RingState::Promoted, vec!["early-0"]));
+}
+
+#[test]
+fn failures_hold_the_promotion_back_and_a_success_forgives_them() {
+    let mut world = soaking();
+    world.record(minute(0));
+    world.fresh = Some(probing(minute(11), Some("probe ready: NotReady")));
+    let plan = world.plan(minute(11));
+    assert_eq!(
+        (plan.state, reason(&plan).as_str()),
+        (
+            RolloutState::Soaking,
+            "ring canary soaks, its probes have failed 1 of at most 2 times in a row: canary-0: probe ready: NotReady"
+        )
+    );
+    world.record(minute(11));
+    assert_eq!(world.plan(minute(11)).rings[0].soak_failures, 1, "the same probing counts once");
+    world.fresh = Some(probing(minute(12), None));
+    let plan = world.plan(minute(12));
+    assert_eq!((plan.rings[0].state, plan.rings[0].soak_failures), (RingState::Promoted, 0));
+}
+
+#[test]
+fn as_many_failures_as_the_threshold_halt() {
+    let mut world = soaking();
+    world.record(minute(0));
+    for minutes in [1, 2] {
+        world.fresh = Some(probing(minute(minutes), Some("probe pod-network: no route")));
+        world.record(minute(minutes));
+    }
+    assert_eq!(world.sample.status.state, RolloutState::Halted);
+    let halt =
+        "ring canary: its soak failed 2 times in a row: canary-0: probe pod-network: no route; early not started";
+    assert_eq!(world.sample.status.reason.as_deref(), Some(halt));
+    assert!(world.sample.status.ended_at.is_some());
+}
+
+#[test]
+fn observations_of_another_ring_or_time_do_not_count() {
+    let mut world = soaking();
+    world.record(minute(0));
+    world.fresh = Some(probing(minute(-1), Some("before the last node ended")));
+    assert_eq!(world.plan(minute(1)).rings[0].soak_failures, 0);
+    world.fresh = Some(SoakObservation { ring: "early".into(), ..probing(minute(1), Some("x")) });
+    assert_eq!(world.plan(minute(1)).rings[0].soak_failures, 0);
+}
+
+#[test]
+fn a_node_that_joins_ends_the_soak_until_it_is_through() {
+    let mut world = soaking();
+    world.fresh = Some(probing(minute(1), Some("x")));
+    world.record(minute(1));
+    world.sample.nodes.push(sample::node("canary-new", "canary", 0));
+    let plan = world.plan(minute(2));
+    assert_eq!((plan.rings[0].state, plan.rings[0].soak_failures), (RingState::Running, 0));
+    assert_eq!((starts(&plan), plan.probe), (vec!["canary-new"], None));
+}
+
+#[test]
+fn nothing_is_left_to_watch() {
+    let mut world = soaking();
+    world.sample.nodes.retain(|node| node.node.name != "canary-0");
+    let plan = world.plan(minute(30));
+    assert_eq!(
+        (plan.state, reason(&plan).as_str()),
+        (RolloutState::Stalled, "ring canary: none of its 1 updated nodes is left to soak")
+    );
+}
+
+#[test]
+fn a_paused_or_aborted_rollout() {
+    let mut world = soaking();
+    world.sample.desired = DesiredState::Paused;
+    assert!(world.plan(minute(1)).probe.is_some(), "pausing starts no node; the soak goes on");
+    world.sample.desired = DesiredState::Aborted;
+    let plan = world.plan(minute(1));
+    assert_eq!((plan.probe, plan.ended), (None, true));
+}

@@ -75,7 +75,6 @@ impl Machine {
         self.boot = Boot::Off;
         self.up_since = None;
         self.kubelet_at = None;
-        self.startup_task_due = false;
         self.startup_task_runs = false;
         self.jobs.clear();
     }

@@ -60,7 +60,7 @@ impl Guest<'_> {
 
     /// The updates that the source offers to this machine and that are not installed.
     pub fn search(&self) -> Vec<OfferedUpdate> {
-        self.applicable().filter(|update| self.wants(update)).map(|update| update.offer(self.build())).collect()
+        self.applicable().filter(|update| self.machine.wants(update)).map(|update| update.offer(self.build())).collect()
     }
 
     /// Published updates for this Windows version that no other published one replaces.
@@ -69,14 +69,6 @@ impl Guest<'_> {
         let superseded: BTreeSet<KbId> =
             self.site.catalogue.published().filter(fits).flat_map(|update| update.supersedes.iter().copied()).collect();
         self.site.catalogue.published().filter(fits).filter(move |update| !superseded.contains(&update.kb))
-    }
-
-    /// Not installed, not waiting for a reboot, and not below what the machine has.
-    fn wants(&self, update: &Update) -> bool {
-        let disk = &self.machine.disk;
-        let newer = update.target_builds.is_empty() || update.target_for(disk.build).is_some_and(|to| to > disk.build);
-        // What counts as installed is not offered again, even when the build stayed behind.
-        newer && !disk.installed.contains_key(&update.kb) && !disk.pending.contains(&update.kb)
     }
 
     /// How far one update came on this machine.
@@ -89,7 +81,7 @@ impl Guest<'_> {
             return UpdateState::PendingReboot;
         }
         let Some(update) = self.site.catalogue.find(pinned) else { return UpdateState::Missing };
-        if !self.wants(update) {
+        if !self.machine.wants(update) {
             return UpdateState::NotApplicable;
         }
         if disk.failed.contains_key(&pinned.kb) {

@@ -114,6 +114,9 @@ impl Machine {
     }
 
     fn finish_install(&mut self, update: &Update) -> Hresult {
+        if !self.wants(update) {
+            return Hresult::NOT_APPLICABLE;
+        }
         let fails = |effect: &Effect| match effect {
             Effect::InstallFails { hresult } => Some(Hresult(*hresult)),
             Effect::DiskFull => Some(Hresult::DISK_FULL),
@@ -131,6 +134,14 @@ impl Machine {
         }
         self.apply(update);
         Hresult::OK
+    }
+
+    /// Not installed, not waiting for a reboot, and not below what the machine has.
+    pub(super) fn wants(&self, update: &Update) -> bool {
+        let disk = &self.disk;
+        let newer = update.target_builds.is_empty() || update.target_for(disk.build).is_some_and(|to| to > disk.build);
+        // What counts as installed is not offered again, even when the build stayed behind.
+        newer && !disk.installed.contains_key(&update.kb) && !disk.pending.contains(&update.kb)
     }
 
     /// Whether the source hides this update from this machine.

@@ -49,6 +49,15 @@ fn an_installation_fails_with_its_code() {
 }
 
 #[test]
+fn a_later_success_clears_the_failure() {
+    let mut lab = Lab::with_fault(AT_INSTALL, "installFails: {hresult: 0x80070643}", ", times: 1");
+    lab.download();
+    assert_eq!(lab.install(), Some(Hresult(0x8007_0643)));
+    assert_eq!(lab.install(), Some(Hresult::REBOOT_REQUIRED));
+    assert_eq!((lab.guest().last_failure(Lab::update().kb), lab.state()), (None, UpdateState::PendingReboot));
+}
+
+#[test]
 fn an_installation_hangs_until_a_reboot() {
     let mut lab = Lab::with_fault(AT_INSTALL, "installHangs", ", times: 1");
     lab.download();
@@ -207,6 +216,14 @@ fn a_cloud_replaces_a_machine_once() {
     lab.update_fully();
     lab.pass(100);
     assert_eq!(lab.machine().node_generation(), 1);
+}
+
+#[test]
+fn a_replacement_does_not_count_as_a_use() {
+    let mut lab = Lab::with_fault("phase: boot", "slowBoot: {by: 1m}, machineReplaced", "");
+    lab.reboot();
+    lab.pass(1000);
+    assert_eq!((lab.machine().node_generation(), lab.machine().kubelet_up()), (1, true));
 }
 
 #[test]

@@ -119,6 +119,18 @@ fn what_nothing_heals_outlives_the_disk() {
 }
 
 #[test]
+fn what_a_snapshot_broke_ends_with_a_restore() {
+    let mut lab = Lab::with_fault("phase: snapshot", "dnsDead", "");
+    assert!(lab.machine().dns_ok());
+    let snapshot = lab.snapshot();
+    assert!(!lab.machine().dns_ok());
+    lab.reboot();
+    assert!(!lab.machine().dns_ok());
+    lab.restore(&snapshot);
+    assert!(lab.machine().dns_ok());
+}
+
+#[test]
 fn a_snapshot_is_of_the_moment_it_was_asked_for() {
     let mut lab = Lab::new(SCENARIO);
     let task = lab.world.snapshot("win-1", "k", BTreeMap::new()).expect("it begins");
@@ -138,4 +150,18 @@ fn a_restored_machine_runs_the_task_that_was_registered_then() {
     assert!(!lab.machine().startup_task_due() && lab.guest().task().is_none());
     lab.restore(&armed);
     assert!(lab.machine().startup_task_due());
+}
+
+#[test]
+fn software_sees_a_restore_that_ended_since_the_last_tick() {
+    let mut lab = Lab::new(SCENARIO);
+    let snapshot = lab.snapshot();
+    lab.guest().write_file("later", b"x").expect("written");
+    lab.world.restore("win-1", &snapshot.snapshot_id.expect("a snapshot"), "r").expect("it begins");
+    lab.now = Period::seconds(15 + 30).after(lab.now);
+    assert_eq!(lab.guest().read_file("later"), None, "no tick in between");
+    assert_eq!(
+        lab.world.tasks().last().and_then(|task| task.finished_at),
+        Period::seconds(15).after(snapshot.finished_at.expect("it ended")).into()
+    );
 }

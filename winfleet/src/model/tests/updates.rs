@@ -156,6 +156,37 @@ fn an_update_of_two_rounds_is_in_after_the_second() {
     assert_eq!(lab.install(), Some(Hresult::REBOOT_REQUIRED));
     lab.reboot();
     assert_eq!((lab.state(), lab.machine().disk.build), (UpdateState::Installed, AFTER));
+    let disk = &lab.machine().disk;
+    assert!(disk.rounds.is_empty() && disk.staged.is_empty(), "nothing is left of it");
+}
+
+#[test]
+fn an_older_update_does_not_take_a_newer_build_back() {
+    // The older one has the higher number: they are applied in the order of their numbers.
+    let older = "- {kb: KB5040999, released: 2024-06-11, targetBuilds: {10.0.20348: 10.0.20348.2530}}";
+    let older_update = PinnedUpdate {
+        update_id: "5eed0000-0000-4000-8000-000005040999".into(),
+        revision: 200,
+        kb: "KB5040999".parse().expect("a KB"),
+    };
+    let staged = || {
+        let mut lab = Lab::new(&SCENARIO.replace("updates:", &format!("updates:\n{older}")));
+        lab.guest().begin_download(&[Lab::update(), older_update.clone()]).expect("it begins");
+        lab.pass(20);
+        lab
+    };
+    let mut lab = staged();
+    lab.guest().begin_install(&[Lab::update(), older_update.clone()]).expect("both at once");
+    lab.pass(40);
+    lab.reboot();
+    assert_eq!((lab.machine().disk.build, lab.machine().disk.installed.len()), (AFTER, 2));
+    let mut lab = staged();
+    lab.install();
+    lab.reboot();
+    let job = lab.guest().begin_install(std::slice::from_ref(&older_update)).expect("it begins");
+    lab.pass(20);
+    assert_eq!(lab.code(job), Some(Hresult::NOT_APPLICABLE));
+    assert_eq!(lab.guest().update_state(&older_update), UpdateState::NotApplicable);
 }
 
 #[test]

@@ -38,9 +38,6 @@ struct Run {
     /// Scenario file (docs/scenarios.md).
     #[arg(long)]
     scenario: PathBuf,
-    /// Folder for what must survive; it is made.
-    #[arg(long)]
-    state_dir: PathBuf,
     /// Serving certificate of the kubelets, PEM, valid for 127.0.0.1.
     #[arg(long)]
     kubelet_cert: PathBuf,
@@ -86,8 +83,6 @@ impl Run {
         let text = std::fs::read_to_string(&self.scenario)
             .with_context(|| format!("--scenario {}", self.scenario.display()))?;
         let scenario = Scenario::parse(&text).with_context(|| format!("--scenario {}", self.scenario.display()))?;
-        std::fs::create_dir_all(&self.state_dir)
-            .with_context(|| format!("--state-dir {}", self.state_dir.display()))?;
         let world = SharedWorld::new(World::new(&scenario, jiff::Timestamp::now()));
         let listener = TcpListener::bind(self.listen).await.with_context(|| format!("--listen {}", self.listen))?;
         let hypervisor = format!("http://{}", listener.local_addr()?);

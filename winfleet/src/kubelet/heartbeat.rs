@@ -60,6 +60,8 @@ struct Session {
     boot: Timestamp,
     generation: u32,
     ready_since: Timestamp,
+    /// Whether the Lease is there, as far as is known.
+    lease_made: bool,
     lease_due: Instant,
     status_due: Instant,
     /// Whether the watch showed the Node object since the registration.
@@ -142,16 +144,16 @@ impl Heartbeat {
 
     /// Makes the Node object, or takes on the one that is there: labels, annotations, taints and cordon of others stay.
     async fn register(&self, facts: &MachineFacts) -> Result<Session, RequestError> {
-        let name = &self.identity.name;
-        let nodes = self.api.nodes();
-        let now = Timestamp::now();
-        let found = self.api.request(nodes.get_opt(name)).await?;
-        let node = if let Some(found) = found {
-            self.take_on(facts, &found).await?;
-            found
-        } else {
-            let node = node_object::node(&self.identity, facts, &self.kubelet, now, now);
-            self.api.request(nodes.create(&PostParams::default(), &node)).await?
+        let (nodes, now) = (self.api.nodes(), Timestamp::now());
+        let node = node_object::node(&self.identity, facts, &self.kubelet, now, now);
+        let (node, new) = match self.api.request(nodes.create(&PostParams::default(), &node)).await {
+            Ok(node) => (node, true),
+            Err(error) if error.is_conflict() => {
+                let found = self.api.request(nodes.get(&self.identity.name)).await?;
+                self.take_on(facts, &found).await?;
+                (found, false)
+            }
+            Err(error) => return Err(error),
         };
         let seen = NodeSeen::from_node(&node);
         let start = Instant::now();
@@ -160,8 +162,10 @@ impl Heartbeat {
             boot: facts.boot,
             generation: facts.generation,
             ready_since: seen.ready_since.unwrap_or(now),
+            lease_made: !new,
             lease_due: start,
-            status_due: start,
+            // A new object was made with its status.
+            status_due: if new { start + self.timings.status } else { start },
             seen: false,
         })
     }
@@ -198,7 +202,7 @@ impl Heartbeat {
             session.status_due = now + self.timings.status;
         }
         if now >= session.lease_due {
-            self.renew(&session.uid).await?;
+            self.renew(session).await?;
             // A tenth of jitter spreads the fleet's renewals.
             session.lease_due = now + self.timings.lease.mul_f64(0.9 + 0.1 * fastrand::f64());
         }
@@ -218,16 +222,29 @@ impl Heartbeat {
         self.api.heartbeat(nodes.patch_status(&self.identity.name, &params, &patch)).await.map(drop)
     }
 
-    async fn renew(&self, node_uid: &str) -> Result<(), RequestError> {
-        let lease = node_object::lease(&self.identity.name, node_uid, Timestamp::now());
-        let leases = self.api.leases();
-        let (params, patch) = (PatchParams::default(), Patch::Merge(&lease));
-        match self.api.heartbeat(leases.patch(&self.identity.name, &params, &patch)).await {
-            Err(error) if error.is_not_found() => {
-                self.api.heartbeat(leases.create(&PostParams::default(), &lease)).await.map(drop)
+    /// Renews the Lease, or makes it; when it turns out otherwise, the other is tried at once.
+    async fn renew(&self, session: &mut Session) -> Result<(), RequestError> {
+        match self.write_lease(session).await {
+            Err(error) if session.lease_made && error.is_not_found() => session.lease_made = false,
+            Err(error) if !session.lease_made && error.is_conflict() => session.lease_made = true,
+            result => {
+                session.lease_made |= result.is_ok();
+                return result;
             }
-            result => result.map(drop),
         }
+        self.write_lease(session).await
+    }
+
+    async fn write_lease(&self, session: &Session) -> Result<(), RequestError> {
+        let lease = node_object::lease(&self.identity.name, &session.uid, Timestamp::now());
+        let leases = self.api.leases();
+        let result = if session.lease_made {
+            let (params, patch) = (PatchParams::default(), Patch::Merge(&lease));
+            self.api.heartbeat(leases.patch(&self.identity.name, &params, &patch)).await
+        } else {
+            self.api.heartbeat(leases.create(&PostParams::default(), &lease)).await
+        };
+        result.map(drop)
     }
 }
 

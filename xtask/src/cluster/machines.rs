@@ -53,7 +53,6 @@ impl Cluster {
             "run".to_owned(),
             flag("kubeconfig", &self.dir.join("winfleet.kubeconfig")),
             flag("scenario", &scenario),
-            flag("state-dir", &self.dir.join("winfleet")),
             flag("kubelet-cert", &kubelet.cert),
             flag("kubelet-key", &kubelet.key),
             format!("--listen=127.0.0.1:{port}"),

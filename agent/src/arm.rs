@@ -67,15 +67,17 @@ impl Arm {
         }
         let boot_id = host.boot_id()?;
         let mut state = self.own(before.as_ref(), &boot_id)?;
-        let found = state.work.as_ref().is_some_and(|w| w.key == self.key);
-        if found && !state.active() {
-            return Ok(true);
+        let active = state.active();
+        match state.work.as_mut().filter(|work| work.key == self.key) {
+            Some(_) if !active => return Ok(true),
+            // The same question may be asked again with another leave: the last one holds.
+            Some(work) => work.reboot_not_after = self.reboot_not_after,
+            None => {
+                self.take_up(&mut state, &boot_id, now);
+                host.replace(NONCE_B_FILE, self.key.nonce_b.as_bytes())?;
+            }
         }
-        if !found {
-            self.take_up(&mut state, &boot_id, now);
-            host.replace(NONCE_B_FILE, self.key.nonce_b.as_bytes())?;
-            state.save(host)?;
-        }
+        state.save(host)?;
         host.register_task()?;
         host.start_task()?;
         Ok(true)

@@ -43,7 +43,10 @@ pub(crate) fn standing(state: &State, task: TaskState, boot_id: &str, now: Times
     use AgentPhase as P;
     match state.phase {
         P::Idle | P::Staged | P::MoreToInstall | P::Done => Outcome::of(Progress::Done),
-        P::RebootRequested if !state.reboot_asked(boot_id) && (task == TaskState::Absent || !state.may_reboot(now)) => {
+        P::RebootRequested
+            if !state.reboot_asked(boot_id)
+                && (task == TaskState::Absent || !(state.may_reboot(now) || state.rebooted(boot_id))) =>
+        {
             Outcome::of(Progress::RebootNeeded)
         }
         P::Install | P::PostBoot | P::Rescan if task == TaskState::Absent => {
@@ -104,7 +107,7 @@ fn phase(loaded: &Loaded) -> AgentPhase {
 
 /// The boots on disk, and the one that nobody wrote down yet.
 fn boots(state: &State, boot_id: Option<&str>) -> u32 {
-    state.boots + u32::from(boot_id.is_some_and(|id| id != state.boot_id))
+    state.boots + u32::from(boot_id.is_some_and(|id| state.rebooted(id)))
 }
 
 /// Collects what the machine answers. Where it does not, the report says so and is no success.

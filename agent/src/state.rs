@@ -125,7 +125,7 @@ impl State {
 
     /// Notes a boot that was not seen before; says whether there was one.
     pub fn see_boot(&mut self, boot_id: &str) -> bool {
-        let new = self.boot_id != boot_id;
+        let new = self.rebooted(boot_id);
         if new {
             boot_id.clone_into(&mut self.boot_id);
             self.boots += 1;
@@ -138,6 +138,11 @@ impl State {
     pub fn reboot_asked(&self, boot_id: &str) -> bool {
         self.phase == AgentPhase::RebootRequested
             && self.work.as_ref().is_some_and(|w| w.reboot_asked_in.as_deref() == Some(boot_id))
+    }
+
+    /// Whether the machine booted since this was written: the task has yet to note it.
+    pub fn rebooted(&self, boot_id: &str) -> bool {
+        self.boot_id != boot_id
     }
 
     /// Whether the operator's leave to reboot is valid at `now`.

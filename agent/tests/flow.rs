@@ -103,6 +103,31 @@ fn without_leave_it_waits_and_takes_leave_later() {
 }
 
 #[test]
+fn the_same_question_may_bring_a_later_leave() {
+    let mut op = operator();
+    op.stage();
+    op.leave = Some(op.machine.now.as_second());
+    assert_eq!(op.arm(1, 1).expect("an answer").code, exit::REBOOT_NEEDED, "expired when it was given");
+    op.leave = Some(1_000_000);
+    op.arm(1, 1);
+    assert_eq!((op.collect(true).phase(), op.machine.reboots), (AgentPhase::Done, 1));
+}
+
+#[test]
+fn after_the_boot_no_second_reboot_is_asked_for() {
+    let mut op = operator();
+    op.leave = None;
+    op.stage();
+    op.arm(1, 1);
+    // Somebody else reboots the machine; the kubelet is there before the task is started.
+    op.machine.boot();
+    let seen = op.collect(false);
+    assert_eq!((seen.code, seen.report.boots), (exit::IN_PROGRESS, 1), "the task has yet to look");
+    op.machine.task_runs = true;
+    assert_eq!((op.collect(true).phase(), op.machine.reboots), (AgentPhase::Done, 0));
+}
+
+#[test]
 fn leave_that_comes_while_the_task_installs_is_taken() {
     let mut op = operator();
     op.leave = None;

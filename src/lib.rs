@@ -6,6 +6,10 @@
 //! `controllers` above those; `main` alone names a concrete provider. `plan` never sees a client, `act` never imports
 //! `plan`. An architecture test reads the `use` lines.
 
+pub mod act;
 pub mod api;
 pub mod domain;
+pub mod observe;
 pub mod plan;
+pub mod ports;
+pub mod providers;

@@ -90,10 +90,12 @@ impl History {
         self.records.iter().any(|r| r.step == Step::Install && number(r.round) == round)
     }
 
-    /// The boot id that the node had when this round's reboot was first intended, as its record keeps it.
+    /// The boot id that the node had before this round's reboot, as the records keep it: when the last attempt to
+    /// install was begun, or where nothing is installed in this round, when the reboot was.
     pub fn boot_id_before(&self, round: u32) -> Option<&str> {
-        let carries = |r: &&StepRecord| matches!(r.step, Step::Install | Step::Reboot) && number(r.round) == round;
-        self.records.iter().filter(carries).find_map(|r| r.handle.as_deref())
+        let of = |step| self.records.iter().filter(move |r| r.step == step && number(r.round) == round);
+        let carries = of(Step::Install).next_back().or_else(|| of(Step::Reboot).next());
+        carries.and_then(|r| r.handle.as_deref())
     }
 
     /// Whether the node was claimed: from here on it must be given back.

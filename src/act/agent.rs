@@ -1,0 +1,117 @@
+//! Asking the agent on a node: one pod per question, its answer the last line of its log.
+
+use super::means::{Means, Place};
+use super::pods::{Log, Owner, Stand, ensure, last_line, stand};
+use super::{ActContext, ActError, templates};
+use crate::domain::StepKey;
+use jiff::Timestamp;
+use std::time::Duration;
+use windlass_protocol::{Command, MAX_REPORT_BYTES, Report, Request, Ticket, VERSION};
+
+/// How soon to look again at a pod at the latest; its own events come earlier.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
+/// How often a question is asked whose answers get lost: a pod may die with a boot that nobody expected, hardly three.
+const TRIES: u32 = 3;
+
+/// One question to the agent on one node.
+#[derive(Clone, Debug)]
+pub struct Question<'a> {
+    /// The node's name.
+    pub node: &'a str,
+    /// For whom it is asked.
+    pub owner: &'a Owner,
+    /// What tells this question from others under the same ticket; it is in the pod's name (`stage`, `probe-2`).
+    pub purpose: &'a str,
+    /// Echoed in the answer.
+    pub ticket: Ticket,
+    /// What the agent is to do.
+    pub command: Command,
+}
+
+/// What asking came to.
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub enum Asked {
+    /// The pod is not at its end; why it does not start, where that is known.
+    Pending(Option<String>),
+    /// The answer.
+    Report(Box<Report>),
+    /// There will be no answer from this pod, and why: it died with its machine, or printed something else.
+    Lost(String),
+}
+
+/// Asks, or looks for the answer. The same question again is the same pod.
+///
+/// # Errors
+/// [`ActError::CreatePod`].
+pub async fn ask(means: &Means, question: &Question<'_>, now: Timestamp) -> Result<Asked, ActError> {
+    let request = Request {
+        version: VERSION,
+        node: question.node.to_owned(),
+        ticket: question.ticket.clone(),
+        command: question.command.clone(),
+    };
+    let identity = format!("{}/{}", question.ticket.challenge, question.purpose);
+    let place =
+        templates::Place { node: question.node, owner: question.owner, purpose: question.purpose, identity: &identity };
+    let pod = ensure(means, Place::Agents, templates::agent(&means.config, place, &request), now).await?;
+    let how = match stand(&pod) {
+        Stand::Running(why) => return Ok(Asked::Pending(why)),
+        Stand::Ended { how, .. } => how,
+    };
+    // One byte more than a report may have, for its end of line, and one to tell a longer one by.
+    Ok(match last_line(means, Place::Agents, &pod, MAX_REPORT_BYTES + 2, now).await {
+        Log::Line(log) => match Report::from_log(&log, &question.ticket, question.node) {
+            Ok(report) => Asked::Report(Box::new(report)),
+            Err(error) => Asked::Lost(format!("{error} ({how})")),
+        },
+        Log::NotNow => Asked::Pending(Some("its log can not be read yet".to_owned())),
+        Log::Lost(why) => Asked::Lost(format!("the agent's log can not be read: {why} ({how})")),
+    })
+}
+
+/// Asks in the name of a step.
+pub(super) async fn ask_for(
+    ctx: &ActContext<'_>,
+    key: &StepKey,
+    purpose: &str,
+    command: Command,
+) -> Result<Asked, ActError> {
+    let owner = Owner::of(ctx.intent);
+    let node = &ctx.intent.node.name;
+    ask(ctx.means, &Question { node, owner: &owner, purpose, ticket: ticket(key), command }, ctx.now).await
+}
+
+/// Asks something that changes nothing, again where an answer was lost.
+pub(super) async fn ask_patiently(
+    ctx: &ActContext<'_>,
+    key: &StepKey,
+    purpose: &str,
+    command: Command,
+) -> Result<Asked, ActError> {
+    let mut asked = Asked::Lost(String::new());
+    for number in 1..=TRIES {
+        asked = ask_for(ctx, key, &format!("{purpose}-{number}"), command.clone()).await?;
+        if !matches!(asked, Asked::Lost(_)) {
+            break;
+        }
+    }
+    Ok(asked)
+}
+
+/// The ticket of a step's attempt.
+pub(super) fn ticket(key: &StepKey) -> Ticket {
+    Ticket {
+        node_update_uid: key.node_update_uid.clone(),
+        step: format!("{:?}", key.step),
+        round: key.round,
+        attempt: key.attempt,
+        challenge: key.digest(),
+    }
+}
+
+/// What is waited for, in words: what the agent does, and why it does not start.
+pub(super) fn doing(what: &str, why: Option<String>) -> String {
+    why.map_or_else(|| what.to_owned(), |why| format!("{what} ({why})"))
+}

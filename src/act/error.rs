@@ -1,0 +1,114 @@
+//! Why an effect could not be done. Facts about the node are no errors: they are results of the step.
+
+use kube::core::Status;
+use std::{future::Future, time::Duration};
+
+/// How long one call to the API server may take: the client itself sets no bound, and a request into a black hole would
+/// occupy its reconcile for ever.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a call to the API server gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// No answer in time.
+    #[error("no answer within {}s", CALL_TIMEOUT.as_secs())]
+    TimedOut,
+    /// Refused, or never sent.
+    #[error(transparent)]
+    Kube(#[from] kube::Error),
+}
+
+/// Makes one call, bounded in time.
+pub(super) async fn call<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
+    match tokio::time::timeout(CALL_TIMEOUT, request).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(ApiError::TimedOut),
+    }
+}
+
+impl ApiError {
+    /// The API server's own words, where it refused.
+    pub(super) fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Kube(kube::Error::Api(status)) => Some(status),
+            Self::Kube(_) | Self::TimedOut => None,
+        }
+    }
+
+    /// The status code of a refusal.
+    pub(super) fn code(&self) -> Option<u16> {
+        self.status().map(|status| status.code)
+    }
+
+    /// Whether the object is not there.
+    pub(super) fn is_not_found(&self) -> bool {
+        self.code() == Some(404)
+    }
+
+    /// Whether another write came first, or the name is taken.
+    pub(super) fn is_conflict(&self) -> bool {
+        self.code() == Some(409)
+    }
+
+    /// Whether the request itself is not one the API server takes: asking again at once changes nothing.
+    fn is_refused(&self) -> bool {
+        self.code().is_some_and(|code| (400..500).contains(&code) && !matches!(code, 409 | 410 | 429))
+    }
+}
+
+/// Why an effect could not be done. Each variant says what was being done; that is the metric's label, too.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the texts say it")]
+pub enum ActError {
+    #[error("reading node {name}: {source}")]
+    GetNode { name: String, source: ApiError },
+    #[error("patching node {name}: {source}")]
+    PatchNode { name: String, source: ApiError },
+    #[error("node {name}: it is gone, or another machine has its name")]
+    NodeChanged { name: String },
+    #[error("listing the pods of node {name}: {source}")]
+    ListPods { name: String, source: ApiError },
+    #[error("evicting pod {pod}: {source}")]
+    Evict { pod: String, source: ApiError },
+    #[error("listing the disruption budgets of namespace {namespace}: {source}")]
+    ListBudgets { namespace: String, source: ApiError },
+    #[error("creating pod {pod}: {source}")]
+    CreatePod { pod: String, source: ApiError },
+    #[error("deleting pods in namespace {namespace}: {source}")]
+    DeletePods { namespace: String, source: ApiError },
+    #[error("creating NodeSnapshot {name}: {source}")]
+    CreateSnapshot { name: String, source: ApiError },
+}
+
+impl ActError {
+    /// Its label in metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::GetNode { .. } => "get_node",
+            Self::PatchNode { .. } => "patch_node",
+            Self::NodeChanged { .. } => "node_changed",
+            Self::ListPods { .. } => "list_pods",
+            Self::Evict { .. } => "evict",
+            Self::ListBudgets { .. } => "list_budgets",
+            Self::CreatePod { .. } => "create_pod",
+            Self::DeletePods { .. } => "delete_pods",
+            Self::CreateSnapshot { .. } => "create_snapshot",
+        }
+    }
+
+    /// Whether the API server refuses the request as such: a missing right, an admission rule, a missing namespace.
+    /// Somebody has to change that; until then the step waits within its deadline and says on what.
+    pub(super) fn is_refused(&self) -> bool {
+        match self {
+            Self::NodeChanged { .. } => false,
+            Self::GetNode { source, .. }
+            | Self::PatchNode { source, .. }
+            | Self::ListPods { source, .. }
+            | Self::Evict { source, .. }
+            | Self::ListBudgets { source, .. }
+            | Self::CreatePod { source, .. }
+            | Self::DeletePods { source, .. }
+            | Self::CreateSnapshot { source, .. } => source.is_refused(),
+        }
+    }
+}

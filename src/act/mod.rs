@@ -1,0 +1,114 @@
+//! The doing side: one small idempotent effect per step, bounded in seconds. Long work is started, then polled.
+//!
+//! Nothing here decides what comes next, and nothing here imports `plan`. An effect finds its own earlier work: at the
+//! node by the claim, at the provider by the step's key, among pods by a name made of the key. A fact about the node is
+//! a [`StepResult`]; an [`ActError`] is a call that gave nothing and is made again with the next pass.
+
+mod agent;
+mod budgets;
+mod claim;
+mod clean_up;
+mod cordon;
+mod drain;
+mod error;
+mod evict;
+mod hold;
+mod install;
+mod means;
+mod node_patch;
+mod pods;
+mod probes;
+mod provider;
+mod reboot;
+mod report;
+mod restore;
+mod snapshot;
+mod stage;
+mod templates;
+mod uncordon;
+mod verify;
+mod verify_restored;
+
+pub use agent::{Asked, Question, ask};
+pub use clean_up::{Whose, clean_up};
+pub use error::{ActError, ApiError};
+pub use means::{ActConfig, Clients, Means, Memory, PodStores};
+pub use pods::Owner;
+pub use probes::{InService, ProbeVerdict, probe_in_service};
+
+use crate::api::Step;
+use crate::domain::{History, Intent, NodeSeen, StepKey, StepResult, WaitingOn};
+use jiff::Timestamp;
+use std::time::Duration;
+
+/// How soon to try again what the API server refuses as such.
+const REFUSED_AGAIN: Duration = Duration::from_secs(30);
+
+/// One node update at one moment.
+#[derive(Clone, Copy)]
+pub struct ActContext<'a> {
+    /// What effects work with.
+    pub means: &'a Means,
+    /// What is to be done.
+    pub intent: &'a Intent,
+    /// What was done; its last record is the step that runs.
+    pub history: &'a History,
+    /// What there is under the node's name.
+    pub node: &'a NodeSeen,
+    /// The time.
+    pub now: Timestamp,
+}
+
+/// Runs one pass of a step that is on record.
+///
+/// # Guarantees
+/// Run twice, after a crash or at once, it does nothing twice. A pass takes seconds, not minutes.
+///
+/// # Errors
+/// [`ActError`] when a call to the API server gave nothing that says anything about the node: the pass is made again,
+/// with growing waits. A request that is refused as such (a missing right, an admission rule) is waited for instead, so
+/// that it is shown and the step's deadline applies.
+pub async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult, ActError> {
+    let result = match key.step {
+        // The planner looks by itself: there is nothing to do.
+        Step::Preflight => Ok(StepResult::done("the node is fit")),
+        Step::Stage => stage::run(ctx, key).await,
+        Step::Cordon => cordon::run(ctx, key).await,
+        Step::Drain => drain::run(ctx, key).await,
+        Step::Snapshot => snapshot::run(ctx, key).await,
+        Step::Install => install::run(ctx, key).await,
+        Step::Reboot => reboot::run(ctx, key).await,
+        Step::Verify => verify::run(ctx, key).await,
+        Step::Restore => restore::run(ctx, key).await,
+        Step::VerifyRestored => verify_restored::run(ctx, key).await,
+        Step::Uncordon => uncordon::run(ctx).await,
+        Step::Hold => hold::run(ctx).await,
+    };
+    match result {
+        Err(error) if error.is_refused() => Ok(wait(WaitingOn::ApiServer(error.to_string()), REFUSED_AGAIN)),
+        other => other,
+    }
+}
+
+/// Not yet; look again after this time at the latest.
+fn wait(on: WaitingOn, after: Duration) -> StepResult {
+    StepResult::Pending { on, after }
+}
+
+impl ActContext<'_> {
+    /// When the step that runs was begun.
+    fn begun(&self) -> Timestamp {
+        self.history.open().map_or(self.now, |record| record.started_at.0)
+    }
+
+    /// How long the step that runs has been under way.
+    fn elapsed(&self) -> Duration {
+        Duration::try_from(self.now.duration_since(self.begun())).unwrap_or_default()
+    }
+
+    /// When to ask the provider again: soon at first, then ever less often, so that a task of seconds is not waited for
+    /// half a minute and one of an hour is not asked for a thousand times.
+    fn poll(&self) -> Duration {
+        (self.elapsed() / 4).clamp(Duration::from_secs(1), Duration::from_secs(15))
+    }
+}

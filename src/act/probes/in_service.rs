@@ -1,0 +1,79 @@
+//! Probing a node that is in service, while its ring soaks (needs a client).
+
+use super::{Expect, ProbeVerdict, Subject, host, one};
+use crate::act::ActError;
+use crate::act::clean_up::forget_soak;
+use crate::act::means::Means;
+use crate::act::pods::Owner;
+use crate::api::UpdatePolicySpec;
+use crate::domain::{Build, NodeState};
+use futures::future::try_join_all;
+use jiff::Timestamp;
+
+/// One probing of one node in service.
+#[derive(Clone, Copy)]
+pub struct InService<'a> {
+    /// What effects work with.
+    pub means: &'a Means,
+    /// The time.
+    pub now: Timestamp,
+    /// Name of the rollout.
+    pub rollout: &'a str,
+    /// UID of the rollout.
+    pub rollout_uid: &'a str,
+    /// The node.
+    pub node: &'a NodeState,
+    /// The policy, frozen.
+    pub policy: &'a UpdatePolicySpec,
+    /// The build that the node must at least have.
+    pub build: Build,
+    /// What tells this probing from others of the rollout: its pods are named by it.
+    pub run: &'a str,
+}
+
+/// Runs the policy's probes once on a node in service, or looks how they came along; each with its verdict, in the
+/// order of the policy. It is called again, with the same `run`, until no verdict is [`ProbeVerdict::Running`].
+///
+/// # Guarantees
+/// No verdict is [`ProbeVerdict::NotYet`]: of a node in service, what is not as it should be has failed. The agent is not
+/// asked. Pods of a probing that passed are deleted; those of one that failed stay for a look.
+///
+/// # Errors
+/// [`ActError`] when the API server gives nothing that says anything about the node.
+pub async fn probe_in_service(probing: &InService<'_>) -> Result<Vec<(String, ProbeVerdict)>, ActError> {
+    let subject = subject(probing);
+    let probes = probing.policy.verify.probes.iter().filter(|probe| probe.host.is_none());
+    let verdicts = probes.map(|probe| async {
+        let verdict = one(&subject, probe, &host::Proof::Updated).await?;
+        Ok::<_, ActError>((probe.name.clone(), final_verdict(verdict)))
+    });
+    let verdicts = try_join_all(verdicts).await?;
+    let passed = verdicts.iter().all(|(_, verdict)| *verdict == ProbeVerdict::Passed);
+    let had_pods = probing.policy.verify.probes.iter().any(|probe| probe.pod.is_some() || probe.http.is_some());
+    if passed && had_pods {
+        forget_soak(probing.means, probing.rollout_uid, &probing.node.node.name).await?;
+    }
+    Ok(verdicts)
+}
+
+fn subject<'a>(probing: &InService<'a>) -> Subject<'a> {
+    Subject {
+        means: probing.means,
+        now: probing.now,
+        node: probing.node,
+        policy: probing.policy,
+        expect: Expect { build: probing.build, exact: false },
+        owner: Owner::Rollout { name: probing.rollout.to_owned(), uid: probing.rollout_uid.to_owned() },
+        run: format!("{}/{}/{}", probing.rollout_uid, probing.node.node.uid, probing.run),
+        key: None,
+        // The soak counts failures over several probings itself.
+        tries: 1,
+    }
+}
+
+fn final_verdict(verdict: ProbeVerdict) -> ProbeVerdict {
+    match verdict {
+        ProbeVerdict::NotYet(why) => ProbeVerdict::Failed(why),
+        other => other,
+    }
+}

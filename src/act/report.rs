@@ -1,0 +1,201 @@
+//! What the agent's reports mean for a step. Pure.
+
+use crate::api::{Step, StepDetail};
+use crate::domain::{Intent, StepKey, StepResult};
+use windlass_protocol::{AgentPhase, Command, ErrorClass, Progress, Report, Source};
+
+/// In place of the boot id before an installation: it needs no reboot, so any boot is the one after it.
+pub(super) const NO_REBOOT: &str = "";
+
+/// The two values that prove a restore: A is on the disk before the snapshot, B only after it. They are made of the
+/// node update alone, so that every attempt of every step knows them.
+pub(super) fn nonces(uid: &str) -> (String, String) {
+    // Attempt 0 is no step's: these are nobody's challenges.
+    let nonce = |step| StepKey { node_update_uid: uid.to_owned(), step, round: 0, attempt: 0 }.digest();
+    (nonce(Step::Stage), nonce(Step::Install))
+}
+
+/// The command that downloads the pinned set.
+pub(super) fn stage(intent: &Intent) -> Command {
+    let (nonce_a, _) = nonces(&intent.uid);
+    Command::Stage { source: Source::WindowsUpdate, updates: intent.updates.clone(), nonce_a }
+}
+
+/// The KBs of the pinned set, in words.
+pub(super) fn kbs(intent: &Intent) -> String {
+    let mut kbs: Vec<_> = intent.updates.iter().map(|u| u.kb).collect();
+    kbs.sort_unstable();
+    kbs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What the answer to `stage` means.
+pub(super) fn staged(report: &Report, intent: &Intent) -> StepResult {
+    match report.progress {
+        Progress::Done => StepResult::done(format!("downloaded {}", kbs(intent))),
+        Progress::InProgress | Progress::RebootNeeded => {
+            StepResult::retriable(format!("the agent stopped at {:?} before the download was complete", report.phase))
+        }
+        Progress::Failed => failed(report, true),
+    }
+}
+
+/// What the answer to `arm` or `collect` means for an installation. `last` says that no attempt follows this one.
+pub(super) fn installed(report: &Report, rebooted: bool, last: bool) -> StepResult {
+    use AgentPhase as P;
+    match (report.progress, report.phase) {
+        (Progress::Failed, _) | (_, P::Failed | P::Unknown) => failed(report, last),
+        (Progress::RebootNeeded, _) => StepResult::retriable(
+            "installed up to a reboot, but the leave to reboot ran out before the machine was idle",
+        ),
+        (_, P::Done | P::MoreToInstall) => {
+            let handle = (!rebooted).then(|| NO_REBOOT.to_owned());
+            StepResult::Done { handle, message: "installed".to_owned(), more: false }
+        }
+        (_, P::RebootRequested | P::PostBoot | P::Rescan) => StepResult::done("installed up to a reboot"),
+        (_, P::Idle | P::Preflight | P::Scan | P::Download | P::Staged) => {
+            StepResult::retriable("the agent did not begin to install")
+        }
+        (_, P::Install) => StepResult::retriable("the agent stopped following its installation"),
+    }
+}
+
+/// What the answer to `collect` means after a reboot.
+pub(super) fn rebooted(report: &Report) -> StepResult {
+    match (report.progress, report.phase) {
+        (Progress::Failed, _) | (_, AgentPhase::Failed | AgentPhase::Unknown) => failed(report, false),
+        (_, AgentPhase::MoreToInstall) => {
+            let message = "more of the pinned set wants installing".to_owned();
+            StepResult::Done { handle: None, message, more: true }
+        }
+        _ => StepResult::done(format!("booted, build {}", report.build)),
+    }
+}
+
+/// What a failure that the agent reports means. Of a machine that was changed, only what may pass is tried again; one
+/// that was not changed needs no revert, and is said to be untouched when nothing more is tried.
+fn failed(report: &Report, last: bool) -> StepResult {
+    let class = report.error.as_ref().map(|e| e.class);
+    let detail = match class {
+        Some(ErrorClass::RebootFirst) if !report.mutated => Some(StepDetail::RebootFirst),
+        Some(ErrorClass::NotOffered) if !report.mutated => Some(StepDetail::NotOffered),
+        Some(ErrorClass::Retriable) if !last || report.mutated => Some(StepDetail::Retriable),
+        _ if !report.mutated => Some(StepDetail::Untouched),
+        _ => None,
+    };
+    StepResult::Failed { detail, message: reason(report) }
+}
+
+/// Why the agent failed, in its own words.
+pub(super) fn reason(report: &Report) -> String {
+    match &report.error {
+        Some(error) => match error.hresult {
+            Some(code) => format!("{} (0x{code:08X})", error.message),
+            None => error.message.clone(),
+        },
+        None => format!("the agent failed at {:?} and does not say why", report.phase),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use windlass_protocol::{AgentError, Build, Nonces, RebootSignals, Ticket, VERSION};
+
+    pub(in crate::act) fn report(progress: Progress, phase: AgentPhase) -> Report {
+        let ticket =
+            Ticket { node_update_uid: "u".into(), step: "Install".into(), round: 1, attempt: 1, challenge: "c".into() };
+        Report {
+            version: VERSION,
+            agent_version: "0".into(),
+            ticket,
+            node: "win-7".into(),
+            phase,
+            progress,
+            mutated: false,
+            build: Build::new(10, 0, 20348, 2527),
+            boots: 0,
+            nonces: Nonces::default(),
+            armed: false,
+            reboot: RebootSignals::default(),
+            updates: vec![],
+            offered: vec![],
+            checks: vec![],
+            error: None,
+            at: jiff::Timestamp::UNIX_EPOCH,
+            omitted: 0,
+        }
+    }
+
+    fn failure(class: ErrorClass, mutated: bool) -> Report {
+        let error = AgentError { class, message: "because".into(), hresult: Some(0x8024_2006) };
+        Report { mutated, error: Some(error), ..report(Progress::Failed, AgentPhase::Failed) }
+    }
+
+    #[test]
+    fn a_failure_is_told_by_class_and_by_what_was_changed() {
+        use ErrorClass::{Configuration, DiskFull, NotOffered, Permanent, RebootFirst, Retriable};
+        for (class, mutated, last, want) in [
+            (Retriable, false, false, Some(StepDetail::Retriable)),
+            (Retriable, false, true, Some(StepDetail::Untouched)),
+            (Retriable, true, false, Some(StepDetail::Retriable)),
+            (Retriable, true, true, Some(StepDetail::Retriable)),
+            (RebootFirst, false, false, Some(StepDetail::RebootFirst)),
+            (NotOffered, false, true, Some(StepDetail::NotOffered)),
+            // The planner gives such a node back at once: never one that was changed.
+            (NotOffered, true, true, None),
+            (RebootFirst, true, false, None),
+            (Permanent, false, false, Some(StepDetail::Untouched)),
+            (Permanent, true, false, None),
+            (DiskFull, true, false, None),
+            (Configuration, false, false, Some(StepDetail::Untouched)),
+        ] {
+            let StepResult::Failed { detail, message } = installed(&failure(class, mutated), false, last) else {
+                panic!("{class:?} is a failure");
+            };
+            assert_eq!(detail, want, "{class:?}, mutated {mutated}, last {last}");
+            assert_eq!(message, "because (0x80242006)");
+        }
+    }
+
+    #[test]
+    fn an_installation_says_whether_a_boot_follows() {
+        let handle = |progress, phase, rebooted| match installed(&report(progress, phase), rebooted, false) {
+            StepResult::Done { handle, .. } => handle,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(handle(Progress::InProgress, AgentPhase::RebootRequested, false), None);
+        assert_eq!(handle(Progress::Done, AgentPhase::Done, false).as_deref(), Some(NO_REBOOT));
+        assert_eq!(handle(Progress::Done, AgentPhase::Done, true), None);
+        assert_eq!(handle(Progress::Done, AgentPhase::MoreToInstall, true), None);
+    }
+
+    #[test]
+    fn an_installation_that_stopped_half_way_is_tried_again() {
+        for (progress, phase) in [
+            (Progress::RebootNeeded, AgentPhase::RebootRequested),
+            (Progress::Done, AgentPhase::Staged),
+            (Progress::Done, AgentPhase::Idle),
+            (Progress::InProgress, AgentPhase::Install),
+        ] {
+            let result = installed(&report(progress, phase), false, false);
+            assert!(matches!(result, StepResult::Failed { detail: Some(StepDetail::Retriable), .. }), "{phase:?}");
+        }
+    }
+
+    #[test]
+    fn after_a_reboot_more_may_want_installing() {
+        let more = |phase| match rebooted(&report(Progress::Done, phase)) {
+            StepResult::Done { more, .. } => more,
+            other => panic!("{other:?}"),
+        };
+        assert!(more(AgentPhase::MoreToInstall));
+        assert!(!more(AgentPhase::Done));
+        assert!(matches!(rebooted(&failure(ErrorClass::Permanent, true)), StepResult::Failed { .. }));
+    }
+
+    #[test]
+    fn the_two_proofs_differ_by_node_update_and_from_each_other() {
+        let ((a, b), (other, _)) = (nonces("u"), nonces("v"));
+        assert!(a != b && a != other);
+    }
+}

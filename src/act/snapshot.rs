@@ -1,0 +1,115 @@
+//! `Snapshot` (needs a client): the provider takes a snapshot; once it is restorable, it is put on record.
+//!
+//! Undo: none; the snapshot is kept for its time and deleted by its own controller.
+
+use super::claim::{Claim, check};
+use super::error::call;
+use super::pods::Owner;
+use super::{ActContext, ActError, provider, wait};
+use crate::api::{NodeSnapshot, NodeSnapshotSpec, NodeSnapshotStatus, SNAPSHOT_FINALIZER};
+use crate::domain::{StepKey, StepResult, WaitingOn, child_name};
+use crate::ports::{Capabilities, Handle, Progress, ProviderError, SnapshotFacts, SnapshotProvider};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::Api;
+use kube::api::{ObjectMeta, PostParams};
+use std::time::Duration;
+
+/// How soon to look again for volumes that are still attached.
+const VOLUMES_AGAIN: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult, ActError> {
+    if let Claim::NotOurs(result) = check(ctx, key).await? {
+        return Ok(result);
+    }
+    if let Some(node) = ctx.node.here().filter(|node| !node.volumes_attached.is_empty()) {
+        return Ok(wait(WaitingOn::Volumes(node.volumes_attached.clone()), VOLUMES_AGAIN));
+    }
+    let taken = match provider::of(ctx) {
+        Ok(provider) => take(ctx, key, provider.as_ref()).await,
+        Err(result) => return Ok(result),
+    };
+    match taken {
+        Ok(Taken::Yes(handle, facts)) => record(ctx, key, &handle, &facts).await,
+        Ok(Taken::NotYet(doing)) => Ok(provider::working(ctx, &doing)),
+        Err(error) => Ok(provider::refused(error)),
+    }
+}
+
+/// Where the snapshot stands.
+enum Taken {
+    Yes(Handle, SnapshotFacts),
+    NotYet(String),
+}
+
+async fn take(ctx: &ActContext<'_>, key: &StepKey, provider: &dyn SnapshotProvider) -> Result<Taken, ProviderError> {
+    let class = &ctx.intent.snapshot_class;
+    let Capabilities { in_place, keeps_identity } = provider.capabilities();
+    if !(in_place && keeps_identity) {
+        let text =
+            format!("SnapshotClass {class}: its snapshots can not be restored in place, as strategy InPlace needs");
+        return Err(ProviderError::Permanent(text));
+    }
+    let handle = match provider.ensure(&ctx.intent.node, key).await? {
+        Progress::Running { message } => return Ok(Taken::NotYet(message)),
+        Progress::Done { handle } => handle,
+    };
+    let Some(handle) = handle else {
+        return Err(ProviderError::Failed(format!("SnapshotClass {class}: a snapshot without a handle")));
+    };
+    let facts = provider.inspect(&handle).await?;
+    if facts.restorable {
+        return Ok(Taken::Yes(handle, facts));
+    }
+    Ok(Taken::NotYet(format!("snapshot {handle} to become restorable")))
+}
+
+/// Puts the snapshot on record. Its name is made of the key: a second write of it is refused, and was not needed.
+async fn record(
+    ctx: &ActContext<'_>,
+    key: &StepKey,
+    handle: &Handle,
+    facts: &SnapshotFacts,
+) -> Result<StepResult, ActError> {
+    let snapshot = object(ctx, key, handle, facts);
+    let name = snapshot.metadata.name.clone().unwrap_or_default();
+    let api: Api<NodeSnapshot> = Api::all(ctx.means.clients.act.clone());
+    match call(api.create(&PostParams::default(), &snapshot)).await {
+        Err(e) if !e.is_conflict() => Err(ActError::CreateSnapshot { name, source: e }),
+        _ => Ok(StepResult::Done {
+            handle: Some(handle.as_str().to_owned()),
+            message: format!("snapshot {handle} is restorable"),
+            more: false,
+        }),
+    }
+}
+
+fn object(ctx: &ActContext<'_>, key: &StepKey, handle: &Handle, facts: &SnapshotFacts) -> NodeSnapshot {
+    let intent = ctx.intent;
+    let retain = intent.policy.strategy.in_place.as_ref().map(|p| p.snapshot.retain.get()).unwrap_or_default();
+    NodeSnapshot {
+        metadata: ObjectMeta {
+            name: Some(child_name(&[&intent.rollout, &intent.node.name], &key.digest())),
+            labels: Some(Owner::of(intent).labels(&intent.node.name)),
+            finalizers: Some(vec![SNAPSHOT_FINALIZER.to_owned()]),
+            ..ObjectMeta::default()
+        },
+        spec: NodeSnapshotSpec {
+            node_name: intent.node.name.clone(),
+            node_uid: intent.node.uid.clone(),
+            provider_id: intent.node.provider_id.clone(),
+            class_name: intent.snapshot_class.clone(),
+            rollout_name: intent.rollout.clone(),
+            rollout_uid: intent.rollout_uid.clone(),
+            node_update: intent.name.clone(),
+            handle: handle.as_str().to_owned(),
+            build: intent.from.to_string(),
+            retain_seconds: i64::try_from(retain.as_secs()).unwrap_or(i64::MAX),
+            captured: NodeSnapshotStatus {
+                at: Time(facts.captured_at),
+                restorable: facts.restorable,
+                restorable_until: facts.restorable_until.map(Time),
+                size_bytes: facts.size_bytes.and_then(|bytes| i64::try_from(bytes).ok()),
+            },
+        },
+    }
+}

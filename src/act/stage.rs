@@ -1,0 +1,18 @@
+//! `Stage` (needs a client): the agent finds and downloads the pinned set, and writes baseline and nonce A.
+//!
+//! Nothing on the machine is changed and the agent is not armed. Undo: none needed, a download is left behind.
+
+use super::agent::{Asked, LOOK_AGAIN, ask_for, doing};
+use super::{ActContext, ActError, report, wait};
+use crate::domain::{StepKey, StepResult, WaitingOn};
+
+pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult, ActError> {
+    Ok(match ask_for(ctx, key, "stage", report::stage(ctx.intent)).await? {
+        Asked::Pending(why) => {
+            let doing = doing(&format!("downloading {}", report::kbs(ctx.intent)), why);
+            wait(WaitingOn::Agent { doing }, LOOK_AGAIN)
+        }
+        Asked::Report(answer) => report::staged(&answer, ctx.intent),
+        Asked::Lost(why) => StepResult::retriable(why),
+    })
+}

@@ -1,0 +1,81 @@
+//! From a SnapshotClass to its provider. The only place that knows which providers there are.
+
+use super::simulated::Simulated;
+use crate::api::{SnapshotClass, SnapshotClassSpec};
+use crate::ports::{ProviderError, SnapshotProvider, SnapshotProviders};
+use kube::runtime::reflector::{ObjectRef, Store};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// Finds providers by the SnapshotClasses that are watched. A provider is kept as long as its class is unchanged, so that
+/// its connections are.
+pub struct Registry {
+    classes: Store<SnapshotClass>,
+    made: Mutex<HashMap<String, Made>>,
+}
+
+struct Made {
+    spec: SnapshotClassSpec,
+    provider: Arc<dyn SnapshotProvider>,
+}
+
+impl Registry {
+    /// A registry over a watched store.
+    pub fn new(classes: Store<SnapshotClass>) -> Self {
+        Self { classes, made: Mutex::default() }
+    }
+}
+
+impl SnapshotProviders for Registry {
+    fn of_class(&self, class: &str) -> Result<Arc<dyn SnapshotProvider>, ProviderError> {
+        let missing = || ProviderError::Transient(format!("there is no SnapshotClass {class}"));
+        let spec = &self.classes.get(&ObjectRef::new(class)).ok_or_else(missing)?.spec;
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = made.get(class).filter(|kept| kept.spec == *spec) {
+            return Ok(kept.provider.clone());
+        }
+        let provider = make(class, spec)?;
+        made.insert(class.to_owned(), Made { spec: spec.clone(), provider: provider.clone() });
+        Ok(provider)
+    }
+}
+
+fn make(class: &str, spec: &SnapshotClassSpec) -> Result<Arc<dyn SnapshotProvider>, ProviderError> {
+    let refuse = |why: &dyn std::fmt::Display| ProviderError::Permanent(format!("SnapshotClass {class}: {why}"));
+    match &spec.provider.simulated {
+        Some(settings) => Ok(Arc::new(Simulated::new(settings).map_err(|e| refuse(&e))?)),
+        None => Err(refuse(&"spec.provider names no provider that this version has")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Provider;
+    use kube::runtime::{reflector::store::Writer, watcher};
+
+    fn class(endpoint: Option<&str>) -> SnapshotClass {
+        let simulated = endpoint.map(|endpoint| crate::api::Simulated { endpoint: endpoint.to_owned() });
+        SnapshotClass::new("sim", SnapshotClassSpec { provider: Provider { simulated } })
+    }
+
+    #[test]
+    fn a_provider_is_kept_until_its_class_changes() {
+        let mut writer = Writer::default();
+        let registry = Registry::new(writer.as_reader());
+        let apply = |writer: &mut Writer<_>, class| writer.apply_watcher_event(&watcher::Event::Apply(class));
+        assert!(matches!(registry.of_class("sim"), Err(ProviderError::Transient(_))));
+        apply(&mut writer, class(Some("http://127.0.0.1:1")));
+        let first = registry.of_class("sim").expect("a provider");
+        assert!(Arc::ptr_eq(&first, &registry.of_class("sim").expect("a provider")));
+        apply(&mut writer, class(Some("http://127.0.0.1:2")));
+        assert!(!Arc::ptr_eq(&first, &registry.of_class("sim").expect("a provider")));
+        for bad in [None, Some("nonsense")] {
+            apply(&mut writer, class(bad));
+            let error = registry.of_class("sim").map(|_| ()).expect_err("no provider");
+            assert!(matches!(&error, ProviderError::Permanent(text) if text.contains("SnapshotClass sim")), "{error}");
+        }
+    }
+}

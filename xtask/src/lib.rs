@@ -8,8 +8,10 @@
 //! | [`crdgen`] | `crds/` and the chart's copy, from the API types |
 //! | [`demo`] | the main job, told as a story |
 //! | [`guardian`] | child processes that do not outlive their owner |
+//! | [`bench`] | the figures that the project promises to watch |
 //! | [`ci`] | what every change must pass |
 
+pub mod bench;
 pub mod ci;
 pub mod cluster;
 pub mod control_plane;

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use xtask::cluster::{Cluster, Options, registry};
 use xtask::demo::{self, Demo};
-use xtask::{ci, crdgen};
+use xtask::{bench, ci, crdgen};
 
 /// The developer's interface of Windlass.
 #[derive(Parser)]
@@ -35,6 +35,12 @@ enum Command {
     /// A real control plane on this machine, with simulated Windows nodes
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// Measure requests, memory, the planner and the makespan (about eight minutes)
+    Bench {
+        /// Also write the figures there, as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
     /// Write the CRDs of src/api to crds/ and to the chart
     Crdgen {
         /// Only compare, and fail on a difference
@@ -93,6 +99,7 @@ async fn run(command: Command) -> Result<()> {
     match command {
         Command::Demo { keep, summary, dir } => demo::run(Demo { keep, summary, dir }).await,
         Command::Cluster(command) => cluster(command).await,
+        Command::Bench { json } => bench::run(json).await,
         Command::Crdgen { check: true } => crdgen::check(),
         Command::Crdgen { check: false } => crdgen::write(),
         Command::Test { filter } => ci::test(&filter).await,

@@ -1,0 +1,58 @@
+//! `cargo xtask bench`: the figures that the project promises to watch. They are printed, never asserted.
+//!
+//! Programs are built with the release profile. Each figure says with its name how it was come by; requests are counted
+//! from the API server's audit log, the leader's Lease left out.
+
+mod cases;
+mod planner;
+mod stage;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The figures, by the names under which `--json` writes them.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Figures {
+    /// API writes of operator and agents per node update; evictions not counted. Goal: at most 20.
+    pub api_writes_per_node_update: f64,
+    /// API requests of any verb per node update, with 5 pods per node that take 30 s to terminate. Goal: at most 33.
+    pub api_requests_per_node_update: f64,
+    /// The same, by verb and resource.
+    pub requests_by_kind: BTreeMap<String, f64>,
+    /// Writes per minute once the rollout has ended. Goal: 0.
+    pub idle_writes_per_minute: f64,
+    /// Lists per minute once the rollout has ended. Goal: 0.
+    pub idle_lists_per_minute: f64,
+    /// Milliseconds of one planner pass over 20 rings, by number of nodes. Goal: 5 at 10,000, growing linearly.
+    pub plan_millis: BTreeMap<String, f64>,
+    /// Duration of a rollout of 60 nodes with maxUnavailable 10 %, against ceil(N / m) times the median node.
+    pub makespan_ratio: f64,
+    /// Mean seconds of a node update by step, in that rollout.
+    pub seconds_by_step: BTreeMap<String, f64>,
+    /// Mean seconds from the end of one node update to the start of the next one in its place.
+    pub seconds_between_nodes: f64,
+    /// Resident memory of the idle operator in MiB, 10 nodes.
+    pub rss_idle_mib: f64,
+    /// Resident memory of the operator in MiB, 500 simulated nodes.
+    pub rss500_nodes_mib: f64,
+}
+
+/// Measures everything and prints it; about eight minutes once the programs are built.
+///
+/// # Errors
+/// A cluster does not come up, a rollout does not complete, or `json` can not be written.
+pub async fn run(json: Option<PathBuf>) -> Result<()> {
+    let mut figures = Figures { plan_millis: planner::measure()?, ..Figures::default() };
+    cases::requests(&mut figures).await.context("counting requests")?;
+    cases::makespan(&mut figures).await.context("measuring the makespan")?;
+    cases::five_hundred_nodes(&mut figures).await.context("measuring 500 nodes")?;
+    let text = serde_json::to_string_pretty(&figures)?;
+    println!("{text}");
+    if let Some(file) = json {
+        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
+}

@@ -105,9 +105,6 @@ impl Task {
 fn load(host: &mut dyn Host) -> Result<Option<State>, Trouble> {
     let Loaded::State(mut state) = Loaded::read(host)? else { return Ok(None) };
     if state.see_boot(&host.boot_id()?) {
-        if let Some(work) = &mut state.work {
-            work.reboot_asked_in = None;
-        }
         if state.phase == AgentPhase::RebootRequested {
             state.phase = AgentPhase::PostBoot;
         }

@@ -103,6 +103,77 @@ fn without_leave_it_waits_and_takes_leave_later() {
 }
 
 #[test]
+fn a_reboot_that_windows_wants_is_taken_although_no_update_asks_for_it() {
+    let mut op = operator();
+    op.machine.offers[0].needs_reboot = false;
+    op.stage();
+    op.machine.signals.update_agent = true;
+    op.arm(1, 1);
+    assert_eq!((op.collect(true).phase(), op.machine.reboots), (AgentPhase::Done, 1));
+}
+
+#[test]
+fn a_new_node_update_starts_without_the_old_proof() {
+    let mut op = operator();
+    op.run_to_end();
+    let mut next = request("Stage", 1, 1, op.stage_command("a-2"));
+    next.ticket.node_update_uid = "uid-2".into();
+    let staged = op.pod(&next).expect("an answer");
+    assert_eq!((staged.phase(), staged.report.boots, staged.report.mutated), (AgentPhase::Staged, 0, false));
+    assert_eq!((staged.report.nonces.a.as_deref(), staged.report.nonces.b), (Some("a-2"), None));
+}
+
+#[test]
+fn while_the_task_works_it_is_the_only_writer() {
+    let mut op = operator();
+    op.machine.install_hangs = true;
+    op.stage();
+    for attempt in [1, 2] {
+        let mut run =
+            windlass_agent::Run::new(request("Install", 1, attempt, op.arm_command("b-9")), "win-7").expect("ours");
+        let before = op.machine.file(windlass_agent::STATE_FILE);
+        let now = op.machine.now;
+        run.step(&mut op.machine, now);
+        let touched = before != op.machine.file(windlass_agent::STATE_FILE);
+        assert_eq!(touched, attempt == 1, "attempt {attempt}");
+        op.pass(Duration::from_mins(1));
+    }
+}
+
+#[test]
+fn what_failed_is_not_tried_again_after_a_power_cut() {
+    let mut bad = Offer::new("KB5039227");
+    (bad.exclusive, bad.install) = (true, 0x8007_0643);
+    let mut op = Operator::new(Machine::new(vec![bad, Offer::new(KB)]), &["KB5039227", KB]);
+    op.stage();
+    let mut run = windlass_agent::Run::new(request("Install", 1, 1, op.arm_command("b-1")), "win-7").expect("ours");
+    while !op.machine.attempts.contains_key(&pin(KB).kb) {
+        let now = op.machine.now;
+        run.step(&mut op.machine, now);
+        op.pass(Duration::from_secs(1));
+    }
+    op.machine.off = true;
+    op.pass(Duration::from_secs(1));
+    let end = op.collect(true);
+    assert_eq!((end.code, end.phase()), (exit::PERMANENT, AgentPhase::Failed), "{}", end.error());
+    assert_eq!(op.machine.attempts[&pin("KB5039227").kb], 1);
+}
+
+#[test]
+fn reset_disarms_what_waits_for_leave() {
+    let mut op = operator();
+    op.leave = None;
+    op.stage();
+    assert!(op.arm(1, 1).expect("an answer").report.armed);
+    let reset = op.pod(&request("Clean", 1, 1, Command::Reset {})).expect("an answer");
+    assert_eq!((reset.code, reset.phase(), reset.report.armed), (exit::DONE, AgentPhase::Failed, false));
+    assert_eq!(reset.report.error.map(|e| e.message).as_deref(), Some("reset: taken off during RebootRequested"));
+    op.machine.boot();
+    op.pass(Duration::from_mins(1));
+    assert_eq!(op.machine.installs.values().sum::<u32>(), 1, "nothing goes on at the next boot");
+}
+
+#[test]
 fn the_same_question_may_bring_a_later_leave() {
     let mut op = operator();
     op.stage();

@@ -86,6 +86,8 @@ pub struct Machine {
     /// Installations that came to their end, never rewound.
     pub installs: BTreeMap<KbId, u32>,
     pub reboots: u32,
+    /// Installations begun, never rewound.
+    pub attempts: BTreeMap<KbId, u32>,
     pub off: bool,
     pub rebooting: bool,
     pub task_runs: bool,
@@ -132,6 +134,7 @@ impl Machine {
             calls: 0,
             installs: BTreeMap::new(),
             reboots: 0,
+            attempts: BTreeMap::new(),
             off: false,
             rebooting: false,
             task_runs: false,
@@ -159,6 +162,12 @@ impl Machine {
 
     pub fn file(&self, name: &str) -> Option<String> {
         self.disk.files.get(name).map(|b| String::from_utf8(b.clone()).expect("text"))
+    }
+
+    /// What the agent is about to do must be on the disk by now.
+    fn assert_on_disk(&self, text: &str) {
+        let state = self.file(windlass_agent::STATE_FILE).unwrap_or_default();
+        assert!(state.contains(text), "{text} must be on disk before its act: {state}");
     }
 
     fn live(&self) -> HostResult<()> {
@@ -262,10 +271,15 @@ impl Updates for Machine {
     fn begin_install(&mut self, updates: &[PinnedUpdate]) -> HostResult<()> {
         self.live()?;
         assert!(updates.iter().all(|u| self.disk.downloaded.contains(&u.kb)), "only what is downloaded is installed");
+        self.assert_on_disk(r#""mutated":true"#);
+        self.assert_on_disk(r#""phase":"Install""#);
         let exclusive = self.offers.iter().any(|o| o.exclusive && updates.iter().any(|u| u.kb == o.kb));
         assert!(!exclusive || updates.len() == 1, "an exclusive update goes alone");
         if !self.install_fails.is_empty() {
             return Err(HostError::new(self.install_fails.remove(0), "install"));
+        }
+        for update in updates {
+            *self.attempts.entry(update.kb).or_default() += 1;
         }
         self.begin(Work::Install(updates.to_vec()))
     }
@@ -399,6 +413,8 @@ impl Power for Machine {
 
     fn reboot(&mut self, _: &str) -> HostResult<()> {
         assert!(!self.servicing, "no reboot while servicing is busy");
+        self.assert_on_disk(r#""phase":"RebootRequested""#);
+        self.assert_on_disk(&format!(r#""rebootAskedIn":"{}""#, self.disk.boot));
         self.change(|m| {
             m.reboots += 1;
             m.rebooting = true;

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn budget(name: &str, selector: Value) -> PodDisruptionBudget {
+    fn budget(name: &str, selector: &Value) -> PodDisruptionBudget {
         let json = json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"selector": selector}});
         serde_json::from_value(json).expect("a budget")
     }
@@ -54,11 +54,11 @@ mod tests {
     fn the_budgets_of_a_pod_are_named() {
         let json = json!({"metadata": {"name": "web-1", "namespace": "shop", "labels": {"app": "web"}}});
         let pod: Pod = serde_json::from_value(json).expect("a pod");
-        let web = || budget("web", json!({"matchLabels": {"app": "web"}}));
-        let others = budget("db", json!({"matchLabels": {"app": "db"}}));
-        let any = budget("any", json!({}));
+        let web = || budget("web", &json!({"matchLabels": {"app": "web"}}));
+        let others = budget("db", &json!({"matchLabels": {"app": "db"}}));
+        let any = budget("any", &json!({}));
         let listed =
-            budget("listed", json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["web", "x"]}]}));
+            budget("listed", &json!({"matchExpressions": [{"key": "app", "operator": "In", "values": ["web", "x"]}]}));
         assert_eq!(name(&[others.clone(), web()], &pod).as_deref(), Some("shop/web"));
         assert_eq!(name(&[web(), any], &pod).as_deref(), Some("shop/any and shop/web"));
         assert_eq!(name(&[listed], &pod).as_deref(), Some("shop/listed"));

@@ -142,8 +142,8 @@ mod tests {
 
     #[test]
     fn pods_that_end_at_once_are_seen_to_soon() {
-        assert_eq!(look_again(Duration::ZERO, Duration::from_secs(600)), LOOK.0);
-        assert_eq!(look_again(Duration::from_secs(900), Duration::from_secs(600)), LOOK.1);
-        assert_eq!(look_again(Duration::from_secs(900), Duration::ZERO), LOOK.0);
+        assert_eq!(look_again(Duration::ZERO, Duration::from_mins(10)), LOOK.0);
+        assert_eq!(look_again(Duration::from_mins(15), Duration::from_mins(10)), LOOK.1);
+        assert_eq!(look_again(Duration::from_mins(15), Duration::ZERO), LOOK.0);
     }
 }

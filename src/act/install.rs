@@ -21,10 +21,9 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
     }
     let arm = arm(ctx, key, ctx.intent.updates.clone());
     Ok(match ask_for(ctx, key, "arm", arm).await? {
-        Asked::Pending(_) if !node.readiness.is_ready() => boot(ctx),
+        Asked::Pending(_) | Asked::Lost(_) if !node.readiness.is_ready() => boot(ctx),
         Asked::Pending(why) => pending(ctx, why),
         Asked::Report(answer) => report::installed(&answer, false, is_last(ctx, key)),
-        Asked::Lost(_) if !node.readiness.is_ready() => boot(ctx),
         Asked::Lost(why) => collect(ctx, key, false, &why).await?,
     })
 }

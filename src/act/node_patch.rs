@@ -30,7 +30,7 @@ pub(super) fn claim(node: &Node, uid: &str) -> Value {
         let names: Vec<_> = ours.iter().map(|(name, _)| *name).collect();
         annotations.insert(LEAVE_ALONE_BY_US.to_owned(), json!(names.join(",")));
     }
-    patch(node, annotations, json!({ "unschedulable": true }))
+    patch(node, &annotations, &json!({ "unschedulable": true }))
 }
 
 /// Gives the node back as it was found: what we set is taken off, and nothing else.
@@ -49,7 +49,7 @@ pub(super) fn release(node: &Node) -> Value {
         let others: Vec<_> = taints.iter().filter(|t| t.key != QUARANTINE).collect();
         spec.insert("taints".to_owned(), json!(others));
     }
-    patch(node, annotations, Value::Object(spec))
+    patch(node, &annotations, &Value::Object(spec))
 }
 
 /// Keeps the node out of service: claimed, cordoned, and tainted so that it is seen.
@@ -57,7 +57,7 @@ pub(super) fn hold(node: &Node, uid: &str) -> Value {
     let quarantine = json!({ "key": QUARANTINE, "value": uid, "effect": "NoSchedule" });
     let others = taints(node).iter().filter(|t| t.key != QUARANTINE).map(|t| json!(t));
     let taints: Vec<Value> = others.chain([quarantine]).collect();
-    patch(node, claimed(node, uid), json!({ "unschedulable": true, "taints": taints }))
+    patch(node, &claimed(node, uid), &json!({ "unschedulable": true, "taints": taints }))
 }
 
 /// Whether the node is held already.
@@ -87,7 +87,7 @@ fn taints(node: &Node) -> &[Taint] {
     node.spec.as_ref().and_then(|s| s.taints.as_deref()).unwrap_or_default()
 }
 
-fn patch(node: &Node, annotations: Map<String, Value>, spec: Value) -> Value {
+fn patch(node: &Node, annotations: &Map<String, Value>, spec: &Value) -> Value {
     json!({
         "metadata": {
             "uid": node.metadata.uid,
@@ -102,7 +102,7 @@ fn patch(node: &Node, annotations: Map<String, Value>, spec: Value) -> Value {
 mod tests {
     use super::*;
 
-    fn node(annotations: Value, spec: Value) -> Node {
+    fn node(annotations: &Value, spec: &Value) -> Node {
         let metadata = json!({ "name": "win-7", "uid": "n", "resourceVersion": "5", "annotations": annotations });
         serde_json::from_value(json!({ "metadata": metadata, "spec": spec })).expect("a node")
     }
@@ -139,7 +139,7 @@ mod tests {
             (json!({ "karpenter.sh/do-not-disrupt": "true" }), json!({ "taints": [mine] })),
             (json!({ "a": "b" }), json!({ "unschedulable": true })),
         ] {
-            let before = node(annotations, spec);
+            let before = node(&annotations, &spec);
             let claimed = after(&before, &claim(&before, "u"));
             assert_eq!(holder(&claimed), Some("u"));
             assert!(is_cordoned(&claimed) && LEAVE_ALONE.iter().all(|(n, _)| claimed.annotations().contains_key(*n)));
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_person_can_keep_it_cordoned() {
-        let free = node(json!({}), json!({}));
+        let free = node(&json!({}), &json!({}));
         let mut claimed = after(&free, &claim(&free, "u"));
         claimed.annotations_mut().insert(KEEP_CORDONED.into(), "true".into());
         let released = after(&claimed, &release(&claimed));
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_claim_of_our_own_does_not_take_over_a_cordon() {
-        let cordoned = node(json!({}), json!({ "unschedulable": true }));
+        let cordoned = node(&json!({}), &json!({ "unschedulable": true }));
         let claimed = after(&cordoned, &claim(&cordoned, "u"));
         assert!(!cordoned_by_us(&claimed));
         let again = after(&claimed, &hold(&claimed, "u"));
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn every_write_is_bound_to_what_was_read() {
-        let free = node(json!({}), json!({}));
+        let free = node(&json!({}), &json!({}));
         for patch in [claim(&free, "u"), release(&free), hold(&free, "u")] {
             assert_eq!(patch["metadata"]["uid"], "n");
             assert_eq!(patch["metadata"]["resourceVersion"], "5");
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn only_known_marks_are_ever_taken_off() {
-        let odd = node(json!({ LEAVE_ALONE_BY_US: "evil.example/x", "evil.example/x": "1" }), json!({}));
+        let odd = node(&json!({ LEAVE_ALONE_BY_US: "evil.example/x", "evil.example/x": "1" }), &json!({}));
         assert!(after(&odd, &release(&odd)).annotations().contains_key("evil.example/x"));
     }
 }

@@ -159,13 +159,13 @@ pub(super) async fn last_line(means: &Means, place: Place, pod: &Pod, bytes: usi
     let params = LogParams { tail_lines: Some(1), limit_bytes: Some(limit), ..LogParams::default() };
     match call(means.reading(place).logs(&pod.name_any(), &params)).await {
         Ok(text) => Log::Line(text),
-        Err(error) => unreadable(&error, stand(pod), now),
+        Err(error) => unreadable(&error, &stand(pod), now),
     }
 }
 
-fn unreadable(error: &ApiError, stand: Stand, now: Timestamp) -> Log {
+fn unreadable(error: &ApiError, stand: &Stand, now: Timestamp) -> Log {
     let since = match stand {
-        Stand::Ended { at: Some(at), .. } => now.duration_since(at),
+        Stand::Ended { at: Some(at), .. } => now.duration_since(*at),
         // A pod that was failed from afar never ended on its node: there is nothing to wait for.
         Stand::Ended { at: None, .. } => LOG_PATIENCE,
         Stand::Running(_) => SignedDuration::ZERO,
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn pod(status: Value) -> Pod {
+    fn pod(status: &Value) -> Pod {
         serde_json::from_value(json!({"metadata": {"name": "p"}, "status": status})).expect("a pod")
     }
 
@@ -214,7 +214,7 @@ mod tests {
                 Stand::Ended { well: false, how: "DeadlineExceeded".into(), at: None },
             ),
         ] {
-            assert_eq!(stand(&pod(status.clone())), want, "{status}");
+            assert_eq!(stand(&pod(&status)), want, "{status}");
         }
     }
 
@@ -223,7 +223,7 @@ mod tests {
         let at: Timestamp = "2026-11-22T10:00:00Z".parse().expect("a time");
         let ended = |at| Stand::Ended { well: false, how: String::new(), at };
         let later = |seconds| at + SignedDuration::from_secs(seconds);
-        let lost = |stand, now| matches!(unreadable(&ApiError::TimedOut, stand, now), Log::Lost(_));
+        let lost = |stand, now| matches!(unreadable(&ApiError::TimedOut, &stand, now), Log::Lost(_));
         assert!(!lost(ended(Some(at)), later(5)));
         assert!(lost(ended(Some(at)), later(60)));
         assert!(lost(ended(None), at));

@@ -10,16 +10,16 @@ const ASK_AGAIN: Duration = Duration::from_secs(5);
 
 /// The provider of the intent's SnapshotClass.
 pub(super) fn of(ctx: &ActContext<'_>) -> Result<Arc<dyn SnapshotProvider>, StepResult> {
-    ctx.means.providers.of_class(&ctx.intent.snapshot_class).map_err(refused)
+    ctx.means.providers.of_class(&ctx.intent.snapshot_class).map_err(|error| refused(&error))
 }
 
 /// What an error means: whatever may pass is waited for under the same key, what ended is tried again under another.
-pub(super) fn refused(error: ProviderError) -> StepResult {
+pub(super) fn refused(error: &ProviderError) -> StepResult {
     let message = error.to_string();
     match error {
         ProviderError::Transient(_) => wait(WaitingOn::ProviderRetry(message), ASK_AGAIN),
         ProviderError::Throttled { retry_after } => {
-            wait(WaitingOn::ProviderRetry("too many requests".to_owned()), retry_after.max(ASK_AGAIN))
+            wait(WaitingOn::ProviderRetry("too many requests".to_owned()), ASK_AGAIN.max(*retry_after))
         }
         ProviderError::Failed(_) | ProviderError::RootDetached(_) => StepResult::retriable(message),
         ProviderError::Permanent(_) | ProviderError::NotFound(_) => StepResult::failed(message),
@@ -39,11 +39,11 @@ mod tests {
     #[test]
     fn errors_mean_what_the_contract_says() {
         let text = || "because".to_owned();
-        let waits = |e| matches!(refused(e), StepResult::Pending { on: WaitingOn::ProviderRetry(_), .. });
+        let waits = |e| matches!(refused(&e), StepResult::Pending { on: WaitingOn::ProviderRetry(_), .. });
         assert!(waits(ProviderError::Transient(text())));
-        let later = refused(ProviderError::Throttled { retry_after: Duration::from_secs(60) });
-        assert!(matches!(later, StepResult::Pending { after, .. } if after == Duration::from_secs(60)));
-        let detail = |e| match refused(e) {
+        let later = refused(&ProviderError::Throttled { retry_after: Duration::from_mins(1) });
+        assert!(matches!(later, StepResult::Pending { after, .. } if after == Duration::from_mins(1)));
+        let detail = |e| match refused(&e) {
             StepResult::Failed { detail, .. } => detail,
             other => panic!("{other:?}"),
         };

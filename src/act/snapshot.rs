@@ -31,7 +31,7 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
     match taken {
         Ok(Taken::Yes(handle, facts)) => record(ctx, key, &handle, &facts).await,
         Ok(Taken::NotYet(doing)) => Ok(provider::working(ctx, &doing)),
-        Err(error) => Ok(provider::refused(error)),
+        Err(error) => Ok(provider::refused(&error)),
     }
 }
 

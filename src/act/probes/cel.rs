@@ -21,8 +21,8 @@ pub(super) async fn probe(means: &Means, probe: &CelProbe) -> ProbeVerdict {
     }
 }
 
-/// The plural comes from the kind by the rules of English, as kube has them: good for all kinds that the operator's
-/// ClusterRole lists, without asking the API server for its catalogue.
+/// The plural comes from the kind by the rules of English, as kube has them: good for all kinds that the chart
+/// lets the operator read, without asking the API server for its catalogue.
 fn api(means: &Means, wanted: &ResourceRef) -> Api<DynamicObject> {
     let (group, version) = wanted.api_version.split_once('/').unwrap_or(("", &wanted.api_version));
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &wanted.kind));

@@ -3,10 +3,12 @@
 use super::{ProbeVerdict, Subject};
 use crate::act::agent::{Asked, Question, ask, ticket};
 use crate::act::{ActError, report};
+use crate::domain::StepKey;
 use windlass_protocol::{AgentPhase, Command, HostProbe, Progress, Report, Verdict};
 
-/// How often the agent is asked again because it is still at work after a boot.
-const TRIES_AT_WORK: u32 = 10;
+/// How often the agent is waited for because it is still at work after a boot: each time it works until it is through or
+/// asks for a reboot, so that hardly more than once is needed.
+const WAITS: u32 = 3;
 
 /// What the agent's state must say, beside the checks of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,26 +37,25 @@ enum Judged {
 /// Asks the agent, again where something is not as it was: services take their time after a boot.
 pub(in crate::act) async fn probe(subject: &Subject<'_>, proof: &Proof<'_>) -> Result<ProbeVerdict, ActError> {
     let Some(key) = subject.key else { return Ok(ProbeVerdict::Passed) };
-    let wanted = HostProbe { expected_build: subject.expect.build, exact: subject.expect.exact };
+    let host = HostProbe { expected_build: subject.expect.build, exact: subject.expect.exact };
     let (mut failures, mut last) = (0, String::new());
-    for number in 1..=subject.tries + TRIES_AT_WORK {
-        let question = Question {
-            node: &subject.node.node.name,
-            owner: &subject.owner,
-            purpose: &format!("probe-{number}"),
-            ticket: ticket(key),
-            command: Command::Probe { host: wanted.clone() },
-        };
-        let judged = match ask(subject.means, &question, subject.now).await? {
-            Asked::Pending(None) => return Ok(ProbeVerdict::Running),
-            Asked::Pending(Some(why)) => return Ok(ProbeVerdict::NotYet(why)),
+    for number in 1..=subject.tries + WAITS {
+        let command = Command::Probe { host: host.clone() };
+        let judged = match question(subject, key, &format!("probe-{number}"), command).await? {
+            Asked::Pending(why) => return Ok(pending(why)),
             Asked::Report(answer) => judge(&answer, proof),
             Asked::Lost(why) => Judged::Bad(why),
         };
         match judged {
             Judged::Good => return Ok(ProbeVerdict::Passed),
             Judged::Wrong(why) => return Ok(ProbeVerdict::Failed(why)),
-            Judged::AtWork => "the agent is still at work after the boot".clone_into(&mut last),
+            Judged::AtWork => {
+                "the agent is at work after the boot".clone_into(&mut last);
+                let follow = Command::Collect { follow: true };
+                if let Asked::Pending(_) = question(subject, key, &format!("follow-{number}"), follow).await? {
+                    return Ok(ProbeVerdict::NotYet(last));
+                }
+            }
             Judged::Bad(why) => {
                 failures += 1;
                 last = why;
@@ -65,6 +66,16 @@ pub(in crate::act) async fn probe(subject: &Subject<'_>, proof: &Proof<'_>) -> R
         }
     }
     Ok(ProbeVerdict::Failed(last))
+}
+
+async fn question(subject: &Subject<'_>, key: &StepKey, purpose: &str, command: Command) -> Result<Asked, ActError> {
+    let node = &subject.node.node.name;
+    let question = Question { node, owner: &subject.owner, purpose, ticket: ticket(key), command };
+    ask(subject.means, &question, subject.now).await
+}
+
+fn pending(why: Option<String>) -> ProbeVerdict {
+    why.map_or(ProbeVerdict::Running, ProbeVerdict::NotYet)
 }
 
 fn judge(report: &Report, proof: &Proof<'_>) -> Judged {

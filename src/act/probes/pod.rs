@@ -88,17 +88,17 @@ mod tests {
 
     #[test]
     fn a_pod_that_never_starts_fails_in_time() {
-        let pod = |status: Value| -> Pod {
+        let pod = |status: &Value| -> Pod {
             let metadata = json!({"name": "p", "creationTimestamp": "2026-11-22T10:00:00Z"});
             serde_json::from_value(json!({"metadata": metadata, "status": status})).expect("a pod")
         };
         let at = |text: &str| text.parse::<Timestamp>().expect("a time");
-        let minute = Duration::from_secs(60);
-        let pending = pod(json!({"phase": "Pending"}));
+        let minute = Duration::from_mins(1);
+        let pending = pod(&json!({"phase": "Pending"}));
         assert_eq!(judge(&pending, minute, at("2026-11-22T10:00:59Z")), Judged::Running);
         let late = judge(&pending, minute, at("2026-11-22T10:01:00Z"));
         assert_eq!(late, Judged::Failed { how: "it did not end within 60s: Pending".into(), at: None });
-        let passed = judge(&pod(json!({"phase": "Succeeded"})), minute, at("2026-11-22T11:00:00Z"));
+        let passed = judge(&pod(&json!({"phase": "Succeeded"})), minute, at("2026-11-22T11:00:00Z"));
         assert_eq!(passed, Judged::Passed);
     }
 }

@@ -13,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long to wait when it is too busy and does not say how long.
 const RETRY_DEFAULT: Duration = Duration::from_secs(10);
 /// Longest wait it may ask for: a longer one would hide it from the step's deadline.
-const RETRY_CAP: Duration = Duration::from_secs(300);
+const RETRY_CAP: Duration = Duration::from_mins(5);
 /// How much of an answer that is not understood is shown.
 const SHOWN: usize = 80;
 

@@ -139,7 +139,7 @@ async fn refusals_and_rubbish_are_told_apart() {
             *e == ProviderError::Throttled { retry_after: Duration::from_secs(7) }
         }),
         (429, Some("99999"), String::new(), &|e| {
-            *e == ProviderError::Throttled { retry_after: Duration::from_secs(300) }
+            *e == ProviderError::Throttled { retry_after: Duration::from_mins(5) }
         }),
     ] {
         let (provider, _) = hypervisor(&[(status, retry, &body)]).await;

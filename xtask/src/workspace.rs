@@ -53,7 +53,8 @@ pub struct Programs {
 pub fn build_programs(profile: Profile) -> Result<Programs> {
     tracing::info!("building windlass and winfleet");
     let mut cargo = cargo();
-    cargo.args(["build", "--quiet", "--package", "windlass", "--package", "winfleet", "--bins"]);
+    // No `--package`: with the features of all members, what `cargo test` and `cargo xtask` have built is used again.
+    cargo.args(["build", "--quiet", "--bin", "windlass", "--bin", "winfleet"]);
     cargo.arg("--message-format=json-render-diagnostics");
     if profile == Profile::Release {
         cargo.arg("--release");

@@ -19,9 +19,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("record", &["api", "domain", "plan"]),
     // Never plan: what to do is decided before, and comes as an argument.
     ("act", &["api", "domain", "ports", "record", "observe"]),
-    ("telemetry", &["api", "domain"]),
+    ("config", &[]),
+    ("telemetry", &["api", "config", "domain"]),
     // Never providers: `main` alone names a concrete one.
-    ("controllers", &["api", "domain", "plan", "ports", "observe", "record", "act", "telemetry"]),
+    ("controllers", &["api", "domain", "plan", "ports", "observe", "record", "act", "config", "telemetry"]),
 ];
 
 /// Rooms that decide: pure, so without client, clock, sleep and environment.

@@ -88,7 +88,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// Makes a cluster and returns when it can be used: the API answers, the CRDs are established, the admission policy
-    /// works, the simulated nodes are Ready, and, if asked for, the operator runs.
+    /// works, the simulated nodes are Ready, and, if asked for, the operator is ready.
     ///
     /// # Guarantees
     /// Two clusters at once do not meet: ports are the system's choice, everything else is in `dir`.
@@ -115,7 +115,8 @@ impl Cluster {
         }
         cluster.save()?;
         if options.operator {
-            cluster.start_operator(operator::DEFAULT_NAME).await?;
+            let operator = cluster.start_operator(operator::DEFAULT_NAME).await?;
+            cluster.operator_is_ready(&operator).await?;
         }
         tracing::info!("cluster up in {:.1} s", started.elapsed().as_secs_f32());
         Ok(cluster)

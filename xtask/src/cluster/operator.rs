@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -11,7 +12,7 @@ use kube::api::{Api, PostParams};
 
 use super::kubeconfig::{self, Credential};
 use super::process::Spec;
-use super::{Cluster, servers};
+use super::{Cluster, servers, wait};
 
 /// The name of the operator that `up` starts.
 pub(super) const DEFAULT_NAME: &str = "operator";
@@ -19,6 +20,8 @@ pub(super) const DEFAULT_NAME: &str = "operator";
 const NAMESPACE: &str = "windlass-system";
 /// How long the operator's token holds, in seconds: a day, longer than any story.
 const TOKEN_SECONDS: i64 = 24 * 60 * 60;
+/// How long an operator may take to be ready, in minutes: it fills its stores, which is seconds for hundreds of nodes.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// An operator that was started in a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +49,17 @@ impl Cluster {
         tracing::info!("starting {name}");
         self.processes.start(Spec { name: name.to_owned(), program, args, env })?;
         Ok(Operator { name: name.to_owned(), url: format!("http://127.0.0.1:{port}") })
+    }
+
+    /// Waits until the operator says at `/readyz` that it can work.
+    ///
+    /// # Errors
+    /// It ended, or is not ready in time; the message carries the end of its log.
+    pub async fn operator_is_ready(&self, operator: &Operator) -> Result<()> {
+        let url = format!("{}/readyz", operator.url);
+        let client = reqwest::Client::builder().timeout(wait::PROBE_TIMEOUT).no_proxy().build()?;
+        let ready = async || Ok(client.get(&url).send().await?.status().is_success());
+        wait::until(&self.processes, &operator.name, "the operator is ready", PATIENCE, ready).await
     }
 
     /// The operator that was started under `name`, alive or not.

@@ -19,8 +19,6 @@ use crate::control_plane::Binaries;
 const ATTEMPTS: u32 = 3;
 /// How long a server may take to be healthy, in seconds; 5 s were seen on 2 idle cores, a compiler beside it takes more.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// How long one health request may take, in seconds.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Starts etcd, API server, controller-manager and scheduler, and returns the processes and the API server's URL.
 pub(super) async fn control_plane(
@@ -77,5 +75,5 @@ fn health_client(pki: &Pki) -> Result<Client> {
     let mut identity = fs::read(&pki.admin.cert)?;
     identity.extend(fs::read(&pki.admin.key)?);
     let builder = Client::builder().tls_certs_only([authority]).identity(Identity::from_pem(&identity)?);
-    Ok(builder.timeout(PROBE_TIMEOUT).no_proxy().build()?)
+    Ok(builder.timeout(wait::PROBE_TIMEOUT).no_proxy().build()?)
 }

@@ -10,6 +10,8 @@ use super::process::Processes;
 
 /// How often to ask, in milliseconds: often enough that starting is not slowed down noticeably.
 const POLL: Duration = Duration::from_millis(100);
+/// How long one HTTP question may take, in seconds.
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How many lines of a log an error message carries.
 const LAST_WORDS: usize = 8;
 

@@ -1,0 +1,86 @@
+//! What really happened inside the machines, and making things happen there.
+
+use anyhow::{Context, Result, ensure};
+use reqwest::Client;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// How long the simulation may take to answer, in seconds.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The test side of winfleet.
+pub struct Sim {
+    url: String,
+    http: Client,
+}
+
+/// One machine from inside.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Inside {
+    /// The build that kubelet read at its start.
+    pub kernel_version: String,
+    /// Whether its pods have a network.
+    pub pod_network_ok: bool,
+    /// What happened since the world began; no restore rewinds it.
+    pub counters: Counters,
+}
+
+/// What happened to a machine.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counters {
+    /// Reboots that software on the machine asked for.
+    pub reboots_requested: u64,
+    /// Installations begun, by KB.
+    pub installs_started: BTreeMap<String, u64>,
+    /// Snapshots asked for.
+    pub snapshots: u64,
+    /// Restores that swapped the disk.
+    pub restores: u64,
+}
+
+impl Counters {
+    /// Installations begun, of all KBs.
+    pub fn installs(&self) -> u64 {
+        self.installs_started.values().sum()
+    }
+}
+
+impl Sim {
+    /// The simulation at this URL.
+    pub fn new(url: &str) -> Result<Self> {
+        let http = Client::builder().timeout(TIMEOUT).no_proxy().build()?;
+        Ok(Self { url: url.to_owned(), http })
+    }
+
+    /// A machine from inside.
+    pub async fn inside(&self, machine: &str) -> Result<Inside> {
+        self.get(&format!("/sim/machines/{machine}")).await
+    }
+
+    /// Has the machine's cloud replace it by a fresh one of the same name.
+    pub async fn replace(&self, machine: &str) -> Result<()> {
+        self.post(&format!("/sim/machines/{machine}/replace"), &Value::Null).await
+    }
+
+    /// Has the hypervisor misbehave in this way (`{}`: not at all).
+    pub async fn hypervisor(&self, mode: &Value) -> Result<()> {
+        self.post("/sim/hypervisor", mode).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
+        let response = self.http.get(format!("{}{path}", self.url)).send().await?.error_for_status()?;
+        response.json().await.with_context(|| format!("the answer to GET {path}"))
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Result<()> {
+        let response = self.http.post(format!("{}{path}", self.url)).json(body).send().await?;
+        let status = response.status();
+        ensure!(status.is_success(), "POST {path}: {status}: {}", response.text().await?);
+        Ok(())
+    }
+}

@@ -1,0 +1,51 @@
+//! Two rollouts that want the same node.
+
+use super::{BAD, BAD_BUILD, GOOD};
+use crate::harness::{Scene, Story, Workload};
+use anyhow::{Result, ensure};
+use kube::ResourceExt;
+use serde_json::json;
+use windlass::api::{RolloutState, Step};
+
+/// The stories.
+pub fn stories() -> Vec<Story> {
+    vec![
+        Story::new("second-rollout-waits", second_waits).machines("ring", 1, &[]),
+        Story::new("two-rollouts-at-once", both_at_once).machines("ring", 2, &[]),
+    ]
+}
+
+/// The second waits, says on whose claim, and has its turn.
+async fn second_waits(scene: Scene) -> Result<()> {
+    scene.workload("slow", "ring", Workload { replicas: 1, min_available: 0, ends_after: 5 }).await?;
+    let first = scene.simple(json!({}), json!({}), GOOD).await?;
+    let machine = scene.machine("ring", 1);
+    let holder = first.is_in(&machine, Step::Drain).await?.uid().unwrap_or_default();
+    let second = scene.rollout("second", &["ring"], BAD).await?;
+    second.says(&[&machine, "claimed", &holder]).await?;
+    first.ends(RolloutState::Completed).await?;
+    second.ends(RolloutState::Completed).await?;
+    let inside = scene.stage.sim.inside(&machine).await?;
+    ensure!(inside.kernel_version == BAD_BUILD, "{machine} runs {}", inside.kernel_version);
+    ensure!((inside.counters.installs(), inside.counters.snapshots) == (2, 2), "{:?}", inside.counters);
+    scene.in_service(&machine).await
+}
+
+/// Made in the same moment, both for the same update: each node is in one hand at a time, and is updated once.
+async fn both_at_once(scene: Scene) -> Result<()> {
+    scene.policy(json!({})).await?;
+    scene.ring("ring", json!({})).await?;
+    let claims = scene.witness_claims("ring");
+    let (first, second) =
+        futures::try_join!(scene.rollout("first", &["ring"], GOOD), scene.rollout("second", &["ring"], GOOD))?;
+    first.ends(RolloutState::Completed).await?;
+    second.ends(RolloutState::Completed).await?;
+    claims.testify()?;
+    for number in [1, 2] {
+        let machine = scene.machine("ring", number);
+        let counters = scene.stage.sim.inside(&machine).await?.counters;
+        ensure!((counters.installs(), counters.reboots_requested) == (1, 1), "{machine}: {counters:?}");
+        scene.in_service(&machine).await?;
+    }
+    Ok(())
+}

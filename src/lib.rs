@@ -8,8 +8,11 @@
 
 pub mod act;
 pub mod api;
+pub mod config;
 pub mod domain;
 pub mod observe;
 pub mod plan;
 pub mod ports;
 pub mod providers;
+pub mod record;
+pub mod telemetry;

@@ -3,6 +3,7 @@
 use super::simulated::Simulated;
 use crate::api::{SnapshotClass, SnapshotClassSpec};
 use crate::ports::{ProviderError, SnapshotProvider, SnapshotProviders};
+use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use std::{
     collections::HashMap,
@@ -12,7 +13,7 @@ use std::{
 /// Finds providers by the SnapshotClasses that are watched. A provider is kept as long as its class is unchanged, so that
 /// its connections are.
 pub struct Registry {
-    classes: Store<SnapshotClass>,
+    classes: Store<DeserializeGuard<SnapshotClass>>,
     made: Mutex<HashMap<String, Made>>,
 }
 
@@ -23,7 +24,7 @@ struct Made {
 
 impl Registry {
     /// A registry over a watched store.
-    pub fn new(classes: Store<SnapshotClass>) -> Self {
+    pub fn new(classes: Store<DeserializeGuard<SnapshotClass>>) -> Self {
         Self { classes, made: Mutex::default() }
     }
 }
@@ -31,7 +32,9 @@ impl Registry {
 impl SnapshotProviders for Registry {
     fn of_class(&self, class: &str) -> Result<Arc<dyn SnapshotProvider>, ProviderError> {
         let missing = || ProviderError::Transient(format!("there is no SnapshotClass {class}"));
-        let spec = &self.classes.get(&ObjectRef::new(class)).ok_or_else(missing)?.spec;
+        let class_seen = self.classes.get(&ObjectRef::new(class)).ok_or_else(missing)?;
+        let unreadable = |e| ProviderError::Transient(format!("SnapshotClass {class} can not be read: {e}"));
+        let spec = &class_seen.0.as_ref().map_err(unreadable)?.spec;
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = made.get(class).filter(|kept| kept.spec == *spec) {
             return Ok(kept.provider.clone());
@@ -56,9 +59,9 @@ mod tests {
     use crate::api::Provider;
     use kube::runtime::{reflector::store::Writer, watcher};
 
-    fn class(endpoint: Option<&str>) -> SnapshotClass {
+    fn class(endpoint: Option<&str>) -> DeserializeGuard<SnapshotClass> {
         let simulated = endpoint.map(|endpoint| crate::api::Simulated { endpoint: endpoint.to_owned() });
-        SnapshotClass::new("sim", SnapshotClassSpec { provider: Provider { simulated } })
+        DeserializeGuard(Ok(SnapshotClass::new("sim", SnapshotClassSpec { provider: Provider { simulated } })))
     }
 
     #[test]

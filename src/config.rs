@@ -1,0 +1,114 @@
+//! The operator's flags.
+
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Updates the Windows nodes of a Kubernetes cluster ring by ring, and reverts what a bad update broke.
+#[derive(Debug, Parser)]
+#[command(name = "windlass", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Runs the operator until it is told to end.
+    Run(Box<Config>),
+}
+
+/// The operator's settings.
+#[derive(Clone, Debug, Args)]
+pub struct Config {
+    /// Namespace of the operator: its Lease, and the Secrets that SnapshotClasses name.
+    #[arg(long, default_value = "windlass-system")]
+    pub namespace: String,
+    /// Namespace of agent pods.
+    #[arg(long, default_value = "windlass-agents")]
+    pub agents_namespace: String,
+    /// Namespace of probe pods.
+    #[arg(long, default_value = "windlass-probes")]
+    pub probes_namespace: String,
+    /// Image of the agent.
+    #[arg(long)]
+    pub agent_image: String,
+    /// Image of the pods that ask a URL.
+    #[arg(long)]
+    pub probe_image: String,
+    /// When these images are pulled.
+    #[arg(long, default_value = "IfNotPresent", value_parser = ["Always", "IfNotPresent", "Never"])]
+    pub image_pull_policy: String,
+    /// Where health and metrics are served.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+    /// Kubeconfig file; without it the in-cluster service account, or the usual default.
+    #[arg(long, env = "KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// This instance's name in leader election; it has to be another one for each instance.
+    #[arg(long, env = "POD_NAME")]
+    pub identity: Option<String>,
+    /// Name of the node that the operator runs on; that node is updated last.
+    #[arg(long, env = "NODE_NAME")]
+    pub node_name: Option<String>,
+    /// Seconds that a lease keeps other instances away after it was last renewed.
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub lease_duration: u64,
+    /// Seconds that a leader which can not renew goes on leading.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub renew_deadline: u64,
+    /// Seconds between renewals.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub retry_period: u64,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Settings that contradict each other.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("--lease-duration ({0} s) must be longer than --renew-deadline ({1} s), and that longer than --retry-period ({2} s)")]
+pub struct TermsError(u64, u64, u64);
+
+impl Config {
+    /// Checks what no single flag shows.
+    ///
+    /// # Errors
+    /// [`TermsError`], naming the flags.
+    pub fn check(&self) -> Result<(), TermsError> {
+        let (lease, renew, retry) = (self.lease_duration, self.renew_deadline, self.retry_period);
+        if lease > renew && renew > retry { Ok(()) } else { Err(TermsError(lease, renew, retry)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(more: &[&str]) -> Result<Config, clap::Error> {
+        let args = ["windlass", "run", "--agent-image=a", "--probe-image=p"];
+        let Command::Run(config) = Cli::try_parse_from(args.iter().chain(more))?.command;
+        Ok(*config)
+    }
+
+    #[test]
+    fn flags_are_checked() {
+        assert!(parse(&[]).is_ok_and(|config| config.check().is_ok()));
+        assert!(Cli::try_parse_from(["windlass", "run"]).is_err_and(|e| e.to_string().contains("--agent-image")));
+        assert!(parse(&["--listen=nowhere"]).is_err_and(|e| e.to_string().contains("--listen")));
+        assert!(parse(&["--image-pull-policy=Sometimes"]).is_err());
+        let config = parse(&["--lease-duration=5"]).expect("each flag for itself is fine");
+        assert_eq!(config.check(), Err(TermsError(5, 10, 2)));
+    }
+}

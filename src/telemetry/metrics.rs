@@ -1,0 +1,177 @@
+//! Metrics, as Prometheus reads them.
+
+use jiff::Timestamp;
+use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::time::Duration;
+
+/// Makes a set of one label.
+macro_rules! label {
+    ($name:ident, $label:ident) => {
+        #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+        struct $name {
+            $label: String,
+        }
+
+        impl $name {
+            fn of(value: &str) -> Self {
+                Self { $label: value.to_owned() }
+            }
+        }
+    };
+}
+
+label!(Controller, controller);
+label!(Outcome, outcome);
+label!(Step, step);
+label!(Kind, kind);
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Failure {
+    controller: &'static str,
+    reason: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Request {
+    verb: String,
+    code: u16,
+}
+
+/// All metrics of the operator.
+pub struct Metrics {
+    registry: Registry,
+    reconciles: Family<Controller, Histogram>,
+    failures: Family<Failure, Counter>,
+    node_updates: Family<Outcome, Counter>,
+    steps: Family<Step, Histogram>,
+    requests: Family<Request, Counter>,
+    leader: Gauge,
+    stores: Family<Kind, Gauge>,
+    watch_failures: Family<Kind, Counter>,
+    unreadable: Family<Kind, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("windlass"),
+            // 1 ms to 33 s: a pass is bounded by 60 s.
+            reconciles: Family::new_with_constructor(|| Histogram::new(exponential_buckets(0.001, 2.0, 16))),
+            failures: Family::default(),
+            node_updates: Family::default(),
+            // 1 s to 9 h.
+            steps: Family::new_with_constructor(|| Histogram::new(exponential_buckets(1.0, 2.0, 16))),
+            requests: Family::default(),
+            leader: Gauge::default(),
+            stores: Family::default(),
+            watch_failures: Family::default(),
+            unreadable: Family::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register_with_unit("reconcile", "How long passes take, by controller", Unit::Seconds, self.reconciles.clone());
+        r.register("reconcile_errors", "Passes that failed, by controller and reason", self.failures.clone());
+        r.register("node_updates", "Node updates that ended, by outcome", self.node_updates.clone());
+        r.register_with_unit("step", "How long steps took, by step", Unit::Seconds, self.steps.clone());
+        r.register("api_requests", "Requests to the API server, by HTTP verb and status code", self.requests.clone());
+        r.register("leader", "1 where this instance leads", self.leader.clone());
+        r.register(
+            "store_synced_timestamp_seconds",
+            "When the API server last said something about a kind, seconds since 1970",
+            self.stores.clone(),
+        );
+        r.register("watch_errors", "Watches that failed and were tried again, by kind", self.watch_failures.clone());
+        r.register("unreadable_objects", "Objects that were found not to parse, by kind", self.unreadable.clone());
+    }
+
+    /// A pass of a controller took so long.
+    pub fn reconciled(&self, controller: &str, took: Duration) {
+        self.reconciles.get_or_create(&Controller::of(controller)).observe(took.as_secs_f64());
+    }
+
+    /// A pass of a controller failed.
+    pub fn reconcile_failed(&self, controller: &'static str, reason: &str) {
+        self.failures.get_or_create(&Failure { controller, reason: reason.to_owned() }).inc();
+    }
+
+    /// A node update ended with this outcome.
+    pub fn node_update_ended(&self, outcome: &str) {
+        self.node_updates.get_or_create(&Outcome::of(outcome)).inc();
+    }
+
+    /// A step ended after this time.
+    pub fn step_ended(&self, step: &str, took: Duration) {
+        self.steps.get_or_create(&Step::of(step)).observe(took.as_secs_f64());
+    }
+
+    /// A request to the API server was answered.
+    pub fn requested(&self, verb: &str, code: u16) {
+        self.requests.get_or_create(&Request { verb: verb.to_owned(), code }).inc();
+    }
+
+    /// This instance leads now, or does not.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// The API server has said something about this kind.
+    pub fn store_synced(&self, kind: &str) {
+        self.stores.get_or_create(&Kind::of(kind)).set(Timestamp::now().as_second());
+    }
+
+    /// A watch failed.
+    pub fn watch_failed(&self, kind: &str) {
+        self.watch_failures.get_or_create(&Kind::of(kind)).inc();
+    }
+
+    /// An object was found not to parse.
+    pub fn unreadable(&self, kind: &str) {
+        self.unreadable.get_or_create(&Kind::of(kind)).inc();
+    }
+
+    /// All of them, in the OpenMetrics text format.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            Err(error) => format!("# not encoded: {error}\n# EOF\n"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_is_in_the_text() {
+        let metrics = Metrics::default();
+        metrics.requested("GET", 200);
+        metrics.requested("GET", 200);
+        metrics.node_update_ended("Reverted");
+        metrics.leads(true);
+        metrics.reconcile_failed("rollout", "conflict");
+        metrics.step_ended("Drain", Duration::from_secs(3));
+        let text = metrics.text();
+        for line in [
+            "windlass_api_requests_total{verb=\"GET\",code=\"200\"} 2",
+            "windlass_node_updates_total{outcome=\"Reverted\"} 1",
+            "windlass_leader 1",
+            "windlass_reconcile_errors_total{controller=\"rollout\",reason=\"conflict\"} 1",
+            "windlass_step_seconds_count{step=\"Drain\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What the operator shows of itself: metrics, health, logs, and who leads.
+
+mod count;
+mod health;
+mod leader;
+mod logs;
+mod metrics;
+
+pub use count::Counted;
+pub use health::{Health, Phase, serve};
+pub use leader::{Elector, Lost, Terms};
+pub use logs::init_logs;
+pub use metrics::Metrics;

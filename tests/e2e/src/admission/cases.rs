@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 #[derive(Clone, Copy)]
 pub struct Kind {
     /// Its name.
-    pub kind: &'static str,
+    pub name: &'static str,
     /// Its name in URLs.
     pub plural: &'static str,
     /// A part of its spec that is another kind's, and tested there.
@@ -26,8 +26,8 @@ pub const KINDS: [Kind; 6] = [
     kind("NodeSnapshot", "nodesnapshots", include_str!("cases/nodesnapshot.yaml")),
 ];
 
-const fn kind(kind: &'static str, plural: &'static str, yaml: &'static str) -> Kind {
-    Kind { kind, plural, elsewhere: None, yaml }
+const fn kind(name: &'static str, plural: &'static str, yaml: &'static str) -> Kind {
+    Kind { name, plural, elsewhere: None, yaml }
 }
 
 /// The cases of one kind.
@@ -83,11 +83,11 @@ impl Refused {
 impl Kind {
     /// Its cases.
     pub fn cases(self) -> Result<Cases> {
-        serde_saphyr::from_str(self.yaml).with_context(|| format!("the cases of {}", self.kind))
+        serde_saphyr::from_str(self.yaml).with_context(|| format!("the cases of {}", self.name))
     }
 
     /// An object of this kind.
     pub fn object(self, name: &str, spec: &Value) -> Value {
-        json!({"apiVersion": "windlass.dev/v1alpha1", "kind": self.kind, "metadata": {"name": name}, "spec": spec})
+        json!({"apiVersion": "windlass.dev/v1alpha1", "kind": self.name, "metadata": {"name": name}, "spec": spec})
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// The story of one kind's rules.
 pub fn story(kind: Kind) -> Story {
-    Story::new(format!("admission-rules-{}", kind.kind.to_lowercase()), move |scene| rules(scene, kind))
+    Story::new(format!("admission-rules-{}", kind.name.to_lowercase()), move |scene| rules(scene, kind))
 }
 
 async fn rules(scene: Scene, kind: Kind) -> Result<()> {
@@ -31,7 +31,7 @@ async fn rules(scene: Scene, kind: Kind) -> Result<()> {
     }
     faults.extend(updates(&scene, kind, &cases, first).await?);
     faults.extend(uncovered(&schema(&scene, kind).await?, kind, &cases));
-    ensure!(faults.is_empty(), "{}:\n{}", kind.kind, faults.join("\n"));
+    ensure!(faults.is_empty(), "{}:\n{}", kind.name, faults.join("\n"));
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 /// The story of one kind's schema.
 pub fn story(kind: Kind) -> Story {
-    Story::new(format!("admission-schema-{}", kind.kind.to_lowercase()), move |scene| break_all(scene, kind))
+    Story::new(format!("admission-schema-{}", kind.name.to_lowercase()), move |scene| break_all(scene, kind))
 }
 
 /// One way to break a schema.
@@ -136,13 +136,18 @@ fn scalar(schema: &Value, place: &Place) -> Vec<Break> {
     if let Some(pattern) = schema["pattern"].as_str() {
         breaks.push(place.broken("pattern", json!("!!"), format!("should match '{pattern}'")));
     }
-    if let Some(least) = schema["minimum"].as_f64() {
-        breaks.push(place.broken("minimum", json!(least as i64 - 1), format!("greater than or equal to {least}")));
+    if let Some(least) = whole(&schema["minimum"]) {
+        breaks.push(place.broken("minimum", json!(least - 1), format!("greater than or equal to {least}")));
     }
-    if let Some(most) = schema["maximum"].as_f64() {
-        breaks.push(place.broken("maximum", json!(most as i64 + 1), format!("less than or equal to {most}")));
+    if let Some(most) = whole(&schema["maximum"]) {
+        breaks.push(place.broken("maximum", json!(most + 1), format!("less than or equal to {most}")));
     }
     breaks
+}
+
+/// A bound of a number; the API server gives it back as `1.0`.
+fn whole(bound: &Value) -> Option<i64> {
+    bound.to_string().trim_end_matches(".0").parse().ok()
 }
 
 /// Ways to break the bounds of a size.

@@ -28,13 +28,13 @@ pub struct Lookout {
 impl Lookout {
     /// Begins to watch; the tasks end with the runtime.
     pub fn new(client: &Client) -> Self {
-        let (changes, changed) = watch::channel(0);
-        let changes = Arc::new(changes);
+        let (sender, changed) = watch::channel(0);
+        let sender = Arc::new(sender);
         Self {
-            nodes: keep(client, &changes),
-            rollouts: keep(client, &changes),
-            updates: keep(client, &changes),
-            snapshots: keep(client, &changes),
+            nodes: keep(client, &sender),
+            rollouts: keep(client, &sender),
+            updates: keep(client, &sender),
+            snapshots: keep(client, &sender),
             changed,
         }
     }

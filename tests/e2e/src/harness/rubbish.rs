@@ -51,9 +51,9 @@ impl Drop for RubbishServer {
 }
 
 async fn answer(mut stream: TcpStream) -> Result<()> {
-    // What is asked does not matter; a request of ours fits into one read.
+    // What is asked does not matter, and a request fits into one read.
     let mut request = vec![0; 16 * 1024];
-    stream.read(&mut request).await?;
+    let _ = stream.read(&mut request).await?;
     stream.write_all(PAGE.as_bytes()).await?;
     Ok(stream.shutdown().await?)
 }

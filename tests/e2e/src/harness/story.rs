@@ -11,8 +11,8 @@ use std::time::Duration;
 pub const STORY_LABEL: &str = "windlass.example/story";
 /// Label of the machines of one ring: the ring's full name.
 pub const RING_LABEL: &str = "windlass.example/ring";
-/// How long a story may take, in seconds. One update of a node takes about 15 on an idle machine, and a story has a few.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// How long a story may take, in minutes. One update of a node takes about 15 s on an idle machine, and a story has a few.
+const PATIENCE: Duration = Duration::from_mins(4);
 
 /// Which cluster a story is told on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

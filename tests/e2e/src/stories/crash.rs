@@ -24,7 +24,7 @@ async fn way_forth(scene: Scene) -> Result<()> {
     scene.ring("ring", json!({"batch": {"maxUnavailable": 3}})).await?;
     let rollout = scene.rollout("rollout", &["ring"], GOOD).await?;
     rollout.reaches(RolloutState::Pending).await?;
-    crash(&scene).await?;
+    crash(&scene)?;
     let long = [Step::Stage, Step::Snapshot, Step::Install, Step::Reboot, Step::Verify];
     let all = [&[Step::Cordon, Step::Drain, Step::Uncordon][..], &long].concat();
     let hit = crash_in(&scene, &rollout, &all).await?;
@@ -69,7 +69,7 @@ async fn crash_in(scene: &Scene, rollout: &Rollout, steps: &[Step]) -> Result<BT
 }
 
 /// Kills the operator and starts it again.
-async fn crash(scene: &Scene) -> Result<()> {
+fn crash(scene: &Scene) -> Result<()> {
     let cluster = scene.stage.cluster()?;
     cluster.kill(OPERATOR)?;
     cluster.restart(OPERATOR)

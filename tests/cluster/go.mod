@@ -1,3 +1,5 @@
+// The control plane that demo, tests and benchmark run on: `cargo xtask` builds the tools below once, and reads every version
+// from this file. To move to another Kubernetes: change the versions of k8s.io (the replace block too), then `go mod tidy`.
 module windlass.dev/control-plane
 
 go 1.26.0

@@ -67,12 +67,17 @@ impl ApiServer {
         let mut config = Config::from_custom_kubeconfig(file, &kube::config::KubeConfigOptions::default()).await?;
         // Retries are the callers': each knows whether its write is still wanted.
         config.default_retry = false;
-        Ok(Self {
+        Ok(Self::new(Client::try_from(config.clone())?, Client::try_from(config)?, requests_per_second))
+    }
+
+    /// Takes the two clients, neither of which may retry by itself.
+    pub fn new(work: Client, heartbeat: Client, requests_per_second: u32) -> Self {
+        Self {
             limiter: Limiter::new(requests_per_second),
             slots: Semaphore::new(CONCURRENCY),
-            work: ClientBox(Client::try_from(config.clone())?),
-            heartbeat: ClientBox(Client::try_from(config)?),
-        })
+            work: ClientBox(work),
+            heartbeat: ClientBox(heartbeat),
+        }
     }
 
     /// The client itself, for watches and events.

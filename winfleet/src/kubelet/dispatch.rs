@@ -32,7 +32,7 @@ pub struct Inbox {
 
 impl Inbox {
     /// Puts the latest of a pod; `None`: its object is gone.
-    fn put(&self, uid: String, pod: Option<PodView>) {
+    pub fn put(&self, uid: String, pod: Option<PodView>) {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, pod);
         self.news.notify_one();
     }

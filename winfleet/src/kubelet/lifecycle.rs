@@ -24,6 +24,9 @@ const EXIT_LOST: i32 = 255;
 /// Exit code of a container that had to be killed (128 + SIGKILL, which containerd reports on Windows too).
 const EXIT_KILLED: i32 = 137;
 
+/// Exit code of a program that Windows ended on Ctrl-C (`STATUS_CONTROL_C_EXIT`, `0xC000013A`, as Kubernetes shows it).
+const EXIT_CTRL_C: i32 = -1_073_741_510;
+
 /// How long pods take, from the scenario.
 #[derive(Clone, Copy, Debug)]
 pub struct PodTimings {
@@ -319,7 +322,8 @@ fn end_pod(
             if exit.is_none() && now < gone_at {
                 return PodAction::Wait(Some(gone_at));
             }
-            PodAction::End(seen.ended(if takes > grace { EXIT_KILLED } else { exit.unwrap_or(0) }, now))
+            let told = if takes > grace { EXIT_KILLED } else { exit_when_told(&pod.program) };
+            PodAction::End(seen.ended(exit.unwrap_or(told), now))
         }
     }
 }
@@ -331,6 +335,14 @@ fn stop_takes(pod: &PodView, timings: PodTimings) -> Duration {
         // Both end on Ctrl-C, with nothing to finish.
         (Program::Agent(_) | Program::HttpProbe(_), None) => Duration::ZERO,
         (Program::RunsToEnd { .. } | Program::Forever, None) => timings.stop,
+    }
+}
+
+/// How a program ends that was told to: a server in good order, work that was cut short not.
+fn exit_when_told(program: &Program) -> i32 {
+    match program {
+        Program::Forever => 0,
+        Program::Agent(_) | Program::HttpProbe(_) | Program::RunsToEnd { .. } => EXIT_CTRL_C,
     }
 }
 

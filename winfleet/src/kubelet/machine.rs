@@ -108,8 +108,8 @@ pub(super) mod tests {
     /// Machine number 3 of a fleet.
     pub fn identity() -> MachineIdentity {
         MachineIdentity {
-            name: "Win-1".into(),
-            provider_id: "simulated://sim/Win-1".into(),
+            name: "win-1".into(),
+            provider_id: "simulated://sim/win-1".into(),
             labels: BTreeMap::from([("pool".to_owned(), "a".to_owned())]),
             index: 3,
         }

@@ -30,3 +30,6 @@ mod server;
 
 pub use fleet::{Fleet, FleetOptions, Running};
 pub use pod::{EXIT_CODE, TERMINATES_AFTER};
+
+#[cfg(test)]
+mod tests;

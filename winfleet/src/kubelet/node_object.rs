@@ -59,7 +59,7 @@ pub fn default_labels(identity: &MachineIdentity, facts: &MachineFacts) -> BTree
     [
         ("kubernetes.io/os", "windows".to_owned()),
         ("kubernetes.io/arch", "amd64".to_owned()),
-        ("kubernetes.io/hostname", identity.name.to_lowercase()),
+        ("kubernetes.io/hostname", identity.name.clone()),
         ("node.kubernetes.io/windows-build", facts.build.os_build()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
@@ -176,7 +176,7 @@ mod tests {
         let json = serde_json::to_value(&node).expect("JSON");
         let labels = &json["metadata"]["labels"];
         assert_eq!(labels["kubernetes.io/os"], "windows");
-        assert_eq!(labels["kubernetes.io/hostname"], "win-1", "a label in lower case");
+        assert_eq!(labels["kubernetes.io/hostname"], "win-1");
         assert_eq!(labels["node.kubernetes.io/windows-build"], "10.0.20348");
         assert_eq!(labels["pool"], "a");
         let info = &json["status"]["nodeInfo"];

@@ -154,28 +154,35 @@ impl PodWorker {
         if tracked.deleted {
             return Ok(None);
         }
-        let look_again = self.look(tracked, facts).await;
+        let mut look_again = self.look(tracked, facts).await;
         let now = Timestamp::now();
-        let mut remove = false;
-        let wait = loop {
-            match decide(&tracked.pod, &tracked.containers, facts, tracked.exit, self.timings, now) {
-                PodAction::Wait(until) => break until,
-                PodAction::Remove => {
-                    remove = true;
-                    break None;
-                }
-                action => {
-                    self.effect(tracked, &action, facts, now);
-                    tracked.containers.apply(action, &tracked.pod, now);
-                }
-            }
-        };
+        let mut rest = self.settle(tracked, facts, now);
+        if rest.started {
+            look_again = self.look(tracked, facts).await;
+            rest = self.settle(tracked, facts, now);
+        }
         if !facts.kubelet_up {
             return Ok(look_again);
         }
         self.tell(tracked).await;
-        let written = self.write(tracked, remove, now).await?;
-        Ok([wait, look_again, written].into_iter().flatten().min())
+        let written = self.write(tracked, rest.remove, now).await?;
+        Ok([rest.wait, look_again, written].into_iter().flatten().min())
+    }
+
+    /// Acts on the pod until there is nothing to do but to wait, or to remove it.
+    fn settle(&self, tracked: &mut Tracked, facts: &MachineFacts, now: Timestamp) -> Rest {
+        let mut rest = Rest::default();
+        loop {
+            match decide(&tracked.pod, &tracked.containers, facts, tracked.exit, self.timings, now) {
+                PodAction::Wait(wait) => return Rest { wait, ..rest },
+                PodAction::Remove => return Rest { remove: true, ..rest },
+                action => {
+                    rest.started |= action == PodAction::Start;
+                    self.effect(tracked, &action, facts, now);
+                    tracked.containers.apply(action, &tracked.pod, now);
+                }
+            }
+        }
     }
 
     /// Looks at the pod's program; a machine that is down, or booted since, runs it no more.
@@ -273,6 +280,17 @@ impl PodWorker {
         tracked.deleted = true;
         Ok(())
     }
+}
+
+/// Where a pod came to rest.
+#[derive(Debug, Default)]
+struct Rest {
+    /// When there is something to do again.
+    wait: Option<Timestamp>,
+    /// Whether nothing of it is left, so that its object is to be deleted.
+    remove: bool,
+    /// Whether its program was started on the way.
+    started: bool,
 }
 
 /// The pod is no longer this kubelet's concern.

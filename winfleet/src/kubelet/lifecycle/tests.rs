@@ -204,6 +204,23 @@ fn deletion_takes_as_long_as_the_process_within_its_grace() {
 }
 
 #[test]
+fn work_that_is_cut_short_has_not_succeeded() {
+    let agent = pod(RestartPolicy::Never, Program::Agent(vec![]));
+    for (pod, seconds) in [(agent, 0), (job(), 2)] {
+        let mut life = Life::running(pod);
+        life.pod.deletion_grace = Some(Duration::from_secs(30));
+        life.pass(100, None);
+        assert_eq!(life.pass(100 + seconds, None), PodAction::Remove);
+        assert_eq!(life.exit_code(), Some(EXIT_CTRL_C));
+    }
+    let mut ended_first = Life::running(job());
+    ended_first.pod.deletion_grace = Some(Duration::from_secs(30));
+    ended_first.pass(100, None);
+    assert_eq!(ended_first.pass(101, Some(0)), PodAction::Remove, "it does not wait for what has ended");
+    assert_eq!(ended_first.exit_code(), Some(0));
+}
+
+#[test]
 fn a_second_deletion_can_shorten_the_grace() {
     let mut life = Life::running(service());
     life.pod.terminates_after = Some(Duration::from_mins(1));

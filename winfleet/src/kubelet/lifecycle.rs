@@ -5,6 +5,7 @@
 //! (`pod_status`), and written until the API server has it.
 
 use super::{
+    after,
     machine::MachineFacts,
     pod::{Phase, PodView, RestartPolicy},
     program::Program,
@@ -344,12 +345,6 @@ fn exit_when_told(program: &Program) -> i32 {
         Program::Forever => 0,
         Program::Agent(_) | Program::HttpProbe(_) | Program::RunsToEnd { .. } => EXIT_CTRL_C,
     }
-}
-
-/// `from` plus `wait`, at the end of time at the latest.
-fn after(from: Timestamp, wait: Duration) -> Timestamp {
-    from.saturating_add(jiff::SignedDuration::try_from(wait).unwrap_or(jiff::SignedDuration::MAX))
-        .unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

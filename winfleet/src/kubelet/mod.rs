@@ -27,9 +27,18 @@ mod pods;
 mod process;
 mod program;
 mod server;
+mod tracked;
 
 pub use fleet::{Fleet, FleetOptions, Running};
 pub use pod::{EXIT_CODE, TERMINATES_AFTER};
+
+use jiff::{SignedDuration, Timestamp};
+use std::time::Duration;
+
+/// `from` plus `wait`, at the end of time at the latest.
+fn after(from: Timestamp, wait: Duration) -> Timestamp {
+    from.saturating_add(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX)
+}
 
 #[cfg(test)]
 mod tests;

@@ -7,15 +7,16 @@ use super::{
     api::{ApiServer, RequestError},
     dispatch::Inbox,
     events,
-    lifecycle::{Containers, PodAction, PodTimings, State, decide},
-    logs::{LogOwner, LogStore},
+    lifecycle::{PodAction, PodTimings, State, decide},
+    logs::LogStore,
     machine::{MachineFacts, MachineIdentity},
-    pod::{Phase, PodView},
+    pod::PodView,
     pod_status,
     process::Process,
+    tracked::Tracked,
 };
 use crate::hypervisor::SharedWorld;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodStatus;
 use kube::{
     api::{DeleteParams, Patch, PatchParams, Preconditions},
@@ -28,16 +29,6 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
-
-/// First wait after a failed write; it doubles.
-const FIRST_RETRY: Duration = Duration::from_millis(500);
-
-/// Longest wait after a failed write.
-const LONGEST_RETRY: Duration = Duration::from_secs(10);
-
-/// How long the API server may show another readiness than was written before it is written again: the node-lifecycle
-/// controller sets pods to not ready on a node it lost, and an older event of ours may still be on its way.
-const RECONCILE_AFTER: Duration = Duration::from_secs(5);
 
 /// First and last slot of pod addresses on a machine; 1 is the gateway's.
 const IP_SLOTS: std::ops::RangeInclusive<u8> = 2..=127;
@@ -62,27 +53,6 @@ pub struct PodWorker {
     pub http: reqwest::Client,
     /// How long pods take.
     pub timings: PodTimings,
-}
-
-/// A pod on this machine.
-#[derive(Debug)]
-struct Tracked {
-    pod: PodView,
-    /// Whether the Pod object is gone.
-    gone: bool,
-    /// Whether this kubelet deleted it; the watch will say when it is gone.
-    deleted: bool,
-    containers: Containers,
-    process: Option<Process>,
-    exit: Option<i32>,
-    ip: String,
-    /// The status that was written last, and when.
-    written: Option<(PodStatus, Instant)>,
-    /// Writes that failed in a row, and when to try again.
-    failures: u32,
-    retry_at: Timestamp,
-    /// When the last event about its sandbox was told.
-    told: Option<Instant>,
 }
 
 impl PodWorker {
@@ -255,10 +225,7 @@ impl PodWorker {
                     let pod = format!("{}/{}", tracked.pod.namespace, tracked.pod.name);
                     tracing::warn!(node = self.identity.name, pod, %error, "pod not written, trying again");
                 }
-                let wait = FIRST_RETRY.saturating_mul(1 << tracked.failures.min(16)).min(LONGEST_RETRY);
-                tracked.failures += 1;
-                tracked.retry_at = after(now, wait);
-                Ok(Some(tracked.retry_at))
+                Ok(Some(tracked.failed(now)))
             }
         }
     }
@@ -309,59 +276,6 @@ impl From<RequestError> for Stop {
     fn from(error: RequestError) -> Self {
         if error.is_not_found() { Self::Left } else { Self::Failed(error) }
     }
-}
-
-impl Tracked {
-    fn new(pod: PodView, facts: &MachineFacts, ip: String) -> Self {
-        let containers = Containers::adopt(&pod, facts.boot, Timestamp::now());
-        Self {
-            pod,
-            gone: false,
-            deleted: false,
-            containers,
-            process: None,
-            exit: None,
-            ip,
-            written: None,
-            failures: 0,
-            retry_at: Timestamp::MIN,
-            told: None,
-        }
-    }
-
-    fn owner(&self) -> LogOwner<'_> {
-        LogOwner { namespace: &self.pod.namespace, name: &self.pod.name, uid: &self.pod.uid }
-    }
-
-    fn kill(&mut self, logs: &LogStore) {
-        if self.process.take().is_some() {
-            logs.close(self.owner());
-        }
-    }
-
-    /// The status to be written now, if any, and when to look again whether the API server has it.
-    fn status_due(&self) -> (Option<PodStatus>, Option<Timestamp>) {
-        if self.pod.phase == Phase::Terminal {
-            return (None, None);
-        }
-        let status = pod_status::of(&self.pod, &self.containers, &self.ip);
-        match &self.written {
-            Some((written, at)) if *written == status => {
-                let doubted = self.pod.ready != pod_status::is_ready(&self.containers);
-                let left = RECONCILE_AFTER.saturating_sub(at.elapsed());
-                match (doubted, left.is_zero()) {
-                    (false, _) => (None, None),
-                    (true, true) => (Some(status), None),
-                    (true, false) => (None, Some(after(Timestamp::now(), left))),
-                }
-            }
-            _ => (Some(status), None),
-        }
-    }
-}
-
-fn after(now: Timestamp, wait: Duration) -> Timestamp {
-    now.saturating_add(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX)
 }
 
 async fn sleep_until(wake: Option<Timestamp>) {

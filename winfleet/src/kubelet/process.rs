@@ -1,6 +1,7 @@
 //! The programs of pods, running.
 
 use super::{
+    after,
     machine::MachineFacts,
     network::{self, Exit},
     pod::PodView,
@@ -10,7 +11,7 @@ use crate::{
     agent_host::{self, AgentProcess},
     hypervisor::SharedWorld,
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -117,8 +118,4 @@ impl Look {
         let lines = if exit.line.is_empty() { vec![] } else { vec![exit.line] };
         Self { lines, exit: Some(exit.code), again: None }
     }
-}
-
-fn after(now: Timestamp, wait: Duration) -> Timestamp {
-    now.saturating_add(SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MAX)
 }

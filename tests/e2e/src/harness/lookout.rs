@@ -4,13 +4,14 @@ use super::Sight;
 use anyhow::{Result, bail};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
-use kube::runtime::reflector::{self, Lookup, Store};
+use kube::core::{ClusterResourceScope, DeserializeGuard};
+use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::hash::Hash;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
@@ -18,10 +19,10 @@ use windlass::api::{NodeSnapshot, NodeUpdate, UpdateRollout};
 
 /// The kinds that stories wait for, as they are now.
 pub struct Lookout {
-    nodes: Store<Node>,
-    rollouts: Store<UpdateRollout>,
-    updates: Store<NodeUpdate>,
-    snapshots: Store<NodeSnapshot>,
+    nodes: Shelf<Node>,
+    rollouts: Shelf<UpdateRollout>,
+    updates: Shelf<NodeUpdate>,
+    snapshots: Shelf<NodeSnapshot>,
     changed: watch::Receiver<u64>,
 }
 
@@ -31,29 +32,27 @@ impl Lookout {
         let (sender, changed) = watch::channel(0);
         let sender = Arc::new(sender);
         Self {
-            nodes: keep(client, &sender),
-            rollouts: keep(client, &sender),
-            updates: keep(client, &sender),
-            snapshots: keep(client, &sender),
+            nodes: Shelf::filled_from(client, &sender),
+            rollouts: Shelf::filled_from(client, &sender),
+            updates: Shelf::filled_from(client, &sender),
+            snapshots: Shelf::filled_from(client, &sender),
             changed,
         }
     }
 
     /// The node of this name.
     pub fn node(&self, name: &str) -> Option<Arc<Node>> {
-        self.nodes.find(|node| node.name_any() == name)
+        self.nodes.get(name)
     }
 
     /// The rollout of this name.
     pub fn rollout(&self, name: &str) -> Option<Arc<UpdateRollout>> {
-        self.rollouts.find(|rollout| rollout.name_any() == name)
+        self.rollouts.get(name)
     }
 
     /// The node updates of the rollout of this name, by name.
     pub fn updates(&self, rollout: &str) -> Vec<Arc<NodeUpdate>> {
-        let mut updates = self.updates.state_filter(|update| update.spec.rollout_name == rollout);
-        updates.sort_by_key(|update| update.name_any());
-        updates
+        self.updates.all(|update| update.spec.rollout_name == rollout)
     }
 
     /// The update of this node by the rollout of this name. The latest, should there be two.
@@ -64,7 +63,7 @@ impl Lookout {
 
     /// The snapshots of this node.
     pub fn snapshots(&self, node: &str) -> Vec<Arc<NodeSnapshot>> {
-        self.snapshots.state_filter(|snapshot| snapshot.spec.node_name == node)
+        self.snapshots.all(|snapshot| snapshot.spec.node_name == node)
     }
 
     /// Looks now and after every change, until it is seen.
@@ -103,26 +102,46 @@ impl Lookout {
     }
 }
 
-fn keep<K>(client: &Client, changes: &Arc<watch::Sender<u64>>) -> Store<K>
+/// The objects of one kind by name, as the last event left them. Objects that do not parse are left out.
+#[derive(Clone)]
+struct Shelf<K>(Arc<RwLock<BTreeMap<String, Arc<K>>>>);
+
+impl<K> Shelf<K>
 where
-    K: Resource<Scope = kube::core::ClusterResourceScope>
-        + Lookup
-        + Clone
-        + Debug
-        + DeserializeOwned
-        + Send
-        + Sync
-        + 'static,
-    <K as Resource>::DynamicType: Default + Eq + Hash + Clone + Send + Sync,
-    <K as Lookup>::DynamicType: Default + Eq + Hash + Clone + Send + Sync,
-    K: Resource<DynamicType = <K as Lookup>::DynamicType>,
+    K: Resource<Scope = ClusterResourceScope> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
+    K::DynamicType: Default,
 {
-    let (store, writer) = reflector::store::<K>();
-    let events = watcher(Api::<K>::all(client.clone()), watcher::Config::default()).default_backoff().reflect(writer);
-    let changes = Arc::clone(changes);
-    tokio::spawn(events.for_each(move |_| {
-        changes.send_modify(|count| *count += 1);
-        std::future::ready(())
-    }));
-    store
+    fn filled_from(client: &Client, changes: &Arc<watch::Sender<u64>>) -> Self {
+        let shelf = Self(Arc::default());
+        let api = Api::<DeserializeGuard<K>>::all(client.clone());
+        let (filled, changes) = (shelf.clone(), Arc::clone(changes));
+        let events = watcher(api, watcher::Config::default()).default_backoff();
+        tokio::spawn(events.for_each(move |event| {
+            filled.take(event);
+            changes.send_modify(|count| *count += 1);
+            std::future::ready(())
+        }));
+        shelf
+    }
+
+    fn take(&self, event: watcher::Result<Event<DeserializeGuard<K>>>) {
+        let mut objects = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Ok(Event::Init) => objects.clear(),
+            Ok(Event::InitApply(DeserializeGuard(Ok(object))) | Event::Apply(DeserializeGuard(Ok(object)))) => {
+                objects.insert(object.name_any(), Arc::new(object));
+            }
+            Ok(Event::Delete(object)) => _ = objects.remove(&object.name_any()),
+            Ok(Event::InitDone | Event::InitApply(_) | Event::Apply(_)) | Err(_) => {}
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<Arc<K>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    fn all(&self, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>> {
+        let objects = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        objects.values().filter(|object| wanted(object)).cloned().collect()
+    }
 }

@@ -6,11 +6,9 @@ use super::{Rollout, Sight, Witness, Workload, not_yet, seen};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
-use kube::core::ClusterResourceScope;
+use kube::core::{ApiResource, ClusterResourceScope, DynamicObject};
 use kube::{Api, Resource};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::fmt::Debug;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,8 +62,7 @@ impl Scene {
     /// Makes the story's policy: the usual one, with `change` merged into its spec.
     pub async fn policy(&self, change: Value) -> Result<()> {
         let spec = merged(base("policy")?, change);
-        self.apply::<UpdatePolicy>(&self.name, json!({"spec": spec})).await?;
-        Ok(())
+        self.apply::<UpdatePolicy>(&self.name, json!({"spec": spec})).await
     }
 
     /// Makes a ring of the machines that the story has for it, with `change` merged into its spec.
@@ -73,8 +70,7 @@ impl Scene {
         let own = self.own(ring);
         let names = json!({"policyName": self.name, "nodeSelector": {"matchLabels": {RING_LABEL: own}}});
         let spec = merged(merged(base("ring")?, names), change);
-        self.apply::<UpdateRing>(&own, json!({"spec": spec})).await?;
-        Ok(())
+        self.apply::<UpdateRing>(&own, json!({"spec": spec})).await
     }
 
     /// Makes a rollout of `kb` through these rings.
@@ -98,18 +94,17 @@ impl Scene {
     }
 
     /// Applies an object of this kind and name, as `kubectl apply --server-side` does.
-    pub async fn apply<K>(&self, name: &str, content: Value) -> Result<K>
+    pub async fn apply<K>(&self, name: &str, content: Value) -> Result<()>
     where
-        K: Resource<Scope = ClusterResourceScope> + Clone + Debug + DeserializeOwned,
+        K: Resource<Scope = ClusterResourceScope>,
         K::DynamicType: Default,
     {
-        let kind = K::DynamicType::default();
-        let head = json!({
-            "apiVersion": K::api_version(&kind), "kind": K::kind(&kind), "metadata": {"name": name},
-        });
-        let api: Api<K> = Api::all(self.stage.client.clone());
+        let kind = ApiResource::erase::<K>(&K::DynamicType::default());
+        let head = json!({"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": name}});
+        // What comes back is not parsed: stories store what does not.
+        let api: Api<DynamicObject> = Api::all_with(self.stage.client.clone(), &kind);
         let applied = api.patch(name, &PatchParams::apply("e2e").force(), &Patch::Apply(merged(head, content))).await;
-        applied.with_context(|| format!("cannot apply {name}"))
+        applied.with_context(|| format!("cannot apply {name}")).map(drop)
     }
 
     /// Merges `change` into a node, as a person with `kubectl patch` does.

@@ -8,6 +8,7 @@ mod good;
 mod identity;
 mod outage;
 mod rivals;
+mod unreadable;
 mod wishes;
 
 use crate::harness::{Scene, Story};
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Story> {
     [
         crash::stories(),
         outage::stories(),
+        unreadable::stories(),
         bad::stories(),
         wishes::stories(),
         rivals::stories(),

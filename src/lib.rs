@@ -9,6 +9,7 @@
 pub mod act;
 pub mod api;
 pub mod config;
+pub mod controllers;
 pub mod domain;
 pub mod observe;
 pub mod plan;

@@ -1,2 +1,157 @@
-//! Placeholder.
-fn main() {}
+//! `windlass`: reads flags, wires the rooms, runs until it is told to end.
+
+use anyhow::Context as _;
+use clap::Parser;
+use kube::client::ClientBuilder;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config as KubeConfig};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use windlass::act::{ActConfig, Clients};
+use windlass::config::{Cli, Command, Config, LogFormat};
+use windlass::controllers::{Controllers, Parts, Settings, resources_served};
+use windlass::observe::Stores;
+use windlass::ports::SnapshotProviders;
+use windlass::providers::Registry;
+use windlass::telemetry::{Counted, Elector, Health, Metrics, Phase, Terms, init_logs, serve};
+
+/// Name of the leader's Lease.
+const LEASE: &str = "windlass";
+/// How long what is under way may take to come to its end when the operator is told to end.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+/// How long giving the lease back may take. Together with the above it is less than the 20 s that a shutdown may last.
+const RELEASE_WITHIN: Duration = Duration::from_secs(4);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Command::Run(config) = Cli::parse().command;
+    init_logs(config.log_format == LogFormat::Json);
+    // Two crates speak TLS; neither chooses a provider by itself.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        tracing::debug!("a TLS provider was installed already");
+    }
+    match run(&config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs the operator until it is told to end. An error is a reason to be started again.
+async fn run(config: &Config) -> anyhow::Result<()> {
+    config.check()?;
+    let metrics = Arc::new(Metrics::default());
+    let health = Arc::new(Health::new(Arc::clone(&metrics)));
+    serve(config.listen, Arc::clone(&health)).await.with_context(|| format!("--listen {}", config.listen))?;
+    let kube = kube_config(config).await?;
+    let clients = Clients { read: client(&kube, true, &metrics)?, act: client(&kube, false, &metrics)? };
+    // Renewals must not queue behind other requests.
+    let mut elector = elector(config, client(&kube, false, &metrics)?);
+    let mut told_to_end = std::pin::pin!(told_to_end()?);
+    let leads = async {
+        resources_served(&clients.read).await?;
+        health.set(Phase::Standby);
+        elector.acquire().await;
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        leads = leads => leads?,
+        () = &mut told_to_end => return Ok(()),
+    }
+    tracing::info!("leading");
+    metrics.leads(true);
+    let result = lead(config, clients, &metrics, &health, (&mut elector, told_to_end)).await;
+    metrics.leads(false);
+    if result.is_ok() && tokio::time::timeout(RELEASE_WITHIN, elector.release()).await.is_err() {
+        tracing::warn!("lease not released in time, it runs out by itself");
+    }
+    result
+}
+
+/// Leads until told to end, or until the lease is lost: then the process ends, and whatever it was about to do.
+async fn lead(
+    config: &Config,
+    clients: Clients,
+    metrics: &Arc<Metrics>,
+    health: &Health,
+    (elector, mut told_to_end): (&mut Elector, std::pin::Pin<&mut impl Future<Output = ()>>),
+) -> anyhow::Result<()> {
+    health.set(Phase::Filling);
+    let work = async {
+        let mut controllers = Controllers::start(parts(config, clients, metrics)).await?;
+        health.set(Phase::Leading);
+        tokio::select! {
+            () = controllers.ended() => anyhow::bail!("a controller ended by itself"),
+            () = &mut told_to_end => {}
+        }
+        health.set(Phase::Stopping);
+        tracing::info!("told to end");
+        controllers.stop(STOP_WITHIN).await;
+        Ok(())
+    };
+    tokio::select! {
+        result = work => result,
+        lost = elector.keep() => Err(lost.into()),
+    }
+}
+
+fn parts(config: &Config, clients: Clients, metrics: &Arc<Metrics>) -> Parts {
+    Parts {
+        clients,
+        act: ActConfig {
+            agents_namespace: config.agents_namespace.clone(),
+            probes_namespace: config.probes_namespace.clone(),
+            agent_image: config.agent_image.clone(),
+            probe_image: config.probe_image.clone(),
+            image_pull_policy: config.image_pull_policy.clone(),
+        },
+        settings: Settings { operator_node: config.node_name.clone() },
+        instance: identity(config),
+        metrics: Arc::clone(metrics),
+        providers: |stores: &Stores| Arc::new(Registry::new(stores.classes.clone())) as Arc<dyn SnapshotProviders>,
+    }
+}
+
+fn elector(config: &Config, client: Client) -> Elector {
+    let terms = Terms {
+        duration: Duration::from_secs(config.lease_duration),
+        renew_deadline: Duration::from_secs(config.renew_deadline),
+        retry: Duration::from_secs(config.retry_period),
+    };
+    Elector::new(client, &config.namespace, LEASE, &identity(config), terms)
+}
+
+/// This instance's name: the pod's, or one that no other process has.
+fn identity(config: &Config) -> String {
+    config.identity.clone().unwrap_or_else(|| format!("windlass-{}", std::process::id()))
+}
+
+async fn kube_config(config: &Config) -> anyhow::Result<KubeConfig> {
+    let Some(path) = &config.kubeconfig else {
+        return KubeConfig::infer().await.context("no way to the API server");
+    };
+    let file = Kubeconfig::read_from(path).with_context(|| format!("kubeconfig {}", path.display()))?;
+    let options = KubeConfigOptions::default();
+    KubeConfig::from_custom_kubeconfig(file, &options).await.with_context(|| format!("kubeconfig {}", path.display()))
+}
+
+fn client(config: &KubeConfig, retry: bool, metrics: &Arc<Metrics>) -> anyhow::Result<Client> {
+    let mut config = config.clone();
+    config.default_retry = retry;
+    Ok(ClientBuilder::try_from(config)?.with_layer(&Counted::new(Arc::clone(metrics))).build())
+}
+
+/// Resolves when the process is told to end.
+fn told_to_end() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

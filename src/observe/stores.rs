@@ -63,8 +63,7 @@ impl Stores {
     /// Starts the watches as tasks of `tasks`; what changes is told to `changes`, from the first list on.
     pub fn start(
         client: &Client,
-        agents_namespace: &str,
-        probes_namespace: &str,
+        (agents_namespace, probes_namespace): (&str, &str),
         changes: UnboundedSender<Change>,
         witness: Arc<dyn Witness>,
         tasks: &mut JoinSet<()>,

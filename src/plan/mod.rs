@@ -21,6 +21,7 @@ pub mod rollout;
 mod rollout_report;
 #[doc(hidden)]
 pub mod sample;
+pub mod scan;
 mod selector;
 mod soak;
 mod turn;

@@ -1,0 +1,78 @@
+//! What the controllers work with.
+
+use super::backoff::Backoff;
+use super::pace::Pace;
+use super::rollout::Memories;
+use crate::act::Means;
+use crate::observe::{Stores, Witness};
+use crate::record::{Events, Ledger, NodeUpdateLog, RolloutLog};
+use crate::telemetry::Metrics;
+use crate::api::NodeSnapshot;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+/// Settings of the controllers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// Name of the node that the operator runs on.
+    pub operator_node: Option<String>,
+}
+
+/// What the controllers work with, made once when this instance begins to lead.
+pub struct Context {
+    /// Settings.
+    pub settings: Settings,
+    /// What is watched.
+    pub stores: Stores,
+    /// What effects work with.
+    pub means: Means,
+    /// Writes node updates.
+    pub updates: NodeUpdateLog,
+    /// Writes rollouts.
+    pub rollouts: RolloutLog,
+    /// Writes node snapshots.
+    pub snapshots: Ledger<NodeSnapshot>,
+    /// Publishes events.
+    pub events: Events,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Growing waits of what fails.
+    pub(super) failures: Backoff,
+    /// When passes are due.
+    pub(super) pace: Pace,
+    /// What is known of rollouts beyond their status.
+    pub(super) memories: Memories,
+    /// Objects that do not parse and were told of, by UID and generation.
+    pub(super) told: Mutex<HashSet<(String, i64)>>,
+}
+
+impl Context {
+    /// A context; nothing is remembered yet.
+    pub fn new(settings: Settings, stores: Stores, means: Means, events: Events, metrics: Arc<Metrics>) -> Self {
+        let act = means.clients.act.clone();
+        Self {
+            settings,
+            stores,
+            updates: NodeUpdateLog::new(act.clone()),
+            rollouts: RolloutLog::new(act.clone()),
+            snapshots: Ledger::new(act),
+            means,
+            events,
+            metrics,
+            failures: Backoff::default(),
+            pace: Pace::default(),
+            memories: Memories::default(),
+            told: Mutex::default(),
+        }
+    }
+}
+
+impl Witness for Metrics {
+    fn synced(&self, kind: &str) {
+        self.store_synced(kind);
+    }
+
+    fn failed(&self, kind: &str) {
+        self.watch_failed(kind);
+    }
+}

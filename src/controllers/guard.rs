@@ -1,0 +1,69 @@
+//! Around every pass: a bound in time, a net for panics, measures, and what follows a failure.
+
+use super::context::Context;
+use super::error::{PASS_TIMEOUT, ReconcileError};
+use futures::FutureExt;
+use kube::runtime::controller::Action;
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, Instant};
+
+/// How soon a pass is made again that was decided on what is no longer true.
+const STALE_AGAIN: Duration = Duration::from_millis(100);
+
+/// Names a pass: the controller, and the object.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    /// The controller.
+    pub controller: &'static str,
+    /// The object's name.
+    pub name: String,
+}
+
+impl Pass {
+    /// Its key among all controllers' objects.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.controller, self.name)
+    }
+}
+
+/// Makes a pass. It ends in [`PASS_TIMEOUT`], and a panic in it stops nothing but itself.
+///
+/// # Errors
+/// Those of the pass, or that it took too long, or panicked.
+pub async fn guarded(
+    ctx: &Context,
+    pass: &Pass,
+    work: impl Future<Output = Result<Action, ReconcileError>>,
+) -> Result<Action, ReconcileError> {
+    let started = Instant::now();
+    let result = match tokio::time::timeout(PASS_TIMEOUT, AssertUnwindSafe(work).catch_unwind()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => Err(ReconcileError::Panicked(text_of(panic.as_ref()))),
+        Err(_) => Err(ReconcileError::TimedOut),
+    };
+    ctx.metrics.reconciled(pass.controller, started.elapsed());
+    if result.is_ok() {
+        ctx.failures.succeeded(&pass.key());
+    }
+    result
+}
+
+/// What follows a failure.
+pub fn after_failure(ctx: &Context, pass: &Pass, error: &ReconcileError) -> Action {
+    ctx.metrics.reconcile_failed(pass.controller, error.label());
+    ctx.pace.forget(&pass.key());
+    if error.is_stale() {
+        tracing::debug!(controller = pass.controller, name = pass.name, %error, "pass dropped");
+        return Action::requeue(STALE_AGAIN);
+    }
+    let wait = ctx.failures.failed(&pass.key());
+    tracing::warn!(controller = pass.controller, name = pass.name, %error, ?wait, "pass failed, trying again");
+    Action::requeue(wait)
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".to_owned())
+}

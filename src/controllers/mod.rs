@@ -1,0 +1,21 @@
+//! The loops: thin glue between what is observed, decided, recorded and done.
+//!
+//! Three controllers: `node_update` takes one node through its steps, many at once; `rollout` is the one writer that
+//! spends the budgets; `snapshot` deletes what nobody needs any more. Only the leader runs them.
+
+mod backoff;
+mod context;
+mod error;
+mod guard;
+mod invalid;
+mod node_update;
+mod pace;
+mod release;
+mod rollout;
+mod route;
+mod run;
+mod snapshot;
+
+pub use context::{Context, Settings};
+pub use error::ReconcileError;
+pub use run::{Controllers, Parts, StartError, resources_served};

@@ -1,0 +1,242 @@
+//! Takes one node through its steps: observe, decide, record, act.
+
+use super::context::Context;
+use super::error::ReconcileError;
+use super::pace::fingerprint;
+use super::{invalid, release};
+use crate::act::{self, ActContext};
+use crate::api::{DesiredState, FINALIZER, NODE_UPDATE_LABEL, NodeUpdate, Outcome, StepPhase, StepRecord};
+use crate::domain::{History, Intent, NodeSeen, StepKey, StepResult, Wish};
+use crate::observe::{self, Stores};
+use crate::plan::Reason;
+use crate::plan::conditions::step_name;
+use crate::plan::node::{Decision, Observed, conclude, decide};
+use crate::record::{NodeUpdateLog, Recorded, Tone};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::runtime::reflector::{ObjectRef, Store};
+use kube::{Api, ResourceExt};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Name of this controller in logs and metrics.
+pub const NAME: &str = "node_update";
+
+/// Most transitions in one pass: those that follow at once need no further trigger, and a pass stays short.
+const MAX_TRANSITIONS: usize = 8;
+/// How soon a pass goes on that has made as many transitions as it may.
+const GO_ON: Duration = Duration::from_millis(50);
+/// How often a node update in work is looked at, whatever it waits for: events may be lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
+
+/// One pass over one node update.
+///
+/// # Errors
+/// [`ReconcileError`]; what was done is found again by the next pass.
+pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeUpdate>) -> Result<Action, ReconcileError> {
+    let update = match &shown.0 {
+        Ok(update) => ctx.updates.ledger().latest(Arc::new(update.clone())),
+        Err(error) => {
+            invalid::tell::<NodeUpdate>(ctx, error, true).await;
+            return Ok(Action::await_change());
+        }
+    };
+    let key = format!("{NAME}/{}", update.name_any());
+    if update.status.as_ref().is_some_and(|s| s.outcome.is_some()) {
+        ctx.pace.forget(&key);
+        return ended(ctx, &update).await;
+    }
+    let inputs = inputs(ctx, &update);
+    if let Some(wait) = ctx.pace.early(&key, fingerprint(&(inputs, update.resource_version()))) {
+        return Ok(Action::requeue(wait));
+    }
+    let (intent, history) = match parse(&update) {
+        Ok(parsed) => parsed,
+        Err(message) => {
+            tracing::warn!(name = update.name_any(), message, "impossible log or intent, held");
+            let update = ctx.updates.impossible(&update, &message, Timestamp::now()).await?;
+            told(ctx, &update, Outcome::Held, &message).await;
+            return ended(ctx, &update).await;
+        }
+    };
+    let mut pass = Pass { ctx, update, intent, history };
+    let wait = pass.make().await?.min(LOOK_AGAIN);
+    ctx.pace.leave(&key, fingerprint(&(inputs, pass.update.resource_version())), wait);
+    Ok(Action::requeue(wait))
+}
+
+/// One pass: what is being done, and how far it is.
+struct Pass<'a> {
+    ctx: &'a Context,
+    update: Arc<NodeUpdate>,
+    intent: Intent,
+    history: History,
+}
+
+impl Pass<'_> {
+    /// Makes transitions as long as they follow at once; gives back when to look again.
+    async fn make(&mut self) -> Result<Duration, ReconcileError> {
+        let mut result = None;
+        for _ in 0..MAX_TRANSITIONS {
+            let now = Timestamp::now();
+            let node = node_seen(self.ctx, &self.intent).await?;
+            let wish = wish(self.ctx, &self.update);
+            let seen = Observed { intent: &self.intent, history: &self.history, node: &node, wish };
+            let decision = match result.take() {
+                None => decide(&seen, now),
+                Some(result) => conclude(&seen, result, now),
+            };
+            let leave = match decision {
+                Decision::Begin { ended, key } => self.begin(&ended, &key, &node, now).await?,
+                Decision::Run(key) => match NodeUpdateLog::resume(&self.update, &self.history, &key) {
+                    Some(leave) => leave,
+                    None => return Ok(GO_ON),
+                },
+                Decision::Wait { ended, on, after } => {
+                    self.ctx.updates.wait(&self.update, &self.history, &ended, &on, now).await?;
+                    self.update = self.ctx.updates.ledger().latest(Arc::clone(&self.update));
+                    self.measure(&ended);
+                    return Ok(after);
+                }
+                Decision::Done { ended, outcome, reason } => {
+                    self.end(&ended, outcome, &reason, now).await?;
+                    return Ok(GO_ON);
+                }
+            };
+            result = Some(self.run(&leave, &node, now).await?);
+        }
+        Ok(GO_ON)
+    }
+
+    async fn begin(
+        &mut self,
+        ended: &[StepRecord],
+        key: &StepKey,
+        node: &NodeSeen,
+        now: Timestamp,
+    ) -> Result<Recorded<StepKey>, ReconcileError> {
+        let boot_id = node.here().map(|node| node.boot_id.as_str());
+        let what = (ended, key, boot_id);
+        let ((update, history), leave) =
+            self.ctx.updates.begin(&self.update, &self.history, what, &self.intent, now).await?;
+        tracing::info!(node = self.intent.node.name, step = step_name(key.step), "begun");
+        (self.update, self.history) = (update, history);
+        self.measure(ended);
+        Ok(leave)
+    }
+
+    /// Does what is on record.
+    async fn run(
+        &self,
+        leave: &Recorded<StepKey>,
+        node: &NodeSeen,
+        now: Timestamp,
+    ) -> Result<StepResult, ReconcileError> {
+        let (means, intent, history) = (&self.ctx.means, &self.intent, &self.history);
+        Ok(act::run(&ActContext { means, intent, history, node, now }, leave.get()).await?)
+    }
+
+    async fn end(
+        &mut self,
+        ended: &[StepRecord],
+        outcome: Outcome,
+        reason: &Reason,
+        now: Timestamp,
+    ) -> Result<(), ReconcileError> {
+        self.update = self.ctx.updates.end(&self.update, &self.history, ended, (outcome, reason), now).await?;
+        self.measure(ended);
+        told(self.ctx, &self.update, outcome, &reason.message).await;
+        Ok(())
+    }
+
+    fn measure(&self, ended: &[StepRecord]) {
+        for record in ended.iter().filter(|r| r.phase != StepPhase::Started) {
+            let took = record.finished_at.as_ref().map(|end| end.0.duration_since(record.started_at.0));
+            let took = took.and_then(|took| Duration::try_from(took).ok()).unwrap_or_default();
+            self.ctx.metrics.step_ended(step_name(record.step), took);
+            if record.phase == StepPhase::Failed {
+                let (node, step) = (&self.intent.node.name, step_name(record.step));
+                tracing::warn!(node, step, message = record.message, "step failed");
+            }
+        }
+    }
+}
+
+/// What is left to do for one that has ended: a person's request, and its finalizer.
+async fn ended(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<Action, ReconcileError> {
+    if update.metadata.deletion_timestamp.is_some() {
+        ctx.updates.ledger().set_finalizer(update, FINALIZER, false).await?;
+        ctx.updates.ledger().forget(&update.name_any());
+        return Ok(Action::await_change());
+    }
+    release::answer(ctx, update).await?;
+    Ok(Action::await_change())
+}
+
+/// Tells of an end: in the log, the metrics, and, where it is not as intended, by events.
+async fn told(ctx: &Context, update: &NodeUpdate, outcome: Outcome, message: &str) {
+    let (node, name) = (&update.spec.node_name, format!("{outcome:?}"));
+    tracing::info!(node, outcome = name, message, "node update ended");
+    ctx.metrics.node_update_ended(&name);
+    let tone = match outcome {
+        Outcome::Updated | Outcome::Aborted | Outcome::NodeGone => return,
+        Outcome::Skipped => Tone::Normal,
+        Outcome::Reverted | Outcome::Held | Outcome::Failed => Tone::Warning,
+    };
+    ctx.events.node_update(update, tone, &name, message).await;
+}
+
+fn parse(update: &NodeUpdate) -> Result<(Intent, History), String> {
+    let steps = update.status.as_ref().map(|s| s.steps.as_slice()).unwrap_or_default();
+    let history = History::parse(steps).map_err(|e| e.to_string())?;
+    let intent = Intent::parse(update).map_err(|e| e.to_string())?;
+    Ok((intent, history))
+}
+
+/// What there is under the node's name. That it is gone is believed only when the API server says so.
+async fn node_seen(ctx: &Context, intent: &Intent) -> Result<NodeSeen, ReconcileError> {
+    let name = &intent.node.name;
+    let shown = ctx.stores.nodes.get(&ObjectRef::new(name)).map(|node| observe::node::read(&node));
+    match observe::node::seen(&intent.node, shown) {
+        here @ NodeSeen::Here(_) => Ok(here),
+        NodeSeen::Gone | NodeSeen::Replaced { .. } => {
+            let api: Api<Node> = Api::all(ctx.means.clients.read.clone());
+            let found = api.get_opt(name).await.map_err(ReconcileError::api("reading the node"))?;
+            Ok(observe::node::seen(&intent.node, found.as_ref().map(observe::node::read)))
+        }
+    }
+}
+
+/// What people want of it: an aborted, deleted or vanished rollout ends its node updates.
+fn wish(ctx: &Context, update: &NodeUpdate) -> Wish {
+    if update.metadata.deletion_timestamp.is_some() {
+        return Wish::End;
+    }
+    let rollout = Stores::get(&ctx.stores.rollouts, &update.spec.rollout_name);
+    match rollout.filter(|r| r.uid().as_deref() == Some(update.spec.rollout_uid.as_str())) {
+        Some(r) if r.metadata.deletion_timestamp.is_none() && r.spec.state != DesiredState::Aborted => Wish::GoOn,
+        // One that does not parse any more is no wish to end anything.
+        None if Stores::invalid(&ctx.stores.rollouts, &update.spec.rollout_name).is_some() => Wish::GoOn,
+        Some(_) | None => Wish::End,
+    }
+}
+
+/// A number for all that a pass reads besides the object itself.
+fn inputs(ctx: &Context, update: &NodeUpdate) -> u64 {
+    let node = ctx.stores.nodes.get(&ObjectRef::new(&update.spec.node_name));
+    let uid = update.uid().unwrap_or_default();
+    let pods = [&ctx.stores.agent_pods, &ctx.stores.probe_pods].map(|pods| phases(pods, &uid));
+    let end = wish(ctx, update) == Wish::End;
+    fingerprint(&(node.map(|node| observe::node::fingerprint(&node)), pods, end))
+}
+
+/// Names and phases of a node update's pods.
+fn phases(pods: &Store<Pod>, uid: &str) -> Vec<(String, Option<String>)> {
+    let ours = |pod: &Pod| pod.labels().get(NODE_UPDATE_LABEL).is_some_and(|label| label == uid);
+    let phase = |pod: &Arc<Pod>| (pod.name_any(), pod.status.as_ref().and_then(|s| s.phase.clone()));
+    let mut phases: Vec<_> = pods.state_filter(ours).iter().map(phase).collect();
+    phases.sort();
+    phases
+}

@@ -1,0 +1,102 @@
+//! A person's request at a held node, the annotation `windlass.dev/request`: answered once.
+
+use super::context::Context;
+use super::error::ReconcileError;
+use crate::act::{self, ActContext};
+use crate::api::{NodeUpdate, Outcome, REQUEST, Step};
+use crate::domain::{History, Intent, StepKey, StepResult};
+use crate::observe;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::runtime::reflector::ObjectRef;
+use std::sync::Arc;
+
+/// Longest part of a request that an answer repeats.
+const MAX_REQUEST: usize = 24;
+
+/// Answers a request that was not answered yet. `release` gives the node back as it is; the outcome stays `Held`.
+///
+/// # Errors
+/// [`ReconcileError`]; the request is answered by a later pass.
+pub async fn answer(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<(), ReconcileError> {
+    let Some(request) = unanswered(update) else { return Ok(()) };
+    let outcome = update.status.as_ref().and_then(|s| s.outcome);
+    let now = Timestamp::now();
+    if request != "release" || outcome != Some(Outcome::Held) {
+        let why = if request == "release" { "nothing is held" } else { "unknown, use release" };
+        let answer = format!("{request}: {why}");
+        ctx.updates.answer(update, (&answer, ""), false, now).await?;
+        return Ok(());
+    }
+    let message = give_back(ctx, update, now).await?;
+    let before = update.status.as_ref().and_then(|s| s.reason.as_deref()).unwrap_or_default();
+    let reason = format!("released on request, {message}; it was held because: {before}");
+    ctx.updates.answer(update, (&request, &reason), true, now).await?;
+    Ok(())
+}
+
+/// The request, if there is one that was not answered.
+fn unanswered(update: &NodeUpdate) -> Option<String> {
+    let request: String = update.annotations().get(REQUEST)?.chars().take(MAX_REQUEST).collect();
+    let last = update.status.as_ref().and_then(|s| s.last_handled_request.as_deref()).unwrap_or_default();
+    let answered = last == request || last.strip_prefix(&request).is_some_and(|rest| rest.starts_with(':'));
+    (!answered && !request.is_empty()).then_some(request)
+}
+
+/// Uncordons the node and takes our marks off, if it is ours; says what was done.
+async fn give_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Result<String, ReconcileError> {
+    // One with an impossible spec has touched nothing.
+    let Ok(intent) = Intent::parse(update) else { return Ok("nothing was touched".to_owned()) };
+    let shown = ctx.stores.nodes.get(&ObjectRef::new(&intent.node.name)).map(|node| observe::node::read(&node));
+    let node = observe::node::seen(&intent.node, shown);
+    let history = History::default();
+    let key = StepKey { node_update_uid: intent.uid.clone(), step: Step::Uncordon, round: 1, attempt: 1 };
+    let act = ActContext { means: &ctx.means, intent: &intent, history: &history, node: &node, now };
+    match act::run(&act, &key).await? {
+        StepResult::Done { message, .. } | StepResult::Failed { message, .. } => Ok(message),
+        StepResult::Pending { on, .. } => Ok(format!("waiting on {on}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn update(request: Option<&str>, handled: Option<&str>) -> NodeUpdate {
+        let mut value = json!({
+            "apiVersion": "windlass.dev/v1alpha1", "kind": "NodeUpdate",
+            "metadata": {"name": "n", "annotations": {}},
+            "spec": {
+                "rolloutName": "r", "rolloutUid": "u", "ring": "early", "nodeName": "win-1", "nodeUid": "nu",
+                "providerId": "simulated://win-1", "operation": "Update", "fromBuild": "10.0.20348.1",
+                "toBuild": "10.0.20348.2", "updates": [], "snapshotClass": "sim",
+                "policy": {
+                    "strategy": {"type": "InPlace", "inPlace": {"snapshot": {"className": "sim"}}},
+                    "verify": {"probes": [{"name": "build", "build": {}}]},
+                },
+            },
+            "status": {"lastHandledRequest": handled},
+        });
+        if let Some(request) = request {
+            value["metadata"]["annotations"][REQUEST] = json!(request);
+        }
+        serde_json::from_value(value).expect("a NodeUpdate")
+    }
+
+    #[test]
+    fn a_request_is_answered_once() {
+        let cases = [
+            (None, None, None),
+            (Some("release"), None, Some("release")),
+            (Some("release"), Some("release"), None),
+            (Some("accept"), Some("accept: unknown, use release"), None),
+            (Some("release"), Some("accept: unknown, use release"), Some("release")),
+            (Some("rel"), Some("release"), Some("rel")),
+            (Some(""), None, None),
+        ];
+        for (request, handled, expect) in cases {
+            assert_eq!(unanswered(&update(request, handled)).as_deref(), expect, "{request:?} after {handled:?}");
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The beginning of a rollout: its rings and policies are frozen, then its updates pinned.
+
+use super::memory::uid_of;
+use super::{Pass, facts::Facts, scan};
+use crate::api::{RingStatus, RolloutState, UpdateRolloutStatus};
+use crate::controllers::error::ReconcileError;
+use crate::observe::{self, Stores};
+use crate::plan::pin::pin;
+use crate::plan::resolve::{Catalogue, resolve};
+use crate::plan::rollout::{StallCode, Stalled};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
+use kube::api::ListParams;
+use kube::core::PartialObjectMeta;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+impl Pass<'_> {
+    /// Freezes rings and policies. `false`: something is missing or contradicts itself; the status says what.
+    pub(super) async fn freeze(&mut self) -> Result<bool, ReconcileError> {
+        let now = Timestamp::now();
+        let status = self.status();
+        match self.resolved().await? {
+            Ok(rings) => {
+                let reason = Some("asking what the catalogue offers".to_owned());
+                let status = UpdateRolloutStatus { state: RolloutState::Pending, rings, reason, ..status };
+                self.record(status, None, now).await?;
+                Ok(true)
+            }
+            Err(problems) => {
+                let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+                let reason = Some(messages.join("; "));
+                let status = UpdateRolloutStatus { state: RolloutState::Stalled, reason, ..status };
+                self.record(status, problems.first(), now).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn resolved(&self) -> Result<Result<Vec<RingStatus>, Vec<Stalled>>, ReconcileError> {
+        let stores = &self.ctx.stores;
+        let (rings, policies, classes) =
+            (Stores::all(&stores.rings), Stores::all(&stores.policies), Stores::all(&stores.classes));
+        let nodes: Vec<_> = stores.nodes.state().iter().map(|node| observe::node::read(node)).collect();
+        let resolve_with = |other_nodes: &[&BTreeMap<String, String>]| {
+            let catalogue =
+                Catalogue { rings: &rings, policies: &policies, classes: &classes, nodes: &nodes, other_nodes };
+            resolve(&self.object.spec, &catalogue)
+        };
+        let Err(problems) = resolve_with(&[]) else { return Ok(resolve_with(&[])) };
+        let problems = if problems.iter().any(|p| p.code == StallCode::RingEmpty) {
+            // Only then it is worth a request whether the ring selects nodes of another operating system.
+            let others = self.other_nodes().await?;
+            resolve_with(&others.iter().collect::<Vec<_>>()).err().unwrap_or(problems)
+        } else {
+            problems
+        };
+        Ok(Err(problems.into_iter().map(|problem| self.unreadable(problem)).collect()))
+    }
+
+    /// The labels of all nodes that do not run Windows.
+    async fn other_nodes(&self) -> Result<Vec<BTreeMap<String, String>>, ReconcileError> {
+        let api: Api<PartialObjectMeta<Node>> = Api::all(self.ctx.means.clients.read.clone());
+        let list = ListParams::default().labels("kubernetes.io/os!=windows");
+        let nodes = api.list(&list).await.map_err(ReconcileError::api("listing nodes"))?;
+        Ok(nodes.items.into_iter().map(|node| node.metadata.labels.unwrap_or_default()).collect())
+    }
+
+    /// A ring that is there but does not parse is not missing.
+    fn unreadable(&self, problem: Stalled) -> Stalled {
+        let rings = &self.object.spec.rings;
+        let error = match problem.code {
+            StallCode::RingMissing => rings
+                .iter()
+                .filter(|ring| problem.message.starts_with(&format!("ring {ring}:")))
+                .find_map(|ring| Some((ring, Stores::invalid(&self.ctx.stores.rings, ring)?))),
+            _ => None,
+        };
+        match error {
+            Some((ring, invalid)) => {
+                Stalled { message: format!("ring {ring} can not be read: {}", invalid.error), ..problem }
+            }
+            None => problem,
+        }
+    }
+
+    /// Pins the updates. `Some`: not yet, look again after this time; the status says what is waited for.
+    pub(super) async fn pin(&mut self) -> Result<Option<Duration>, ReconcileError> {
+        let now = Timestamp::now();
+        let object = std::sync::Arc::clone(&self.object);
+        let facts = Facts::gather(self.ctx, &object, self.memory).await;
+        let status = self.status();
+        let scanned = scan::scan(self.ctx, &object, &status.rings, &facts.nodes, self.memory, now).await?;
+        match scanned {
+            scan::Scanned::Waiting(on, after) => {
+                let status =
+                    UpdateRolloutStatus { state: RolloutState::Pending, reason: Some(on), ..status };
+                self.record(status, None, now).await?;
+                Ok(Some(after))
+            }
+            scan::Scanned::Offered(offered) => {
+                let pinned = pin(&self.object.spec.updates, &offered, now);
+                tracing::info!(uid = uid_of(&self.object), sets = pinned.len(), "updates pinned");
+                let status = UpdateRolloutStatus { pinned, reason: None, ..status };
+                self.record(status, None, now).await?;
+                Ok(None)
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What is known of a rollout beyond its status. Without it, after a restart, some things are asked once more.
+
+use crate::api::{NodeUpdate, UpdateRollout};
+use crate::plan::fleet::{SoakObservation, SoakSeen, UpdateSeen};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long a store may lag behind our own write before it is believed that the object was deleted meanwhile.
+const LAG: Duration = Duration::from_secs(60);
+
+/// What is known of all rollouts, by UID.
+#[derive(Default)]
+pub struct Memories(Mutex<HashMap<String, Shared>>);
+
+type Shared = Arc<tokio::sync::Mutex<Memory>>;
+
+impl Memories {
+    /// What is known of the rollout with this UID. It outlives a pass that is cut off.
+    pub fn of(&self, uid: &str) -> Shared {
+        let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(memories.entry(uid.to_owned()).or_default())
+    }
+
+    /// Forgets a rollout that has ended.
+    pub fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+
+    /// All that is known but for this rollout's. Rollouts are taken one after the other, so none of them is locked.
+    pub(super) fn others(&self, uid: &str) -> Vec<Shared> {
+        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memories.iter().filter(|(other, _)| *other != uid).map(|(_, memory)| Arc::clone(memory)).collect()
+    }
+}
+
+/// What is known of one rollout.
+#[derive(Default)]
+pub struct Memory {
+    /// Node updates that were made and that the store may not show yet, by name.
+    made: BTreeMap<String, (UpdateSeen, Instant)>,
+    /// How asking for the offered updates goes, by OS build.
+    pub(super) scans: BTreeMap<String, Scan>,
+    /// How the soak goes.
+    pub(super) soak: Soak,
+    last_pass: Option<Instant>,
+}
+
+/// Asking one OS build's nodes what they are offered.
+#[derive(Clone, Debug)]
+pub struct Scan {
+    /// From 1; each attempt asks the next candidate.
+    pub attempt: u32,
+    /// When this attempt began, or is to begin.
+    pub since: Timestamp,
+    /// Why the last attempt failed.
+    pub failure: Option<String>,
+}
+
+/// Probing of a soaking ring.
+#[derive(Clone, Debug, Default)]
+pub struct Soak {
+    /// When the last probing was made.
+    pub probed_at: Option<Timestamp>,
+    /// A probing that no status counts yet.
+    pub fresh: Option<SoakObservation>,
+    /// The probing under way: its ring, and when it was begun.
+    pub under_way: Option<(String, Timestamp)>,
+}
+
+impl Soak {
+    /// As the planner sees it.
+    pub fn seen(&self) -> SoakSeen<'_> {
+        SoakSeen { probed_at: self.probed_at, fresh: self.fresh.as_ref() }
+    }
+
+    /// A status that counts the last probing is recorded.
+    pub fn counted(&mut self) {
+        if let Some(fresh) = self.fresh.take() {
+            self.probed_at = Some(fresh.at);
+        }
+    }
+}
+
+impl Memory {
+    /// How long to wait still, if the last pass is less than `apart` ago. Otherwise a pass begins.
+    pub fn early(&mut self, apart: Duration) -> Option<Duration> {
+        let left = self.last_pass.map(|last| apart.saturating_sub(last.elapsed())).filter(|left| !left.is_zero());
+        if left.is_none() {
+            self.last_pass = Some(Instant::now());
+        }
+        left
+    }
+
+    /// Remembers a node update that was made.
+    pub fn made(&mut self, update: &NodeUpdate) {
+        self.made.insert(update.name_any(), (UpdateSeen::read(update), Instant::now()));
+    }
+
+    /// The node updates that were made and are not among those `shown`.
+    pub fn not_shown(&mut self, shown: &[UpdateSeen]) -> Vec<UpdateSeen> {
+        self.made.retain(|name, (_, at)| at.elapsed() < LAG && !shown.iter().any(|s| s.name == *name));
+        self.made.values().map(|(update, _)| update.clone()).collect()
+    }
+}
+
+/// The reference by which a rollout owns its node updates.
+pub(super) fn uid_of(rollout: &UpdateRollout) -> String {
+    rollout.uid().unwrap_or_default()
+}

@@ -1,0 +1,146 @@
+//! Takes a rollout through its rings. The one writer that spends budgets: rollouts are taken one after the other, and
+//! each pass reads the node updates that this process has just made, whether the store shows them or not.
+
+mod begin;
+mod end;
+mod facts;
+mod memory;
+mod scan;
+mod soak;
+mod start;
+mod story;
+
+pub use memory::Memories;
+
+use super::context::Context;
+use super::error::ReconcileError;
+use super::invalid;
+use crate::api::{DesiredState, FINALIZER, UpdateRollout, UpdateRolloutStatus};
+use crate::plan::lint::lint;
+use crate::plan::rollout::{Plan, plan};
+use facts::Facts;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use memory::Memory;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Name of this controller in logs and metrics.
+pub const NAME: &str = "rollout";
+
+/// Passes over one rollout are at least this far apart: what changes meanwhile is taken together.
+const APART: Duration = Duration::from_secs(1);
+/// How often a rollout in work is planned whatever happens: events may be lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(300);
+
+/// One pass over one rollout.
+///
+/// # Errors
+/// [`ReconcileError`]; the next pass plans anew from what is there.
+pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<UpdateRollout>) -> Result<Action, ReconcileError> {
+    let object = match &shown.0 {
+        Ok(rollout) => ctx.rollouts.ledger().latest(Arc::new(rollout.clone())),
+        Err(error) => {
+            invalid::tell::<UpdateRollout>(ctx, error, true).await;
+            return Ok(Action::await_change());
+        }
+    };
+    let uid = object.uid().unwrap_or_default();
+    let memory = ctx.memories.of(&uid);
+    let mut memory = memory.lock().await;
+    if let Some(wait) = memory.early(APART) {
+        return Ok(Action::requeue(wait));
+    }
+    let next = Pass { ctx, object, memory: &mut memory }.make().await?;
+    match next {
+        Next::After(wait) => Ok(Action::requeue(wait.clamp(APART / 10, LOOK_AGAIN))),
+        Next::Nothing => {
+            ctx.memories.forget(&uid);
+            Ok(Action::await_change())
+        }
+    }
+}
+
+/// What comes after a pass.
+enum Next {
+    /// Another, at the latest after this time.
+    After(Duration),
+    /// Nothing: it has ended, and only a change makes it one more.
+    Nothing,
+}
+
+/// One pass.
+struct Pass<'a> {
+    ctx: &'a Context,
+    object: Arc<UpdateRollout>,
+    memory: &'a mut Memory,
+}
+
+impl Pass<'_> {
+    async fn make(mut self) -> Result<Next, ReconcileError> {
+        let status = self.status();
+        let deleting = self.object.metadata.deletion_timestamp.is_some();
+        if !deleting && status.ended_at.is_none() {
+            let set = self.ctx.rollouts.ledger().set_finalizer(&self.object, FINALIZER, true).await?;
+            self.object = set.unwrap_or(Arc::clone(&self.object));
+        }
+        let ending = deleting || self.object.spec.state == DesiredState::Aborted;
+        if !ending && status.rings.is_empty() && !self.freeze().await? {
+            return Ok(Next::After(LOOK_AGAIN));
+        }
+        if !ending && self.status().pinned.is_empty() && let Some(wait) = self.pin().await? {
+            return Ok(Next::After(wait));
+        }
+        self.advance().await
+    }
+
+    /// Plans, records the plan, and does what it says: in this order.
+    async fn advance(&mut self) -> Result<Next, ReconcileError> {
+        let now = Timestamp::now();
+        let status = self.status();
+        let object = Arc::clone(&self.object);
+        let facts = Facts::gather(self.ctx, &object, self.memory).await;
+        let soak = self.memory.soak.clone();
+        let fleet = facts.fleet(self.ctx, &object, &status, soak.seen());
+        let plan = plan(&fleet, now);
+        let broken: Vec<_> = lint(&fleet, &plan, now).into_iter().map(|violation| format!("{violation:?}")).collect();
+        if !broken.is_empty() {
+            return Err(ReconcileError::PlanRefused(broken.join("; ")));
+        }
+        let ends = plan.ended && status.ended_at.is_none();
+        if ends {
+            end::clean_up(self.ctx, &object).await?;
+        }
+        self.record(plan.status(&status, now), plan.stalled.as_ref(), now).await?;
+        self.memory.soak.counted();
+        if plan.ended {
+            return self.finish().await;
+        }
+        self.start_nodes(&plan).await?;
+        let probed = self.probe(&plan, &status).await?;
+        let wake = plan.next_wake(now).unwrap_or(LOOK_AGAIN);
+        Ok(Next::After(probed.map_or(wake, |again| again.min(wake))))
+    }
+
+    async fn start_nodes(&mut self, plan: &Plan<'_>) -> Result<(), ReconcileError> {
+        for start in &plan.starts {
+            let made = start::make(self.ctx, &self.object, start).await?;
+            tracing::info!(rollout = self.object.name_any(), node = start.node.node.name, ring = start.ring, "node starts");
+            self.memory.made(&made);
+        }
+        Ok(())
+    }
+
+    /// Goes on with the probing that is due; gives back when to look again, if it is not through or found something.
+    async fn probe(&mut self, plan: &Plan<'_>, status: &UpdateRolloutStatus) -> Result<Option<Duration>, ReconcileError> {
+        let Some(probe) = &plan.probe else { return Ok(None) };
+        let through = soak::probe(self.ctx, &self.object, probe, &status.pinned, &mut self.memory.soak).await?;
+        Ok(Some(if through { Duration::ZERO } else { soak::LOOK_AGAIN }))
+    }
+
+    fn status(&self) -> UpdateRolloutStatus {
+        self.object.status.clone().unwrap_or_default()
+    }
+}

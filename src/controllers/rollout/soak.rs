@@ -1,0 +1,101 @@
+//! Probes the nodes of a ring that soaks.
+
+use super::memory::{Soak, uid_of};
+use crate::act::{InService, ProbeVerdict, probe_in_service};
+use crate::api::{PinnedSet, UpdateRollout};
+use crate::controllers::context::Context;
+use crate::controllers::error::ReconcileError;
+use crate::domain::{Build, NodeState};
+use crate::plan::fleet::SoakObservation;
+use crate::plan::rollout::SoakProbe;
+use futures::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
+use kube::ResourceExt;
+use std::time::Duration;
+
+/// How soon to look again at probes under way; their pods' own events come earlier.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How many nodes are asked at once.
+const AT_ONCE: usize = 8;
+
+/// Begins a probing, or looks how the one under way goes. `true`: it is through, and in `soak.fresh`.
+///
+/// # Errors
+/// [`ReconcileError`].
+pub async fn probe(
+    ctx: &Context,
+    rollout: &UpdateRollout,
+    due: &SoakProbe<'_>,
+    pinned: &[PinnedSet],
+    soak: &mut Soak,
+) -> Result<bool, ReconcileError> {
+    let now = Timestamp::now();
+    let begun = match &soak.under_way {
+        Some((ring, begun)) if ring == due.ring => *begun,
+        Some(_) | None => {
+            soak.under_way = Some((due.ring.to_owned(), now));
+            now
+        }
+    };
+    let (name, uid, run) = (rollout.name_any(), uid_of(rollout), begun.as_millisecond().to_string());
+    let probings = due.nodes.iter().map(|node| InService {
+        means: &ctx.means,
+        now,
+        rollout: &name,
+        rollout_uid: &uid,
+        node,
+        policy: &due.revision.policy,
+        build: expected_build(node, pinned),
+        run: &run,
+    });
+    let found: Vec<_> =
+        stream::iter(probings.map(ask).collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
+    let Some(failures) = failures(found) else { return Ok(false) };
+    soak.under_way = None;
+    soak.fresh = Some(SoakObservation { ring: due.ring.to_owned(), at: now, failures });
+    Ok(true)
+}
+
+/// The verdicts on one node, by its name.
+async fn ask(probing: InService<'_>) -> Result<(String, Vec<(String, ProbeVerdict)>), ReconcileError> {
+    Ok((probing.node.node.name.clone(), probe_in_service(&probing).await?))
+}
+
+/// What failed: node, and a message that names the probe. `None`: not all probes are through.
+fn failures(found: Vec<(String, Vec<(String, ProbeVerdict)>)>) -> Option<Vec<(String, String)>> {
+    let mut failures = Vec::new();
+    for (node, verdicts) in found {
+        for (probe, verdict) in verdicts {
+            match verdict {
+                ProbeVerdict::Passed => {}
+                ProbeVerdict::Running => return None,
+                ProbeVerdict::NotYet(why) | ProbeVerdict::Failed(why) => {
+                    failures.push((node.clone(), format!("probe {probe} failed: {why}")));
+                }
+            }
+        }
+    }
+    Some(failures)
+}
+
+/// The build the node was updated to; at least the one it has.
+fn expected_build(node: &NodeState, pinned: &[PinnedSet]) -> Build {
+    let has = node.build.unwrap_or(Build::new(0, 0, 0, 0));
+    let os_build = has.os_build();
+    let set = pinned.iter().find(|set| set.os_build == os_build);
+    set.and_then(|set| set.expected_build.as_ref()?.parse().ok()).unwrap_or(has)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probing_is_through_when_no_probe_runs_and_names_what_failed() {
+        let node = |name: &str, verdict| (name.to_owned(), vec![("dns".to_owned(), verdict)]);
+        assert_eq!(failures(vec![node("a", ProbeVerdict::Passed)]), Some(vec![]));
+        assert_eq!(failures(vec![node("a", ProbeVerdict::Failed("x".into())), node("b", ProbeVerdict::Running)]), None);
+        let failed = failures(vec![node("a", ProbeVerdict::Passed), node("b", ProbeVerdict::Failed("no answer".into()))]);
+        assert_eq!(failed, Some(vec![("b".to_owned(), "probe dns failed: no answer".to_owned())]));
+    }
+}

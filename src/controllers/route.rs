@@ -1,0 +1,108 @@
+//! From what changed to what is to be looked at.
+
+use crate::api::{NodeSnapshot, NodeUpdate, UpdateRollout};
+use crate::observe::{Change, Stores};
+use futures::StreamExt;
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::ObjectRef;
+use std::collections::BTreeSet;
+
+/// Most changes that are taken together: a list of thousands of nodes is one look at the node updates.
+const TOGETHER: usize = 1024;
+
+/// The controllers' queues.
+pub struct Queues {
+    /// Of node updates.
+    pub updates: UnboundedSender<ObjectRef<DeserializeGuard<NodeUpdate>>>,
+    /// Of rollouts.
+    pub rollouts: UnboundedSender<ObjectRef<DeserializeGuard<UpdateRollout>>>,
+    /// Of snapshots.
+    pub snapshots: UnboundedSender<ObjectRef<DeserializeGuard<NodeSnapshot>>>,
+}
+
+/// What is to be looked at, by name.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Targets {
+    updates: BTreeSet<String>,
+    rollouts: BTreeSet<String>,
+    snapshots: BTreeSet<String>,
+}
+
+/// Routes changes until the watches end.
+pub async fn route(changes: UnboundedReceiver<Change>, stores: Stores, queues: Queues) {
+    let mut changes = changes.ready_chunks(TOGETHER);
+    while let Some(together) = changes.next().await {
+        let targets = targets(&together, &stores);
+        // A receiver is gone only when the process is about to end.
+        targets.updates.iter().for_each(|name| drop(queues.updates.unbounded_send(ObjectRef::new(name))));
+        targets.rollouts.iter().for_each(|name| drop(queues.rollouts.unbounded_send(ObjectRef::new(name))));
+        targets.snapshots.iter().for_each(|name| drop(queues.snapshots.unbounded_send(ObjectRef::new(name))));
+    }
+}
+
+fn targets(changes: &[Change], stores: &Stores) -> Targets {
+    let mut targets = Targets::default();
+    let (mut nodes, mut rollouts) = (BTreeSet::new(), BTreeSet::new());
+    let mut catalogue = false;
+    for change in changes {
+        match change {
+            Change::Catalogue => catalogue = true,
+            Change::Rollout(name) => drop(rollouts.insert(name.as_str())),
+            Change::NodeUpdate { name, rollout } => {
+                targets.updates.insert(name.clone());
+                targets.rollouts.insert(rollout.clone());
+            }
+            Change::NodeSnapshot(name) => drop(targets.snapshots.insert(name.clone())),
+            Change::Node(name) => drop(nodes.insert(name.as_str())),
+            Change::Pod { owner_kind, owner } => match owner_kind.as_str() {
+                "NodeUpdate" => drop(targets.updates.insert(owner.clone())),
+                "UpdateRollout" => drop(targets.rollouts.insert(owner.clone())),
+                _ => {}
+            },
+        }
+    }
+    if catalogue || !nodes.is_empty() {
+        targets.rollouts.extend(live_rollouts(stores, !nodes.is_empty()));
+    }
+    if !nodes.is_empty() || !rollouts.is_empty() {
+        targets.updates.extend(updates_in_work(stores, &nodes, &rollouts));
+    }
+    targets.snapshots.extend(snapshots_of(stores, &rollouts));
+    targets.rollouts.extend(rollouts.into_iter().map(str::to_owned));
+    targets.rollouts.remove("");
+    targets
+}
+
+/// Rollouts that have not ended; without `started`, only those that have not frozen their rings yet.
+fn live_rollouts(stores: &Stores, started: bool) -> Vec<String> {
+    let live = |rollout: &UpdateRollout| {
+        let status = rollout.status.as_ref();
+        status.is_none_or(|s| s.ended_at.is_none() && (started || s.rings.is_empty()))
+    };
+    names(&stores.rollouts.state(), live)
+}
+
+/// Node updates in work on one of these nodes, or of one of these rollouts.
+fn updates_in_work(stores: &Stores, nodes: &BTreeSet<&str>, rollouts: &BTreeSet<&str>) -> Vec<String> {
+    names(&stores.updates.state(), |update: &NodeUpdate| {
+        let spec = &update.spec;
+        update.status.as_ref().is_none_or(|s| s.outcome.is_none())
+            && (nodes.contains(spec.node_name.as_str()) || rollouts.contains(spec.rollout_name.as_str()))
+    })
+}
+
+fn snapshots_of(stores: &Stores, rollouts: &BTreeSet<&str>) -> Vec<String> {
+    if rollouts.is_empty() {
+        return Vec::new();
+    }
+    names(&stores.snapshots.state(), |s: &NodeSnapshot| rollouts.contains(s.spec.rollout_name.as_str()))
+}
+
+fn names<K>(all: &[std::sync::Arc<DeserializeGuard<K>>], wanted: impl Fn(&K) -> bool) -> Vec<String>
+where
+    K: kube::Resource<DynamicType = ()>,
+{
+    let parsed = all.iter().filter_map(|guard| guard.0.as_ref().ok());
+    parsed.filter(|object| wanted(object)).filter_map(|object| object.meta().name.clone()).collect()
+}

@@ -1,0 +1,197 @@
+//! Starts and stops the controllers.
+
+use super::context::{Context, Settings};
+use super::error::ReconcileError;
+use super::guard::{Pass, after_failure, guarded};
+use super::route::{Queues, route};
+use super::{node_update, rollout, snapshot};
+use crate::act::{ActConfig, Clients, Means, Memory, PodStores};
+use crate::api::crds;
+use crate::observe::{Stores, StoresError};
+use crate::ports::SnapshotProviders;
+use crate::record::Events;
+use crate::telemetry::Metrics;
+use futures::channel::mpsc::{UnboundedReceiver, unbounded};
+use futures::future::BoxFuture;
+use futures::{FutureExt, StreamExt, stream};
+use kube::api::ListParams;
+use kube::core::{ApiResource, DeserializeGuard, DynamicObject, GroupVersionKind};
+use kube::runtime::controller::{self, Action, Controller, Error};
+use kube::runtime::reflector::ObjectRef;
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// How many node updates, and snapshots, are looked at at once.
+const CONCURRENCY: u16 = 16;
+/// How long the custom resources may take to be served.
+const SERVED: Duration = Duration::from_secs(300);
+
+/// The controllers could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The custom resources are not there.
+    #[error("{kind} is not served within {}s: {why}; install the chart windlass-crds", SERVED.as_secs())]
+    NotServed {
+        /// The kind.
+        kind: String,
+        /// The API server's words.
+        why: String,
+    },
+    /// The stores could not be filled.
+    #[error(transparent)]
+    Stores(#[from] StoresError),
+}
+
+/// Waits until the API server serves all kinds of ours to this operator.
+///
+/// # Errors
+/// [`StartError::NotServed`], naming the first that it does not, after five minutes.
+pub async fn resources_served(client: &Client) -> Result<(), StartError> {
+    let until = Instant::now() + SERVED;
+    for crd in crds() {
+        let kind = crd.spec.names.kind;
+        let resource =
+            ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(crate::api::GROUP, crate::api::VERSION, &kind), &crd.spec.names.plural);
+        let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+        let mut told = false;
+        while let Err(error) = api.list(&ListParams::default().limit(1)).await {
+            if Instant::now() >= until {
+                return Err(StartError::NotServed { kind, why: error.to_string() });
+            }
+            if !std::mem::replace(&mut told, true) {
+                tracing::warn!(kind, %error, "waiting for the API server to serve it");
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+    }
+    Ok(())
+}
+
+/// The controllers at work.
+pub struct Controllers {
+    tasks: JoinSet<()>,
+    stop: watch::Sender<bool>,
+}
+
+/// What the controllers are started with.
+pub struct Parts {
+    /// How to speak to the API server.
+    pub clients: Clients,
+    /// Settings of the effects.
+    pub act: ActConfig,
+    /// Settings of the controllers.
+    pub settings: Settings,
+    /// This instance's name.
+    pub instance: String,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+    /// Makes the registry of providers over the watched SnapshotClasses.
+    pub providers: fn(&Stores) -> Arc<dyn SnapshotProviders>,
+}
+
+impl Controllers {
+    /// Fills the stores, then starts the controllers.
+    ///
+    /// # Errors
+    /// [`StartError::Stores`].
+    pub async fn start(parts: Parts) -> Result<Self, StartError> {
+        let Parts { clients, act, settings, instance, metrics, providers } = parts;
+        let mut tasks = JoinSet::new();
+        let (changed, changes) = unbounded();
+        let witness = Arc::clone(&metrics) as Arc<dyn crate::observe::Witness>;
+        let namespaces = (act.agents_namespace.as_str(), act.probes_namespace.as_str());
+        let stores = Stores::start(&clients.read, namespaces, changed, witness, &mut tasks);
+        stores.ready().await?;
+        let pods = PodStores { agents: stores.agent_pods.clone(), probes: stores.probe_pods.clone() };
+        let events = Events::new(clients.act.clone(), &instance);
+        let means = Means { clients, config: act, providers: providers(&stores), pods, memory: Memory::default() };
+        let ctx = Arc::new(Context::new(settings, stores.clone(), means, events, metrics));
+        let (stop, stopped) = watch::channel(false);
+        let (updates, update_queue) = unbounded();
+        let (rollouts, rollout_queue) = unbounded();
+        let (snapshots, snapshot_queue) = unbounded();
+        tasks.spawn(route(changes, stores.clone(), Queues { updates, rollouts, snapshots }));
+        let mut run = Runner { ctx, stopped, tasks: &mut tasks };
+        run.start(node_update::NAME, CONCURRENCY, stores.updates, update_queue, |ctx, o| node_update::reconcile(ctx, o).boxed());
+        // One at a time: there is one writer of budgets.
+        run.start(rollout::NAME, 1, stores.rollouts, rollout_queue, |ctx, o| rollout::reconcile(ctx, o).boxed());
+        run.start(snapshot::NAME, CONCURRENCY, stores.snapshots, snapshot_queue, |ctx, o| snapshot::reconcile(ctx, o).boxed());
+        Ok(Self { tasks, stop })
+    }
+
+    /// Waits until one of the loops has ended, which none does by itself.
+    pub async fn ended(&mut self) {
+        self.tasks.join_next().await;
+    }
+
+    /// Begins nothing more, lets what is under way come to its end for at most this time, then drops it.
+    pub async fn stop(mut self, within: Duration) {
+        // No receiver: all loops have ended already.
+        let _ = self.stop.send(true);
+        let controllers = async {
+            // The watches and the router never end; three controllers do.
+            for _ in 0..3 {
+                self.tasks.join_next().await;
+            }
+        };
+        if tokio::time::timeout(within, controllers).await.is_err() {
+            tracing::warn!("not all passes came to an end in time, dropped");
+        }
+        self.tasks.shutdown().await;
+    }
+}
+
+/// A controller's pass over one object.
+type Reconcile<K> =
+    for<'a> fn(&'a Context, &'a DeserializeGuard<K>) -> BoxFuture<'a, Result<Action, ReconcileError>>;
+
+struct Runner<'a> {
+    ctx: Arc<Context>,
+    stopped: watch::Receiver<bool>,
+    tasks: &'a mut JoinSet<()>,
+}
+
+impl Runner<'_> {
+    fn start<K>(
+        &mut self,
+        name: &'static str,
+        concurrency: u16,
+        store: crate::observe::Parsed<K>,
+        queue: UnboundedReceiver<ObjectRef<DeserializeGuard<K>>>,
+        reconcile: Reconcile<K>,
+    ) where
+        K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
+    {
+        let mut stopped = self.stopped.clone();
+        let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
+        let pass = move |object: &DeserializeGuard<K>| Pass { controller: name, name: object.name_any() };
+        // Triggers come from the queue alone: what the store is filled with was told there, too.
+        let results = Controller::for_stream(stream::pending(), store)
+            .with_config(controller::Config::default().concurrency(concurrency))
+            .reconcile_on(queue)
+            .graceful_shutdown_on(stop)
+            .run(
+                move |object, ctx: Arc<Context>| async move {
+                    guarded(&ctx, &pass(&object), reconcile(&ctx, &object)).await
+                },
+                move |object, error, ctx| after_failure(&ctx, &pass(&object), error),
+                Arc::clone(&self.ctx),
+            );
+        self.tasks.spawn(results.for_each(move |result| async move {
+            match result {
+                // Logged and counted where it failed.
+                Ok(_) | Err(Error::ReconcilerFailed(..)) => {}
+                Err(Error::ObjectNotFound(object)) => tracing::debug!(controller = name, %object, "gone"),
+                Err(error @ (Error::QueueError(_) | Error::RunnerError(_))) => {
+                    tracing::error!(controller = name, %error, "the controller's queue failed");
+                }
+            }
+        }));
+    }
+}

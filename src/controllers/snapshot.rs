@@ -1,0 +1,94 @@
+//! Deletes snapshots that nobody needs any more: after their rollout's end and the policy's retain time, or when a
+//! person deletes the NodeSnapshot; never before the rollout has ended.
+
+use super::context::Context;
+use super::error::ReconcileError;
+use super::invalid;
+use crate::api::{NodeSnapshot, SNAPSHOT_FINALIZER, UpdateRollout};
+use crate::observe::Stores;
+use crate::ports::Handle;
+use jiff::{SignedDuration, Timestamp};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Name of this controller in logs and metrics.
+pub const NAME: &str = "snapshot";
+
+/// Annotation on a NodeSnapshot whose rollout is gone: when it is deleted.
+const DELETE_AFTER: &str = "windlass.dev/delete-after";
+/// How often a snapshot that waits is looked at; the end of its rollout is told by its own event.
+const LOOK_AGAIN: Duration = Duration::from_secs(3600);
+
+/// One pass over one snapshot.
+///
+/// # Errors
+/// [`ReconcileError`]; the provider is asked again then.
+pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeSnapshot>) -> Result<Action, ReconcileError> {
+    let snapshot = match &shown.0 {
+        Ok(snapshot) => ctx.snapshots.latest(Arc::new(snapshot.clone())),
+        Err(error) => {
+            invalid::tell::<NodeSnapshot>(ctx, error, false).await;
+            return Ok(Action::await_change());
+        }
+    };
+    let rollout = Stores::get(&ctx.stores.rollouts, &snapshot.spec.rollout_name)
+        .filter(|rollout| rollout.uid().as_deref() == Some(snapshot.spec.rollout_uid.as_str()));
+    if rollout.as_ref().is_some_and(|r| r.status.as_ref().is_none_or(|s| s.ended_at.is_none())) {
+        return Ok(Action::requeue(LOOK_AGAIN));
+    }
+    if snapshot.metadata.deletion_timestamp.is_some() {
+        delete_at_provider(ctx, &snapshot).await?;
+        return Ok(Action::await_change());
+    }
+    let api: Api<NodeSnapshot> = Api::all(ctx.means.clients.act.clone());
+    let now = Timestamp::now();
+    let Some(due) = due(&snapshot, rollout.as_deref()) else {
+        let after = (now + retain(&snapshot)).to_string();
+        let patch = Patch::Merge(serde_json::json!({ "metadata": { "annotations": { DELETE_AFTER: after } } }));
+        let patched = api.patch(&snapshot.name_any(), &PatchParams::default(), &patch).await;
+        patched.map_err(ReconcileError::api("annotating a NodeSnapshot"))?;
+        return Ok(Action::requeue(LOOK_AGAIN));
+    };
+    if let Ok(left) = Duration::try_from(due.duration_since(now))
+        && !left.is_zero()
+    {
+        return Ok(Action::requeue(left.min(LOOK_AGAIN)));
+    }
+    let preconditions = Preconditions { uid: snapshot.uid(), resource_version: None };
+    let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+    match api.delete(&snapshot.name_any(), &params).await {
+        Ok(_) => tracing::info!(name = snapshot.name_any(), "retain time is over, snapshot deleted"),
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
+        Err(error) => return Err(ReconcileError::api("deleting a NodeSnapshot")(error)),
+    }
+    Ok(Action::requeue(LOOK_AGAIN))
+}
+
+async fn delete_at_provider(ctx: &Context, snapshot: &NodeSnapshot) -> Result<(), ReconcileError> {
+    if !snapshot.finalizers().iter().any(|f| f == SNAPSHOT_FINALIZER) {
+        return Ok(());
+    }
+    let provider = ctx.means.providers.of_class(&snapshot.spec.class_name)?;
+    provider.delete(&Handle::new(snapshot.spec.handle.clone())).await?;
+    tracing::info!(name = snapshot.name_any(), handle = snapshot.spec.handle, "deleted at the provider");
+    ctx.snapshots.set_finalizer(snapshot, SNAPSHOT_FINALIZER, false).await?;
+    ctx.snapshots.forget(&snapshot.name_any());
+    Ok(())
+}
+
+/// When a snapshot is to be deleted; `None` when its rollout is gone and the time was not noted yet.
+fn due(snapshot: &NodeSnapshot, rollout: Option<&UpdateRollout>) -> Option<Timestamp> {
+    let ended = rollout.and_then(|r| r.status.as_ref()?.ended_at.as_ref()).map(|at| at.0);
+    match ended {
+        Some(ended) => Some(ended + retain(snapshot)),
+        None => snapshot.annotations().get(DELETE_AFTER).and_then(|at| at.parse().ok()),
+    }
+}
+
+fn retain(snapshot: &NodeSnapshot) -> SignedDuration {
+    SignedDuration::from_secs(snapshot.spec.retain_seconds.max(0))
+}

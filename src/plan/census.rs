@@ -31,13 +31,13 @@ pub struct RingCensus<'a> {
     pub held: usize,
     /// Domains of the nodes that are in work.
     pub domains: BTreeSet<&'a str>,
-    /// Nodes that have still to start.
-    pub pending: Vec<Candidate<'a>>,
+    /// Nodes that have still to start, in any order.
+    pub pending: Vec<Pending<'a>>,
     /// Updates whose failure counts towards halting.
     pub failures: Vec<&'a UpdateSeen>,
     /// Updates that failed before the machine was changed, by noise: they do not halt.
     pub noise: Vec<&'a UpdateSeen>,
-    /// Nodes that this rollout has updated and that are still there.
+    /// Nodes that this rollout has updated and that are still there, in any order.
     pub updated: Vec<&'a NodeState>,
     /// How many nodes this rollout has updated, be they still there or not.
     pub updated_by_us: usize,
@@ -62,11 +62,9 @@ impl<'a> RingCensus<'a> {
 
 /// A node that has still to start.
 #[derive(Clone, Copy, Debug)]
-pub struct Candidate<'a> {
+pub struct Pending<'a> {
     /// The node.
     pub node: &'a NodeState,
-    /// Its failure domain; empty when it has none.
-    pub domain: &'a str,
     /// The build it has.
     pub from: Build,
     /// The build it is to have.
@@ -77,7 +75,7 @@ pub struct Candidate<'a> {
     pub predecessor: Option<&'a str>,
 }
 
-impl Candidate<'_> {
+impl Pending<'_> {
     /// Whether it can start at no cost to the budget: Ready, but cordoned by somebody.
     pub fn costs_nothing(&self) -> bool {
         self.node.readiness.is_ready() && !self.node.available()
@@ -210,12 +208,11 @@ impl<'f, 'a> Census<'f, 'a> {
     /// Counts a node that has an update, which is counted already.
     fn count_worked(&mut self, node: &'a NodeState, update: &'a UpdateSeen) {
         let Some(place) = self.places.get(update.ring.as_str()).copied() else { return };
-        let domain = domain(node, self.spread(place));
-        let Some(ring) = self.rings.get_mut(place) else { return };
+        let Some((ring, frozen)) = self.rings.get_mut(place).zip(self.fleet.status.rings.get(place)) else { return };
         ring.present += 1;
         match update.outcome {
             None => {
-                ring.domains.insert(domain);
+                ring.domains.insert(domain(node, frozen.revision.ring.batch.spread.as_ref()));
                 return;
             }
             Some(Outcome::Updated) => ring.updated.push(node),
@@ -229,7 +226,6 @@ impl<'f, 'a> Census<'f, 'a> {
     fn count_unworked(&mut self, node: &'a NodeState) {
         let Some(place) = self.selectors.ring_of(&node.labels) else { return };
         let class = self.classify(node);
-        let domain = domain(node, self.spread(place));
         let closed = self.fleet.status.rings.get(place).is_some_and(|ring| ring.state == RingState::Promoted);
         let predecessor = self.busy.get(node.node.name.as_str()).copied();
         let Some(ring) = self.rings.get_mut(place) else { return };
@@ -240,7 +236,7 @@ impl<'f, 'a> Census<'f, 'a> {
             Class::Pending { .. } if closed => return,
             Class::Pending { from, to, pinned } => {
                 ring.counts.pending += 1;
-                ring.pending.push(Candidate { node, domain, from, to, pinned, predecessor });
+                ring.pending.push(Pending { node, from, to, pinned, predecessor });
             }
             Class::AtBuild => ring.counts.updated += 1,
             Class::Skipped(why) => {
@@ -266,18 +262,13 @@ impl<'f, 'a> Census<'f, 'a> {
         }
     }
 
-    fn spread(&self, place: usize) -> Option<&'a Spread> {
-        self.fleet.status.rings.get(place)?.revision.ring.batch.spread.as_ref()
-    }
-
-    /// The rings, their lists in an order that does not depend on that of the input.
+    /// The rings, their lists in an order that does not depend on that of the input. Lists of nodes are long, and
+    /// sorted where one of them is used.
     fn sorted(self) -> Vec<RingCensus<'a>> {
         let mut rings = self.rings;
         for ring in &mut rings {
             ring.failures.sort_unstable_by_key(|update| (update.ended_at, &update.node));
             ring.noise.sort_unstable_by_key(|update| (update.ended_at, &update.node));
-            ring.updated.sort_unstable_by_key(|node| &node.node.name);
-            ring.pending.sort_unstable_by_key(|candidate| (candidate.domain, candidate.node.node.name.as_str()));
         }
         rings
     }
@@ -300,7 +291,7 @@ fn counts_towards_halt(update: &UpdateSeen) -> bool {
 }
 
 /// The failure domain of a node by its ring's spread, or else its zone.
-fn domain<'a>(node: &'a NodeState, spread: Option<&Spread>) -> &'a str {
+pub fn domain<'a>(node: &'a NodeState, spread: Option<&Spread>) -> &'a str {
     let key = spread.map_or(ZONE, |spread| spread.topology_key.as_str());
     node.labels.get(key).map_or("", String::as_str)
 }

@@ -4,8 +4,9 @@
 //! node itself, then what holds all nodes back, then whose turn it is.
 
 use super::budget::Budget;
-use super::census::Candidate;
+use super::census::Pending;
 use super::window::Closed;
+use crate::domain::NodeState;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -100,6 +101,26 @@ impl fmt::Display for Hold<'_> {
     }
 }
 
+/// A node before the gates.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'a> {
+    /// Its failure domain; empty when it has none.
+    pub domain: &'a str,
+    /// The node, and what is to be done with it.
+    pub pending: Pending<'a>,
+}
+
+impl<'a> Candidate<'a> {
+    fn node(&self) -> &'a NodeState {
+        self.pending.node
+    }
+
+    /// What candidates are ordered by.
+    pub fn rank(&self) -> (&'a str, &'a str) {
+        (self.domain, self.node().node.name.as_str())
+    }
+}
+
 /// The open ring, as its gates see it.
 #[derive(Clone, Debug)]
 pub struct Gatehouse<'a> {
@@ -148,7 +169,7 @@ impl<'a> Gatehouse<'a> {
         if let Some(hold) = GATES.iter().find_map(|gate| gate(self, candidate)) {
             return Err(hold);
         }
-        self.budget.spend(candidate.node.available());
+        self.budget.spend(candidate.node().available());
         if let Some(domains) = &mut self.domains {
             domains.insert(candidate.domain);
         }
@@ -161,20 +182,20 @@ fn running<'a>(house: &Gatehouse<'a>, _: &Candidate<'a>) -> Option<Hold<'a>> {
 }
 
 fn ready<'a>(_: &Gatehouse<'a>, candidate: &Candidate<'a>) -> Option<Hold<'a>> {
-    (!candidate.node.readiness.is_ready()).then_some(Hold::NotReady)
+    (!candidate.node().readiness.is_ready()).then_some(Hold::NotReady)
 }
 
 fn not_quarantined<'a>(_: &Gatehouse<'a>, candidate: &Candidate<'a>) -> Option<Hold<'a>> {
-    candidate.node.quarantined.then_some(Hold::Quarantined)
+    candidate.node().quarantined.then_some(Hold::Quarantined)
 }
 
 fn name_is_free<'a>(_: &Gatehouse<'a>, candidate: &Candidate<'a>) -> Option<Hold<'a>> {
-    candidate.predecessor.map(|update| Hold::Predecessor { update })
+    candidate.pending.predecessor.map(|update| Hold::Predecessor { update })
 }
 
 /// A pending node has no node update of ours, so whoever has claimed it is another's.
 fn unclaimed<'a>(_: &Gatehouse<'a>, candidate: &Candidate<'a>) -> Option<Hold<'a>> {
-    candidate.node.claimed_by.as_deref().map(|by| Hold::Claimed { by })
+    candidate.node().claimed_by.as_deref().map(|by| Hold::Claimed { by })
 }
 
 fn in_window<'a>(house: &Gatehouse<'a>, _: &Candidate<'a>) -> Option<Hold<'a>> {
@@ -188,7 +209,7 @@ fn not_vanished<'a>(house: &Gatehouse<'a>, _: &Candidate<'a>) -> Option<Hold<'a>
 }
 
 fn own_node_last<'a>(house: &Gatehouse<'a>, candidate: &Candidate<'a>) -> Option<Hold<'a>> {
-    let own = house.operator_node == Some(candidate.node.node.name.as_str());
+    let own = house.operator_node == Some(candidate.node().node.name.as_str());
     (own && house.unfinished > 1).then_some(Hold::OwnNode)
 }
 
@@ -198,6 +219,6 @@ fn in_domain<'a>(house: &Gatehouse<'a>, candidate: &Candidate<'a>) -> Option<Hol
 }
 
 fn in_budget<'a>(house: &Gatehouse<'a>, candidate: &Candidate<'a>) -> Option<Hold<'a>> {
-    (!house.budget.allows(candidate.node.available()))
+    (!house.budget.allows(candidate.node().available()))
         .then_some(Hold::Budget { budget: house.budget, away: house.away })
 }

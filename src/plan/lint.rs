@@ -3,13 +3,13 @@
 //! It counts again, in the plainest way, from the facts. A plan with a violation must not be acted on: one of the two
 //! programs is wrong, and a node less is updated today rather than one too many.
 
-use super::fleet::Fleet;
+use super::fleet::{Fleet, UpdateSeen};
 use super::rollout::{Plan, Start};
 use crate::api::{DesiredState, IntOrPercent, Maintenance, NodeSelector, RingState, RingStatus, RolloutState, Weekday};
-use crate::domain::{Build, NodeState};
+use crate::domain::{Build, NodeRef, NodeState};
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 /// One broken invariant.
@@ -56,6 +56,7 @@ pub enum Rule {
 
 /// Checks a plan; a plan with violations must not be acted on.
 pub fn lint(fleet: &Fleet<'_>, plan: &Plan<'_>, now: Timestamp) -> Vec<Violation> {
+    let facts = Facts::new(fleet, plan);
     let mut found = Vec::new();
     let mut report = |rule: Rule, subject: &str| found.push(Violation { rule, subject: subject.to_owned() });
     if stopped(fleet, plan) && !plan.starts.is_empty() {
@@ -67,17 +68,45 @@ pub fn lint(fleet: &Fleet<'_>, plan: &Plan<'_>, now: Timestamp) -> Vec<Violation
         if !names.insert(name) {
             report(Rule::StartedTwice, name);
         }
-        for rule in start_rules(fleet, plan, start, now) {
+        for rule in start_rules(&facts, plan, start, now) {
             report(rule, name);
         }
     }
     for (place, ring) in fleet.status.rings.iter().enumerate() {
-        for rule in ring_rules(fleet, plan, place, ring) {
+        for rule in ring_rules(&facts, plan, place, ring) {
             report(rule, &ring.name);
         }
     }
     found.sort_by(|a, b| (a.rule, &a.subject).cmp(&(b.rule, &b.subject)));
     found
+}
+
+/// The facts, indexed: a plan may start hundreds of nodes of thousands.
+struct Facts<'f, 'a> {
+    fleet: &'f Fleet<'a>,
+    nodes: HashMap<&'a str, &'a NodeState>,
+    /// Ring of each node that has an update, by UID.
+    worked_on: HashMap<&'a str, &'a str>,
+    /// Updates in work.
+    in_work: Vec<&'a UpdateSeen>,
+}
+
+impl<'f, 'a> Facts<'f, 'a> {
+    /// Indexes what `plan` makes necessary: mostly nothing starts, and then nothing has to be looked up.
+    fn new(fleet: &'f Fleet<'a>, plan: &Plan<'_>) -> Self {
+        let (nodes, updates) = if plan.starts.is_empty() { Default::default() } else { (fleet.nodes, fleet.updates) };
+        Self {
+            fleet,
+            nodes: nodes.iter().map(|node| (node.node.uid.as_str(), node)).collect(),
+            worked_on: updates.iter().map(|update| (update.node_uid.as_str(), update.ring.as_str())).collect(),
+            in_work: updates.iter().filter(|update| update.outcome.is_none()).collect(),
+        }
+    }
+
+    /// UIDs of the nodes in work in a ring.
+    fn in_work_of(&self, ring: &str) -> BTreeSet<&'a str> {
+        self.in_work.iter().filter(|update| update.ring == ring).map(|update| update.node_uid.as_str()).collect()
+    }
 }
 
 fn stopped(fleet: &Fleet<'_>, plan: &Plan<'_>) -> bool {
@@ -89,15 +118,15 @@ fn stopped(fleet: &Fleet<'_>, plan: &Plan<'_>) -> bool {
 }
 
 /// What is wrong with one start.
-fn start_rules(fleet: &Fleet<'_>, plan: &Plan<'_>, start: &Start<'_>, now: Timestamp) -> Vec<Rule> {
-    let ring = fleet.status.rings.iter().find(|ring| ring.name == start.ring);
+fn start_rules(facts: &Facts<'_, '_>, plan: &Plan<'_>, start: &Start<'_>, now: Timestamp) -> Vec<Rule> {
+    let ring = facts.fleet.status.rings.iter().find(|ring| ring.name == start.ring);
     let maintenance = ring.and_then(|ring| ring.revision.policy.maintenance.as_ref());
     let checks = [
         (Rule::ClosedRingStarts, !is_open(plan, start.ring)),
-        (Rule::StrangeNode, !ring.is_some_and(|ring| is_member(fleet, ring, start.node))),
-        (Rule::StartedTwice, was_worked_on(fleet, start.node)),
+        (Rule::StrangeNode, !ring.is_some_and(|ring| is_member(facts, ring, start.node))),
+        (Rule::StartedTwice, was_worked_on(facts, start.node)),
         (Rule::UnfitNode, is_unfit(start.node)),
-        (Rule::NotPinned, !is_pinned(fleet, start)),
+        (Rule::NotPinned, !is_pinned(facts.fleet, start)),
         (Rule::FeatureUpgrade, !start.from.same_os(start.to)),
         (Rule::OutsideWindow, maintenance.is_some_and(|maintenance| !is_allowed(maintenance, now))),
     ];
@@ -109,29 +138,36 @@ fn is_open(plan: &Plan<'_>, name: &str) -> bool {
     running && plan.rings.iter().take_while(|ring| ring.name != name).all(|ring| ring.state == RingState::Promoted)
 }
 
-fn is_member(fleet: &Fleet<'_>, ring: &RingStatus, node: &NodeState) -> bool {
-    fleet.nodes.iter().any(|seen| seen == node) && selects(&ring.revision.ring.node_selector, node)
+fn is_member(facts: &Facts<'_, '_>, ring: &RingStatus, node: &NodeState) -> bool {
+    facts.nodes.get(node.node.uid.as_str()).is_some_and(|seen| *seen == node)
+        && selects(&ring.revision.ring.node_selector, node)
 }
 
 fn selects(selector: &NodeSelector, node: &NodeState) -> bool {
     use crate::api::SelectorOperator::{DoesNotExist, Exists, In, NotIn};
-    let has = |key: &String, value: &String| node.labels.iter().any(|(k, v)| k == key && v == value);
     for (key, value) in &selector.match_labels {
-        if !has(key, value) {
+        if node.labels.get(key).is_none_or(|label| label != value) {
             return false;
         }
     }
-    selector.match_expressions.iter().all(|wanted| match wanted.operator {
-        In => wanted.values.iter().any(|value| has(&wanted.key, value)),
-        NotIn => !wanted.values.iter().any(|value| has(&wanted.key, value)),
-        Exists => node.labels.contains_key(&wanted.key),
-        DoesNotExist => !node.labels.contains_key(&wanted.key),
-    })
+    for wanted in &selector.match_expressions {
+        let label = node.labels.get(&wanted.key);
+        let holds = match (wanted.operator, label) {
+            (In, Some(label)) => wanted.values.contains(label),
+            (NotIn, Some(label)) => !wanted.values.contains(label),
+            (Exists, Some(_)) | (NotIn | DoesNotExist, None) => true,
+            (In | Exists, None) | (DoesNotExist, Some(_)) => false,
+        };
+        if !holds {
+            return false;
+        }
+    }
+    true
 }
 
-fn was_worked_on(fleet: &Fleet<'_>, node: &NodeState) -> bool {
-    let (name, uid) = (&node.node.name, &node.node.uid);
-    fleet.updates.iter().any(|update| update.node_uid == *uid || (update.node == *name && update.outcome.is_none()))
+fn was_worked_on(facts: &Facts<'_, '_>, node: &NodeState) -> bool {
+    let NodeRef { name, uid, .. } = &node.node;
+    facts.worked_on.contains_key(uid.as_str()) || facts.in_work.iter().any(|update| update.node == *name)
 }
 
 fn is_unfit(node: &NodeState) -> bool {
@@ -179,48 +215,36 @@ fn weekday(day: Date) -> Weekday {
 }
 
 /// What is wrong with one ring.
-fn ring_rules(fleet: &Fleet<'_>, plan: &Plan<'_>, place: usize, ring: &RingStatus) -> Vec<Rule> {
-    let mut broken = Vec::new();
+fn ring_rules(facts: &Facts<'_, '_>, plan: &Plan<'_>, place: usize, ring: &RingStatus) -> Vec<Rule> {
     let starts: Vec<_> = plan.starts.iter().filter(|start| start.ring == ring.name).collect();
-    if !starts.is_empty() {
-        let nodes = members(fleet, place);
-        if over_budget(fleet, ring, &nodes, &starts) {
-            broken.push(Rule::OverBudget);
-        }
-        if several_domains(fleet, ring, &starts) {
-            broken.push(Rule::SeveralDomains);
-        }
-    }
-    if promoted_too_early(fleet, plan, ring) {
-        broken.push(Rule::PromotedTooEarly);
-    }
-    broken
+    let starting = !starts.is_empty();
+    let checks = [
+        (Rule::OverBudget, starting && over_budget(facts, place, ring, &starts)),
+        (Rule::SeveralDomains, starting && several_domains(facts, ring, &starts)),
+        (Rule::PromotedTooEarly, promoted_too_early(facts.fleet, plan, ring)),
+    ];
+    checks.into_iter().filter(|(_, broken)| *broken).map(|(rule, _)| rule).collect()
 }
 
 /// The ring's nodes: those it has worked on, and of the others those that it selects and no ring before it.
-fn members<'a>(fleet: &Fleet<'a>, place: usize) -> Vec<&'a NodeState> {
-    let worked_on: BTreeMap<_, _> = fleet.updates.iter().map(|update| (&update.node_uid, &update.ring)).collect();
-    let belongs = |node: &&NodeState| {
-        let selecting = || fleet.status.rings.iter().find(|r| selects(&r.revision.ring.node_selector, node));
-        let name = worked_on.get(&node.node.uid).copied().or_else(|| selecting().map(|ring| &ring.name));
-        name.is_some() && name == fleet.status.rings.get(place).map(|ring| &ring.name)
+fn members<'a>(facts: &Facts<'_, 'a>, place: usize) -> Vec<&'a NodeState> {
+    let rings = &facts.fleet.status.rings;
+    let belongs = |node: &&NodeState| match facts.worked_on.get(node.node.uid.as_str()) {
+        Some(worked_on) => rings.get(place).is_some_and(|ring| ring.name == *worked_on),
+        None => rings.iter().position(|ring| selects(&ring.revision.ring.node_selector, node)) == Some(place),
     };
-    fleet.nodes.iter().filter(belongs).collect()
+    facts.fleet.nodes.iter().filter(belongs).collect()
 }
 
-fn over_budget(fleet: &Fleet<'_>, ring: &RingStatus, nodes: &[&NodeState], starts: &[&Start<'_>]) -> bool {
+fn over_budget(facts: &Facts<'_, '_>, place: usize, ring: &RingStatus, starts: &[&Start<'_>]) -> bool {
+    let nodes = members(facts, place);
     let limit = match ring.revision.ring.batch.max_unavailable {
         IntOrPercent::Nodes(count) => u64::from(count),
         IntOrPercent::Percent(0 | 101..) => 0,
         IntOrPercent::Percent(percent) => (nodes.len() as u64 * u64::from(percent) / 100).max(1),
     };
-    let mut in_work: BTreeSet<&str> = fleet
-        .updates
-        .iter()
-        .filter(|update| update.ring == ring.name && update.outcome.is_none())
-        .map(|update| update.node_uid.as_str())
-        .collect();
-    let mut away: BTreeSet<&str> = in_work.clone();
+    let mut in_work = facts.in_work_of(&ring.name);
+    let mut away = in_work.clone();
     away.extend(nodes.iter().filter(|node| !node.available()).map(|node| node.node.uid.as_str()));
     let away_before = away.len() as u64;
     in_work.extend(starts.iter().map(|start| start.node.node.uid.as_str()));
@@ -229,14 +253,13 @@ fn over_budget(fleet: &Fleet<'_>, ring: &RingStatus, nodes: &[&NodeState], start
     in_work.len() as u64 > limit || away.len() as u64 > limit.max(away_before)
 }
 
-fn several_domains(fleet: &Fleet<'_>, ring: &RingStatus, starts: &[&Start<'_>]) -> bool {
+fn several_domains(facts: &Facts<'_, '_>, ring: &RingStatus, starts: &[&Start<'_>]) -> bool {
     let Some(spread) = &ring.revision.ring.batch.spread else { return false };
-    let in_work = fleet.updates.iter().filter(|update| update.ring == ring.name && update.outcome.is_none());
-    let busy = in_work.filter_map(|update| fleet.nodes.iter().find(|node| node.node.uid == update.node_uid));
-    let domains: BTreeSet<_> = busy
-        .chain(starts.iter().map(|start| start.node))
-        .map(|node| node.labels.get(&spread.topology_key).map_or("", String::as_str))
-        .collect();
+    let in_work = facts.in_work_of(&ring.name);
+    let busy = in_work.iter().filter_map(|uid| facts.nodes.get(uid).copied());
+    let nodes = busy.chain(starts.iter().map(|start| start.node));
+    let domains: BTreeSet<_> =
+        nodes.map(|node| node.labels.get(&spread.topology_key).map_or("", String::as_str)).collect();
     domains.len() > 1
 }
 

@@ -1,7 +1,7 @@
 //! Where one ring stands: its turn, its failures, its soak.
 
 use super::budget::{halt_after, max_unavailable};
-use super::census::{Candidate, RingCensus};
+use super::census::{Pending, RingCensus};
 use super::fleet::Fleet;
 use super::rollout::{RingPlan, StallCode, Stalled};
 use super::rollout_report as words;
@@ -65,7 +65,7 @@ fn judge_open<'a>(fleet: &Fleet<'a>, ring: &'a RingStatus, census: &RingCensus<'
         let max = max_unavailable(ring.revision.ring.batch.max_unavailable, census.present);
         if max == 0 {
             judged.stalled = stalled(StallCode::BudgetZero, words::budget_zero(ring));
-        } else if census.in_work == 0 && census.held >= max && !census.pending.iter().any(Candidate::costs_nothing) {
+        } else if census.in_work == 0 && census.held >= max && !census.pending.iter().any(Pending::costs_nothing) {
             judged.stalled = stalled(StallCode::BudgetHeld, words::budget_held(ring, census));
         }
         return judged;

@@ -288,7 +288,8 @@ fn stalled(state: RolloutState, rings: &[Judged<'_>], reason: Option<&str>) -> O
 
 fn probe<'a>(fleet: &Fleet<'a>, census: &[RingCensus<'a>], place: usize) -> Option<SoakProbe<'a>> {
     let ring = fleet.status.rings.get(place)?;
-    let nodes = census.get(place)?.updated.clone();
+    let mut nodes = census.get(place)?.updated.clone();
+    nodes.sort_unstable_by_key(|node| &node.node.name);
     (!nodes.is_empty()).then_some(SoakProbe { ring: &ring.name, revision: &ring.revision, nodes })
 }
 

@@ -1,7 +1,7 @@
 //! Which ring a node belongs to. The selectors are indexed once per pass, so that a pass stays linear in the nodes.
 
 use crate::api::{NodeSelector, Requirement, SelectorOperator};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 type Labels = BTreeMap<String, String>;
 
@@ -67,9 +67,10 @@ impl<'a> Selectors<'a> {
 }
 
 /// One label and the values of it that a node must have one of, to be selected; empty when there is none such.
-fn needed_values(selector: &NodeSelector) -> Vec<(&str, &str)> {
+/// A set: a list may name a value twice.
+fn needed_values(selector: &NodeSelector) -> BTreeSet<(&str, &str)> {
     if let Some((key, value)) = selector.match_labels.iter().next() {
-        return vec![(key, value)];
+        return BTreeSet::from([(key.as_str(), value.as_str())]);
     }
     let listing = selector.match_expressions.iter().find(|r| r.operator == SelectorOperator::In);
     listing.map(|r| r.values.iter().map(|value| (r.key.as_str(), value.as_str())).collect()).unwrap_or_default()

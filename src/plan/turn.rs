@@ -1,9 +1,9 @@
 //! Whose turn it is: the nodes of the open ring, in order, through the gates.
 
 use super::budget::{Budget, max_unavailable};
-use super::census::{Candidate, RingCensus};
+use super::census::{Pending, RingCensus, domain};
 use super::fleet::Fleet;
-use super::gate::{Gatehouse, Hold};
+use super::gate::{Candidate, Gatehouse, Hold};
 use super::progress;
 use super::rollout::{Start, Waiting};
 use super::window::{self, Closed};
@@ -38,17 +38,27 @@ impl<'a> Turn<'a> {
         if census.pending.is_empty() {
             return turn;
         }
-        let window = closed_window(fleet, ring, now);
+        let stopped = stopped(state);
+        let window = if stopped.is_none() { closed_window(fleet, ring, now) } else { None };
         turn.opens_at = window.as_ref().and_then(|closed| closed.opens_at);
-        let mut house = gatehouse(fleet, ring, census, state, window);
-        for candidate in &census.pending {
-            match house.admit(candidate) {
-                Ok(()) => turn.starts.push(start(ring, candidate)),
-                Err(on) => turn.waiting.push(Waiting { node: candidate.node, on }),
+        let mut house = gatehouse(fleet, ring, census, stopped, window);
+        for candidate in queue(ring, census) {
+            match house.admit(&candidate) {
+                Ok(()) => turn.starts.push(start(ring, &candidate.pending)),
+                Err(on) => turn.waiting.push(Waiting { node: candidate.pending.node, on }),
             }
         }
         turn
     }
+}
+
+/// The pending nodes in the order in which they are asked.
+fn queue<'a>(ring: &RingStatus, census: &RingCensus<'a>) -> Vec<Candidate<'a>> {
+    let spread = ring.revision.ring.batch.spread.as_ref();
+    let candidate = |pending: &Pending<'a>| Candidate { domain: domain(pending.node, spread), pending: *pending };
+    let mut queue: Vec<_> = census.pending.iter().map(candidate).collect();
+    queue.sort_unstable_by_key(Candidate::rank);
+    queue
 }
 
 fn closed_window(fleet: &Fleet<'_>, ring: &RingStatus, now: Timestamp) -> Option<Arc<Closed>> {
@@ -61,7 +71,7 @@ fn gatehouse<'a>(
     fleet: &Fleet<'a>,
     ring: &RingStatus,
     census: &RingCensus<'a>,
-    state: RolloutState,
+    stopped: Option<Hold<'a>>,
     window: Option<Arc<Closed>>,
 ) -> Gatehouse<'a> {
     let batch = &ring.revision.ring.batch;
@@ -69,7 +79,7 @@ fn gatehouse<'a>(
         SpreadMode::OneDomainAtATime => true,
     });
     Gatehouse {
-        stopped: stopped(state),
+        stopped,
         window,
         budget: Budget {
             max: max_unavailable(batch.max_unavailable, census.present),
@@ -95,13 +105,7 @@ fn stopped<'a>(state: RolloutState) -> Option<Hold<'a>> {
     }
 }
 
-fn start<'a>(ring: &'a RingStatus, candidate: &Candidate<'a>) -> Start<'a> {
-    Start {
-        node: candidate.node,
-        ring: &ring.name,
-        revision: &ring.revision,
-        from: candidate.from,
-        to: candidate.to,
-        pinned: candidate.pinned,
-    }
+fn start<'a>(ring: &'a RingStatus, pending: &Pending<'a>) -> Start<'a> {
+    let Pending { node, from, to, pinned, predecessor: _ } = *pending;
+    Start { node, ring: &ring.name, revision: &ring.revision, from, to, pinned }
 }

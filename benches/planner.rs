@@ -1,0 +1,42 @@
+//! How long one pass of the planner takes, and its second opinion: `cargo bench --bench planner`.
+//!
+//! Prints milliseconds, the median of many passes. The promise is 5 ms for 10,000 nodes in 20 rings, growing linearly.
+
+use jiff::Timestamp;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+use windlass::plan::lint::lint;
+use windlass::plan::rollout::plan;
+use windlass::plan::sample::bench_fleet;
+
+/// Passes that are timed; the median of so many does not jump.
+const PASSES: usize = 101;
+
+fn main() -> Result<(), serde_json::Error> {
+    println!("{:>6} {:>6} {:>9} {:>9}", "nodes", "rings", "plan ms", "lint ms");
+    for (nodes, rings) in [(1_000, 20), (2_000, 20), (5_000, 20), (10_000, 20), (10_000, 1)] {
+        let sample = bench_fleet(nodes, rings, 1)?;
+        let (fleet, now) = (sample.fleet(), Timestamp::UNIX_EPOCH);
+        let made = plan(&fleet, now);
+        let planning = median(|| _ = black_box(plan(black_box(&fleet), now)));
+        let linting = median(|| _ = black_box(lint(black_box(&fleet), &made, now)));
+        println!("{nodes:>6} {rings:>6} {:>9.2} {:>9.2}", millis(planning), millis(linting));
+    }
+    Ok(())
+}
+
+fn median(mut pass: impl FnMut()) -> Duration {
+    let mut times: Vec<Duration> = (0..PASSES)
+        .map(|_| {
+            let start = Instant::now();
+            pass();
+            start.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    times.get(PASSES / 2).copied().unwrap_or_default()
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}

@@ -35,6 +35,8 @@ pub struct Question<'a> {
 pub enum Asked {
     /// The pod is not at its end; why it does not start, where that is known.
     Pending(Option<String>),
+    /// The pod ended, with this exit code, but its log can not be read just now.
+    Unread(Option<i32>),
     /// The answer.
     Report(Box<Report>),
     /// There will be no answer from this pod, and why: it died with its machine, or printed something else.
@@ -56,9 +58,9 @@ pub async fn ask(means: &Means, question: &Question<'_>, now: Timestamp) -> Resu
     let place =
         templates::Place { node: question.node, owner: question.owner, purpose: question.purpose, identity: &identity };
     let pod = ensure(means, Place::Agents, templates::agent(&means.config, place, &request), now).await?;
-    let how = match stand(&pod) {
+    let (how, code) = match stand(&pod) {
         Stand::Running(why) => return Ok(Asked::Pending(why)),
-        Stand::Ended { how, .. } => how,
+        Stand::Ended { how, code, .. } => (how, code),
     };
     // One byte more than a report may have, for its end of line, and one to tell a longer one by.
     Ok(match last_line(means, Place::Agents, &pod, MAX_REPORT_BYTES + 2, now).await {
@@ -66,7 +68,7 @@ pub async fn ask(means: &Means, question: &Question<'_>, now: Timestamp) -> Resu
             Ok(report) => Asked::Report(Box::new(report)),
             Err(error) => Asked::Lost(format!("{error} ({how})")),
         },
-        Log::NotNow => Asked::Pending(Some("its log can not be read yet".to_owned())),
+        Log::NotNow => Asked::Unread(code),
         Log::Lost(why) => Asked::Lost(format!("the agent's log can not be read: {why} ({how})")),
     })
 }

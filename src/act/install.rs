@@ -9,7 +9,7 @@ use super::{ActContext, ActError, report, wait};
 use crate::api::Install;
 use crate::domain::{NodeState, StepKey, StepResult, WaitingOn};
 use jiff::SignedDuration;
-use windlass_protocol::{Command, PinnedUpdate, Source};
+use windlass_protocol::{Command, PinnedUpdate, Source, exit};
 
 pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult, ActError> {
     let Some(node) = ctx.node.here() else { return Ok(boot(ctx)) };
@@ -21,8 +21,11 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
     }
     let arm = arm(ctx, key, ctx.intent.updates.clone());
     Ok(match ask_for(ctx, key, "arm", arm).await? {
-        Asked::Pending(_) | Asked::Lost(_) if !node.readiness.is_ready() => boot(ctx),
+        // The agent says so only when it has asked for the reboot: the machine is going down, and took the log along.
+        Asked::Unread(Some(exit::IN_PROGRESS)) => StepResult::done("installed up to a reboot"),
+        Asked::Pending(_) | Asked::Unread(_) | Asked::Lost(_) if !node.readiness.is_ready() => boot(ctx),
         Asked::Pending(why) => pending(ctx, why),
+        Asked::Unread(_) => pending(ctx, None),
         Asked::Report(answer) => report::installed(&answer, false, is_last(ctx, key)),
         Asked::Lost(why) => collect(ctx, key, false, &why).await?,
     })
@@ -45,6 +48,7 @@ async fn collect(ctx: &ActContext<'_>, key: &StepKey, rebooted: bool, why: &str)
     let purpose = if rebooted { "collect-booted" } else { "collect" };
     Ok(match ask_patiently(ctx, key, purpose, Command::Collect { follow: true }).await? {
         Asked::Pending(why) => pending(ctx, why),
+        Asked::Unread(_) => pending(ctx, None),
         Asked::Report(answer) => report::installed(&answer, rebooted, is_last(ctx, key)),
         Asked::Lost(again) => StepResult::retriable(format!("{again}; before that: {why}")),
     })

@@ -109,6 +109,8 @@ pub(super) enum Stand {
         well: bool,
         /// How it ended, in words.
         how: String,
+        /// The exit code of its container, where that came to an end.
+        code: Option<i32>,
         /// When; `None` where nobody knows.
         at: Option<Timestamp>,
     },
@@ -126,7 +128,12 @@ pub(super) fn stand(pod: &Pod) -> Stand {
     };
     let reason = status.and_then(|s| s.reason.clone());
     let how = reason.or_else(|| end.map(describe)).unwrap_or_else(|| "it ended, nobody knows how".to_owned());
-    Stand::Ended { well, how, at: end.and_then(|e| e.finished_at.as_ref()).map(|t| t.0) }
+    Stand::Ended {
+        well,
+        how,
+        code: end.map(|e| e.exit_code),
+        at: end.and_then(|e| e.finished_at.as_ref()).map(|t| t.0),
+    }
 }
 
 fn describe(end: &ContainerStateTerminated) -> String {
@@ -153,11 +160,12 @@ pub(super) enum Log {
     Lost(String),
 }
 
-/// Reads the last line of the log of a pod that ended, at most so many bytes of it.
+/// Reads the last line of the log of a pod that ended, at most so many bytes of it. Not by the client that repeats by
+/// itself: a machine that reboots answers nothing for a while, and the next pass comes anyway.
 pub(super) async fn last_line(means: &Means, place: Place, pod: &Pod, bytes: usize, now: Timestamp) -> Log {
     let limit = i64::try_from(bytes).unwrap_or(i64::MAX);
     let params = LogParams { tail_lines: Some(1), limit_bytes: Some(limit), ..LogParams::default() };
-    match call(means.reading(place).logs(&pod.name_any(), &params)).await {
+    match call(means.writing(place).logs(&pod.name_any(), &params)).await {
         Ok(text) => Log::Line(text),
         Err(error) => unreadable(&error, &stand(pod), now),
     }
@@ -203,15 +211,15 @@ mod tests {
             ),
             (
                 json!({"phase": "Succeeded", "containerStatuses": ended(0, "Completed")}),
-                Stand::Ended { well: true, how: "Completed, exit code 0".into(), at },
+                Stand::Ended { well: true, how: "Completed, exit code 0".into(), code: Some(0), at },
             ),
             (
                 json!({"phase": "Failed", "containerStatuses": ended(3, "Error")}),
-                Stand::Ended { well: false, how: "exit code 3".into(), at },
+                Stand::Ended { well: false, how: "exit code 3".into(), code: Some(3), at },
             ),
             (
                 json!({"phase": "Failed", "reason": "DeadlineExceeded"}),
-                Stand::Ended { well: false, how: "DeadlineExceeded".into(), at: None },
+                Stand::Ended { well: false, how: "DeadlineExceeded".into(), code: None, at: None },
             ),
         ] {
             assert_eq!(stand(&pod(&status)), want, "{status}");
@@ -221,7 +229,7 @@ mod tests {
     #[test]
     fn a_log_is_given_up_only_when_it_can_not_come_any_more() {
         let at: Timestamp = "2026-11-22T10:00:00Z".parse().expect("a time");
-        let ended = |at| Stand::Ended { well: false, how: String::new(), at };
+        let ended = |at| Stand::Ended { well: false, how: String::new(), code: None, at };
         let later = |seconds| at + SignedDuration::from_secs(seconds);
         let lost = |stand, now| matches!(unreadable(&ApiError::TimedOut, &stand, now), Log::Lost(_));
         assert!(!lost(ended(Some(at)), later(5)));

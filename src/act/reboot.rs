@@ -30,6 +30,7 @@ async fn look(ctx: &ActContext<'_>, key: &StepKey, node: &NodeState) -> Result<S
     }
     Ok(match ask_patiently(ctx, key, "collect", Command::Collect { follow: true }).await? {
         Asked::Pending(why) => waiting("looking for what is still missing", why),
+        Asked::Unread(_) => waiting("looking for what is still missing", None),
         Asked::Report(answer) => report::rebooted(&answer),
         Asked::Lost(why) => StepResult::failed(format!("booted, but nobody can tell what was installed: {why}")),
     })
@@ -47,8 +48,8 @@ async fn ask_to_reboot(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult
             boot(ctx)
         }
         Asked::Report(answer) => StepResult::failed(report::reason(&answer)),
-        // The pod died with its machine, which is what was asked for.
-        Asked::Lost(_) => boot(ctx),
+        // The pod went down with its machine, which is what was asked for.
+        Asked::Unread(_) | Asked::Lost(_) => boot(ctx),
     })
 }
 

@@ -8,11 +8,14 @@ use crate::domain::{StepKey, StepResult, WaitingOn};
 
 pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult, ActError> {
     Ok(match ask_for(ctx, key, "stage", report::stage(ctx.intent)).await? {
-        Asked::Pending(why) => {
-            let doing = doing(&format!("downloading {}", report::kbs(ctx.intent)), why);
-            wait(WaitingOn::Agent { doing }, LOOK_AGAIN)
-        }
+        Asked::Pending(why) => downloading(ctx, why),
+        Asked::Unread(_) => downloading(ctx, None),
         Asked::Report(answer) => report::staged(&answer, ctx.intent),
         Asked::Lost(why) => StepResult::retriable(why),
     })
+}
+
+fn downloading(ctx: &ActContext<'_>, why: Option<String>) -> StepResult {
+    let doing = doing(&format!("downloading {}", report::kbs(ctx.intent)), why);
+    wait(WaitingOn::Agent { doing }, LOOK_AGAIN)
 }

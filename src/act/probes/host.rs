@@ -43,6 +43,7 @@ pub(in crate::act) async fn probe(subject: &Subject<'_>, proof: &Proof<'_>) -> R
         let command = Command::Probe { host: host.clone() };
         let judged = match question(subject, key, &format!("probe-{number}"), command).await? {
             Asked::Pending(why) => return Ok(pending(why)),
+            Asked::Unread(_) => return Ok(ProbeVerdict::Running),
             Asked::Report(answer) => judge(&answer, proof),
             Asked::Lost(why) => Judged::Bad(why),
         };
@@ -52,7 +53,8 @@ pub(in crate::act) async fn probe(subject: &Subject<'_>, proof: &Proof<'_>) -> R
             Judged::AtWork => {
                 "the agent is at work after the boot".clone_into(&mut last);
                 let follow = Command::Collect { follow: true };
-                if let Asked::Pending(_) = question(subject, key, &format!("follow-{number}"), follow).await? {
+                let asked = question(subject, key, &format!("follow-{number}"), follow).await?;
+                if matches!(asked, Asked::Pending(_) | Asked::Unread(_)) {
                     return Ok(ProbeVerdict::NotYet(last));
                 }
             }

@@ -93,6 +93,8 @@ async fn one(
         Asked::Pending(why) if now.duration_since(state.since) < PATIENCE => {
             return Ok(Err(why.map_or(on.clone(), |why| format!("{on}: {why}"))));
         }
+        Asked::Unread(_) if now.duration_since(state.since) < PATIENCE => return Ok(Err(on)),
+        Asked::Unread(_) => "its answer can not be read".to_owned(),
         Asked::Pending(why) => why.unwrap_or_else(|| "no answer in time".to_owned()),
         Asked::Lost(why) => why,
     };

@@ -78,7 +78,9 @@ pub enum LogFormat {
 
 /// Settings that contradict each other.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("--lease-duration ({0} s) must be longer than --renew-deadline ({1} s), and that longer than --retry-period ({2} s)")]
+#[error(
+    "--lease-duration ({0} s) must be longer than --renew-deadline ({1} s), and that longer than --retry-period ({2} s)"
+)]
 pub struct TermsError(u64, u64, u64);
 
 impl Config {

@@ -4,10 +4,10 @@ use super::backoff::Backoff;
 use super::pace::Pace;
 use super::rollout::Memories;
 use crate::act::Means;
+use crate::api::NodeSnapshot;
 use crate::observe::{Stores, Witness};
 use crate::record::{Events, Ledger, NodeUpdateLog, RolloutLog};
 use crate::telemetry::Metrics;
-use crate::api::NodeSnapshot;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 

@@ -41,8 +41,7 @@ async fn stall(ctx: &Context, resource: &ApiResource, name: &str, generation: Op
             "lastTransitionTime": now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), "observedGeneration": generation,
         })
     };
-    let conditions =
-        [condition("Ready", "False"), condition("Reconciling", "False"), condition("Stalled", "True")];
+    let conditions = [condition("Ready", "False"), condition("Reconciling", "False"), condition("Stalled", "True")];
     let patch = Patch::Merge(serde_json::json!({ "status": { "conditions": conditions } }));
     let api: Api<DynamicObject> = Api::all_with(ctx.means.clients.act.clone(), resource);
     if let Err(error) = api.patch_status(name, &PatchParams::default(), &patch).await {

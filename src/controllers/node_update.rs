@@ -55,7 +55,7 @@ pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeUpdate>) -> R
     let (intent, history) = match parse(&update) {
         Ok(parsed) => parsed,
         Err(message) => {
-            tracing::warn!(name = update.name_any(), message, "impossible log or intent, held");
+            tracing::warn!(name = update.name_any(), reason = message, "impossible log or intent, held");
             let update = ctx.updates.impossible(&update, &message, Timestamp::now()).await?;
             told(ctx, &update, Outcome::Held, &message).await;
             return ended(ctx, &update).await;
@@ -158,7 +158,7 @@ impl Pass<'_> {
             self.ctx.metrics.step_ended(step_name(record.step), took);
             if record.phase == StepPhase::Failed {
                 let (node, step) = (&self.intent.node.name, step_name(record.step));
-                tracing::warn!(node, step, message = record.message, "step failed");
+                tracing::warn!(node, step, reason = record.message, "step failed");
             }
         }
     }
@@ -178,7 +178,7 @@ async fn ended(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<Action, Reconc
 /// Tells of an end: in the log, the metrics, and, where it is not as intended, by events.
 async fn told(ctx: &Context, update: &NodeUpdate, outcome: Outcome, message: &str) {
     let (node, name) = (&update.spec.node_name, format!("{outcome:?}"));
-    tracing::info!(node, outcome = name, message, "node update ended");
+    tracing::info!(node, outcome = name, reason = message, "node update ended");
     ctx.metrics.node_update_ended(&name);
     let tone = match outcome {
         Outcome::Updated | Outcome::Aborted | Outcome::NodeGone => return,

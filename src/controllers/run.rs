@@ -56,8 +56,10 @@ pub async fn resources_served(client: &Client) -> Result<(), StartError> {
     let until = Instant::now() + SERVED;
     for crd in crds() {
         let kind = crd.spec.names.kind;
-        let resource =
-            ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(crate::api::GROUP, crate::api::VERSION, &kind), &crd.spec.names.plural);
+        let resource = ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk(crate::api::GROUP, crate::api::VERSION, &kind),
+            &crd.spec.names.plural,
+        );
         let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
         let mut told = false;
         while let Err(error) = api.list(&ListParams::default().limit(1)).await {
@@ -118,10 +120,14 @@ impl Controllers {
         let (snapshots, snapshot_queue) = unbounded();
         tasks.spawn(route(changes, stores.clone(), Queues { updates, rollouts, snapshots }));
         let mut run = Runner { ctx, stopped, tasks: &mut tasks };
-        run.start(node_update::NAME, CONCURRENCY, stores.updates, update_queue, |ctx, o| node_update::reconcile(ctx, o).boxed());
+        run.start(node_update::NAME, CONCURRENCY, stores.updates, update_queue, |ctx, o| {
+            node_update::reconcile(ctx, o).boxed()
+        });
         // One at a time: there is one writer of budgets.
         run.start(rollout::NAME, 1, stores.rollouts, rollout_queue, |ctx, o| rollout::reconcile(ctx, o).boxed());
-        run.start(snapshot::NAME, CONCURRENCY, stores.snapshots, snapshot_queue, |ctx, o| snapshot::reconcile(ctx, o).boxed());
+        run.start(snapshot::NAME, CONCURRENCY, stores.snapshots, snapshot_queue, |ctx, o| {
+            snapshot::reconcile(ctx, o).boxed()
+        });
         Ok(Self { tasks, stop })
     }
 
@@ -148,8 +154,7 @@ impl Controllers {
 }
 
 /// A controller's pass over one object.
-type Reconcile<K> =
-    for<'a> fn(&'a Context, &'a DeserializeGuard<K>) -> BoxFuture<'a, Result<Action, ReconcileError>>;
+type Reconcile<K> = for<'a> fn(&'a Context, &'a DeserializeGuard<K>) -> BoxFuture<'a, Result<Action, ReconcileError>>;
 
 struct Runner<'a> {
     ctx: Arc<Context>,

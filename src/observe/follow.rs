@@ -70,7 +70,11 @@ impl<K: Watched + DeserializeOwned + Debug + Send + Sync + 'static> Follower<K> 
 }
 
 /// What is to be told after an event that is in the store already.
-fn changed<K: Watched>(known: &mut HashMap<(String, String), Known>, store: &Store<K>, event: &Event<K>) -> Vec<Change> {
+fn changed<K: Watched>(
+    known: &mut HashMap<(String, String), Known>,
+    store: &Store<K>,
+    event: &Event<K>,
+) -> Vec<Change> {
     match event {
         // The store shows what is listed only when the list is complete.
         Event::Init | Event::InitApply(_) => Vec::new(),

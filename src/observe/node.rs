@@ -70,8 +70,7 @@ pub fn fingerprint(node: &Node) -> u64 {
     taints(node).for_each(|taint| taint.hash(&mut hasher));
     volumes(node).for_each(|volume| volume.hash(&mut hasher));
     info.map(|i| (&i.kernel_version, &i.boot_id)).hash(&mut hasher);
-    ready_condition(node).map(|c| (&c.status, c.last_transition_time.as_ref().map(|t| t.0)))
-        .hash(&mut hasher);
+    ready_condition(node).map(|c| (&c.status, c.last_transition_time.as_ref().map(|t| t.0))).hash(&mut hasher);
     node.annotations().iter().filter(|(name, _)| name.starts_with("windlass.dev/")).for_each(|a| a.hash(&mut hasher));
     hasher.finish()
 }

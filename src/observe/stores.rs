@@ -153,8 +153,12 @@ impl Watches<'_> {
         K: Watched + DeserializeOwned + Debug + Send + Sync + 'static,
     {
         let (store, writer) = reflector::store();
-        let follower =
-            Follower { store: store.clone(), writer, changes: self.changes.clone(), witness: Arc::clone(&self.witness) };
+        let follower = Follower {
+            store: store.clone(),
+            writer,
+            changes: self.changes.clone(),
+            witness: Arc::clone(&self.witness),
+        };
         self.tasks.spawn(follower.run(api, config, trim));
         store
     }

@@ -92,12 +92,7 @@ fn of_steps<'a>(type_: &'static str, steps: &[Step], log: &'a [StepRecord]) -> O
 }
 
 /// The conditions of an UpdateRollout; `seen` are those it has.
-pub fn rollout(
-    seen: &[Condition],
-    facts: RolloutFacts<'_>,
-    generation: Option<i64>,
-    now: Timestamp,
-) -> Vec<Condition> {
+pub fn rollout(seen: &[Condition], facts: RolloutFacts<'_>, generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
     let state = rollout_state(facts.state);
     let why = facts.reason.unwrap_or_default();
     let completed = facts.state == RolloutState::Completed;

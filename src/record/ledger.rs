@@ -145,11 +145,7 @@ where
         self.lock().remove(name);
     }
 
-    async fn answered(
-        &self,
-        name: &str,
-        answer: impl Future<Output = kube::Result<K>>,
-    ) -> Result<Arc<K>, RecordError> {
+    async fn answered(&self, name: &str, answer: impl Future<Output = kube::Result<K>>) -> Result<Arc<K>, RecordError> {
         let answer = tokio::time::timeout(WRITE_TIMEOUT, answer).await;
         let Ok(answer) = answer else {
             // Nobody knows whether it was written: believe the store again.
@@ -180,8 +176,7 @@ where
 /// (KEP-5504; what is no number is not compared, and the store is believed).
 fn is_newer<K: Resource>(a: &K, b: &K) -> bool {
     let version = |object: &K| object.meta().resource_version.as_ref().and_then(|v| v.parse::<u64>().ok());
-    a.meta().uid == b.meta().uid
-        && matches!((version(a), version(b)), (Some(ours), Some(shown)) if ours > shown)
+    a.meta().uid == b.meta().uid && matches!((version(a), version(b)), (Some(ours), Some(shown)) if ours > shown)
 }
 
 #[cfg(test)]

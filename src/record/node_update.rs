@@ -197,10 +197,7 @@ impl NodeUpdateLog {
 
 /// The status as it is, said of the present generation.
 fn kept(update: &NodeUpdate) -> NodeUpdateStatus {
-    NodeUpdateStatus {
-        observed_generation: update.metadata.generation,
-        ..update.status.clone().unwrap_or_default()
-    }
+    NodeUpdateStatus { observed_generation: update.metadata.generation, ..update.status.clone().unwrap_or_default() }
 }
 
 fn conditions(

@@ -79,8 +79,7 @@ mod tests {
     fn blockers_are_written_at_once_and_the_course_now_and_then() {
         let at = |seconds| Timestamp::from_second(seconds).expect("a time");
         let pods = |left| WaitingOn::PodsTerminating { left, first: "ns/a".into() };
-        let budget =
-            |pod: &str| WaitingOn::DisruptionBudget { budget: "shop/web".into(), pod: format!("shop/{pod}") };
+        let budget = |pod: &str| WaitingOn::DisruptionBudget { budget: "shop/web".into(), pod: format!("shop/{pod}") };
         let begun = Written::now(None, at(0));
         let blocked = Written::now(Some(&budget("a")), at(0));
         let shown = pods(3).to_string();

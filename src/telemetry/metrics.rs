@@ -80,7 +80,12 @@ impl Default for Metrics {
 impl Metrics {
     fn register(&mut self) {
         let r = &mut self.registry;
-        r.register_with_unit("reconcile", "How long passes take, by controller", Unit::Seconds, self.reconciles.clone());
+        r.register_with_unit(
+            "reconcile",
+            "How long passes take, by controller",
+            Unit::Seconds,
+            self.reconciles.clone(),
+        );
         r.register("reconcile_errors", "Passes that failed, by controller and reason", self.failures.clone());
         r.register("node_updates", "Node updates that ended, by outcome", self.node_updates.clone());
         r.register_with_unit("step", "How long steps took, by step", Unit::Seconds, self.steps.clone());

@@ -94,8 +94,7 @@ impl Pass<'_> {
         let scanned = scan::scan(self.ctx, &object, &status.rings, &facts.nodes, self.memory, now).await?;
         match scanned {
             scan::Scanned::Waiting(on, after) => {
-                let status =
-                    UpdateRolloutStatus { state: RolloutState::Pending, reason: Some(on), ..status };
+                let status = UpdateRolloutStatus { state: RolloutState::Pending, reason: Some(on), ..status };
                 self.record(status, None, now).await?;
                 Ok(Some(after))
             }

@@ -90,7 +90,10 @@ impl Pass<'_> {
         if !ending && status.rings.is_empty() && !self.freeze().await? {
             return Ok(Next::After(LOOK_AGAIN));
         }
-        if !ending && self.status().pinned.is_empty() && let Some(wait) = self.pin().await? {
+        if !ending
+            && self.status().pinned.is_empty()
+            && let Some(wait) = self.pin().await?
+        {
             return Ok(Next::After(wait));
         }
         self.advance().await
@@ -127,14 +130,23 @@ impl Pass<'_> {
     async fn start_nodes(&mut self, plan: &Plan<'_>) -> Result<(), ReconcileError> {
         for start in &plan.starts {
             let made = start::make(self.ctx, &self.object, start).await?;
-            tracing::info!(rollout = self.object.name_any(), node = start.node.node.name, ring = start.ring, "node starts");
+            tracing::info!(
+                rollout = self.object.name_any(),
+                node = start.node.node.name,
+                ring = start.ring,
+                "node starts"
+            );
             self.memory.made(&made);
         }
         Ok(())
     }
 
     /// Goes on with the probing that is due; gives back when to look again, if it is not through or found something.
-    async fn probe(&mut self, plan: &Plan<'_>, status: &UpdateRolloutStatus) -> Result<Option<Duration>, ReconcileError> {
+    async fn probe(
+        &mut self,
+        plan: &Plan<'_>,
+        status: &UpdateRolloutStatus,
+    ) -> Result<Option<Duration>, ReconcileError> {
         let Some(probe) = &plan.probe else { return Ok(None) };
         let through = soak::probe(self.ctx, &self.object, probe, &status.pinned, &mut self.memory.soak).await?;
         Ok(Some(if through { Duration::ZERO } else { soak::LOOK_AGAIN }))

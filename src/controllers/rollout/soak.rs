@@ -48,8 +48,7 @@ pub async fn probe(
         build: expected_build(node, pinned),
         run: &run,
     });
-    let found: Vec<_> =
-        stream::iter(probings.map(ask).collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
+    let found: Vec<_> = stream::iter(probings.map(ask).collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
     let Some(failures) = failures(found) else { return Ok(false) };
     soak.under_way = None;
     soak.fresh = Some(SoakObservation { ring: due.ring.to_owned(), at: now, failures });
@@ -95,7 +94,8 @@ mod tests {
         let node = |name: &str, verdict| (name.to_owned(), vec![("dns".to_owned(), verdict)]);
         assert_eq!(failures(vec![node("a", ProbeVerdict::Passed)]), Some(vec![]));
         assert_eq!(failures(vec![node("a", ProbeVerdict::Failed("x".into())), node("b", ProbeVerdict::Running)]), None);
-        let failed = failures(vec![node("a", ProbeVerdict::Passed), node("b", ProbeVerdict::Failed("no answer".into()))]);
+        let failed =
+            failures(vec![node("a", ProbeVerdict::Passed), node("b", ProbeVerdict::Failed("no answer".into()))]);
         assert_eq!(failed, Some(vec![("b".to_owned(), "probe dns failed: no answer".to_owned())]));
     }
 }

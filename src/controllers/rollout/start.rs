@@ -1,9 +1,7 @@
 //! Starts one node: its NodeUpdate is made, with everything that is to be done frozen in it.
 
 use super::memory::uid_of;
-use crate::api::{
-    FINALIZER, NODE_LABEL, NodeUpdate, NodeUpdateSpec, Operation, ROLLOUT_LABEL, UpdateRollout,
-};
+use crate::api::{FINALIZER, NODE_LABEL, NodeUpdate, NodeUpdateSpec, Operation, ROLLOUT_LABEL, UpdateRollout};
 use crate::controllers::context::Context;
 use crate::controllers::error::ReconcileError;
 use crate::domain::child_name;

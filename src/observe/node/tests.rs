@@ -65,10 +65,7 @@ fn another_object_under_the_name_is_told_from_the_same_machine() {
     let meant = read(&node(|_| {})).node;
     let found = |change: fn(&mut Value)| seen(&meant, Some(read(&node(change))));
     assert!(matches!(found(|_| {}), NodeSeen::Here(_)));
-    assert!(matches!(
-        found(|n| n["metadata"]["uid"] = json!("u-8")),
-        NodeSeen::Replaced { same_machine: true, .. }
-    ));
+    assert!(matches!(found(|n| n["metadata"]["uid"] = json!("u-8")), NodeSeen::Replaced { same_machine: true, .. }));
     let other = found(|n| {
         n["metadata"]["uid"] = json!("u-8");
         n["spec"]["providerID"] = json!("simulated://win-8");

@@ -81,8 +81,7 @@ fn an_ended_node_update_is_ready_only_if_updated_and_stalled_only_if_held() {
 
 #[test]
 fn times_move_only_when_the_status_flips() {
-    let facts =
-        |waiting_on| NodeUpdateFacts { steps: &[], ended: None, waiting_on: Some(waiting_on), released: false };
+    let facts = |waiting_on| NodeUpdateFacts { steps: &[], ended: None, waiting_on: Some(waiting_on), released: false };
     let first = node_update(&[], facts("one"), Some(1), at(5));
     let second = node_update(&first, facts("two"), Some(1), at(9));
     assert!(second.iter().all(|c| c.last_transition_time.0 == at(5)));

@@ -1,10 +1,7 @@
 use super::*;
 
-const TERMS: Terms = Terms {
-    duration: Duration::from_secs(15),
-    renew_deadline: Duration::from_secs(10),
-    retry: Duration::from_secs(2),
-};
+const TERMS: Terms =
+    Terms { duration: Duration::from_secs(15), renew_deadline: Duration::from_secs(10), retry: Duration::from_secs(2) };
 
 fn spec(holder: &str, seconds: Option<i32>) -> LeaseSpec {
     LeaseSpec { holder_identity: Some(holder.into()), lease_duration_seconds: seconds, ..LeaseSpec::default() }

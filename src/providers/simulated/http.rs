@@ -28,6 +28,8 @@ impl Http {
     /// When the endpoint is no URL, or TLS can not be set up; in words.
     pub(super) fn new(endpoint: &str) -> Result<Self, String> {
         let base: Url = endpoint.parse().map_err(|e| format!("{endpoint:?} is no URL: {e}"))?;
+        // reqwest panics without a process-wide TLS provider. `main` sets ours first; where it did not, this one counts.
+        drop(rustls::crypto::ring::default_provider().install_default());
         // Not through a proxy: a simulated hypervisor is never behind one.
         let client = Client::builder().timeout(TIMEOUT).no_proxy().build().map_err(|e| e.to_string())?;
         Ok(Self { client, base })

@@ -11,7 +11,7 @@ use axum::{
 };
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, Once},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -38,8 +38,6 @@ async fn answer(State(fake): State<Arc<Fake>>, method: AxumMethod, uri: Uri, bod
 }
 
 async fn hypervisor(answers: &[(u16, Option<&'static str>, &str)]) -> (Simulated, Arc<Fake>) {
-    static RING: Once = Once::new();
-    RING.call_once(|| drop(rustls::crypto::ring::default_provider().install_default()));
     let fake = Arc::new(Fake::default());
     *fake.answers.lock().expect("a lock") = answers.iter().map(|(c, r, t)| (*c, *r, (*t).to_owned())).collect();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -154,7 +152,6 @@ async fn an_answer_that_is_lost_is_asked_for_again() {
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
     // Takes the connection and hangs up.
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-    hypervisor(&[(200, None, "")]).await;
     let provider = Simulated::new(&api::Simulated { endpoint }).expect("a provider");
     let got = provider.ensure(&node(), &key()).await;
     assert!(matches!(&got, Err(ProviderError::Transient(_))), "{got:?}");

@@ -197,7 +197,8 @@ impl<'f, 'a> Census<'f, 'a> {
         if update.in_work() {
             ring.in_work += 1;
             ring.spent += 1;
-        } else if counts_towards_halt(update) {
+        }
+        if counts_towards_halt(update) {
             ring.failures.push(update);
         } else if update.outcome == Some(Outcome::Failed) {
             ring.noise.push(update);
@@ -267,7 +268,7 @@ impl<'f, 'a> Census<'f, 'a> {
     fn sorted(self) -> Vec<RingCensus<'a>> {
         let mut rings = self.rings;
         for ring in &mut rings {
-            ring.failures.sort_unstable_by_key(|update| (update.ended_at, &update.node));
+            ring.failures.sort_unstable_by_key(|update| (update.in_work(), update.ended_at, &update.node));
             ring.noise.sort_unstable_by_key(|update| (update.ended_at, &update.node));
         }
         rings
@@ -281,12 +282,13 @@ fn target(pinned: &PinnedSet) -> Option<Target<'_>> {
     os.same_os(expected).then_some(Target { os, expected, pinned })
 }
 
-/// Failures of the update itself. A drain that can not end, a snapshot that can not be made, say nothing about it.
+/// Failures of the update itself, from the moment that the way back begins. A drain that can not end, a snapshot that can not be made, say nothing about it.
 fn counts_towards_halt(update: &UpdateSeen) -> bool {
     match update.outcome {
         Some(Outcome::Reverted | Outcome::Held) => true,
         Some(Outcome::Failed) => update.reason_code.as_deref() == Some(ReasonCode::InstallFailed.as_str()),
-        None | Some(Outcome::Updated | Outcome::Skipped | Outcome::Aborted | Outcome::NodeGone) => false,
+        None => update.is_failing(),
+        Some(Outcome::Updated | Outcome::Skipped | Outcome::Aborted | Outcome::NodeGone) => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! What the rollout planner looks at: plain facts about one rollout and its nodes.
 
-use crate::api::{DesiredState, NodeUpdate, Outcome, Step, UpdateRolloutStatus};
+use crate::api::{DesiredState, NodeUpdate, Outcome, Step, StepPhase, UpdateRolloutStatus};
 use crate::domain::NodeState;
 use jiff::Timestamp;
 
@@ -43,7 +43,7 @@ pub struct UpdateSeen {
     pub outcome: Option<Outcome>,
     /// The reason's CamelCase code ([`super::report::ReasonCode`]), where it ended.
     pub reason_code: Option<String>,
-    /// The reason as a sentence, where it did not end as intended.
+    /// The reason as a sentence, where it did not end as intended; of one in work, how its last failed step failed.
     pub reason: Option<String>,
     /// The step in work, or the last one.
     pub step: Option<Step>,
@@ -59,6 +59,8 @@ impl UpdateSeen {
     /// Reads a NodeUpdate. The reason's code is that of its `Ready` condition.
     pub fn read(update: &NodeUpdate) -> Self {
         let status = update.status.clone().unwrap_or_default();
+        let failed = status.steps.iter().rev().find(|s| s.phase == StepPhase::Failed);
+        let failure = failed.map(|s| s.message.clone());
         let ended_at = status.outcome.and_then(|_| status.steps.iter().rev().find_map(|s| s.finished_at.clone()));
         Self {
             name: update.metadata.name.clone().unwrap_or_default(),
@@ -68,7 +70,7 @@ impl UpdateSeen {
             ring: update.spec.ring.clone(),
             reason_code: status.conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.reason.clone()),
             outcome: status.outcome,
-            reason: status.reason,
+            reason: status.reason.or(failure),
             step: status.step,
             started_at: status.steps.first().map(|s| s.started_at.0),
             ended_at: ended_at.map(|at| at.0),
@@ -79,6 +81,11 @@ impl UpdateSeen {
     /// Whether it is still going on.
     pub fn in_work(&self) -> bool {
         self.outcome.is_none()
+    }
+
+    /// Whether it has failed on a changed machine, and is on its way back or being held. That is certain before it ends.
+    pub fn is_failing(&self) -> bool {
+        self.in_work() && matches!(self.step, Some(Step::Restore | Step::VerifyRestored | Step::Hold))
     }
 }
 

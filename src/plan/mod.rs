@@ -9,14 +9,15 @@ pub mod conditions;
 pub mod fleet;
 pub mod gate;
 pub mod lint;
+pub mod log;
 pub mod node;
 pub mod pin;
 mod preflight;
 mod progress;
 pub mod report;
 pub mod resolve;
-mod ring;
 mod retry;
+mod ring;
 pub mod rollout;
 mod rollout_report;
 #[doc(hidden)]
@@ -24,6 +25,7 @@ pub mod sample;
 pub mod scan;
 mod selector;
 mod soak;
+pub mod table;
 mod turn;
 pub mod window;
 

@@ -7,23 +7,18 @@
 //! A deadline is only ever enforced after a look: the step runs, and when it is still not done and its time is over,
 //! the failure arrow is taken. An operator that was away for hours so finds an installation that ended well.
 
+use super::log::{close, cut, elapsed, record};
 use super::preflight::{self, Fitness};
 use super::report::{Reason, ReasonCode};
 use super::retry;
-use crate::api::{FailedNode, Outcome, Step, StepDetail, StepPhase, StepRecord};
+use super::table::{PREFLIGHT_TIMEOUT, Row};
+use crate::api::{Outcome, Step, StepDetail, StepPhase, StepRecord};
 use crate::domain::{History, Intent, MAX_RECORDS, NodeSeen, StepKey, StepResult, WaitingOn, Wish, key_of};
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use std::time::Duration;
 
-/// How long the claim, the uncordon and the quarantine may take: single writes to the API server.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
-/// How long a node may take to become fit after its update was created.
-const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(300);
 /// Records kept free for the way back when a log grows towards its bound.
 const RESERVED_RECORDS: usize = 12;
-/// Longest message of a record; the schema has the same bound.
-const MAX_MESSAGE: usize = 512;
 
 /// What was seen of one node update.
 #[derive(Clone, Copy, Debug)]
@@ -69,56 +64,6 @@ pub enum Decision {
         /// Why.
         reason: Reason,
     },
-}
-
-/// One row of the step table.
-pub struct Row {
-    /// What follows a success; `None` is the end.
-    pub next: Option<Step>,
-    /// What follows a failure; `None` is the end.
-    pub on_failure: Option<Step>,
-    /// How often it is tried when its failure may pass.
-    pub attempts: u32,
-    /// How long it may take.
-    pub timeout: Duration,
-}
-
-impl Row {
-    /// The row of a step, under the intent's policy.
-    pub fn of(step: Step, intent: &Intent) -> Self {
-        let policy = &intent.policy;
-        let in_place = policy.strategy.in_place.as_ref();
-        let install = in_place.map(|p| p.install.clone()).unwrap_or_default();
-        let snapshot =
-            |pick: fn(&crate::api::SnapshotPolicy) -> Duration| in_place.map_or(WRITE_TIMEOUT, |p| pick(&p.snapshot));
-        let tries = u32::try_from(install.attempts).unwrap_or(1);
-        let back = match policy.on_failure.node {
-            FailedNode::Revert => Step::Restore,
-            FailedNode::Hold => Step::Hold,
-        };
-        let row = |next, on_failure, attempts, timeout| Self { next, on_failure, attempts, timeout };
-        match step {
-            // Nothing was touched: no undo.
-            Step::Preflight => row(Some(Step::Stage), None, 1, PREFLIGHT_TIMEOUT),
-            // A download is left behind, which is harmless; the agent is not armed.
-            Step::Stage => row(Some(Step::Cordon), None, tries, install.stage_timeout.get()),
-            // Undone by Uncordon, as are all up to Snapshot.
-            Step::Cordon => row(Some(Step::Drain), Some(Step::Uncordon), 1, WRITE_TIMEOUT),
-            Step::Drain => row(Some(Step::Snapshot), Some(Step::Uncordon), 1, policy.drain.timeout.get()),
-            Step::Snapshot => row(Some(Step::Install), Some(Step::Uncordon), tries, snapshot(|s| s.timeout.get())),
-            // From here the disk is another: undone by Restore.
-            Step::Install => row(Some(Step::Reboot), Some(back), tries, install.timeout.get()),
-            Step::Reboot => row(Some(Step::Verify), Some(back), 1, install.reboot_timeout.get()),
-            Step::Verify => row(Some(Step::Uncordon), Some(back), 1, policy.verify.timeout.get()),
-            // The way back has no way back: a node that can not be reverted is held.
-            Step::Restore => {
-                row(Some(Step::VerifyRestored), Some(Step::Hold), tries, snapshot(|s| s.restore_timeout.get()))
-            }
-            Step::VerifyRestored => row(Some(Step::Uncordon), Some(Step::Hold), 1, policy.verify.timeout.get()),
-            Step::Uncordon => row(None, Some(Step::Hold), 1, WRITE_TIMEOUT),
-            Step::Hold => row(None, None, 1, WRITE_TIMEOUT),
-        }
-    }
 }
 
 /// Says what comes next.
@@ -381,41 +326,6 @@ fn node_replaced() -> Reason {
 fn begin(seen: &Observed<'_>, ended: Vec<StepRecord>, step: Step, round: u32, attempt: u32) -> Decision {
     let key = StepKey { node_update_uid: seen.intent.uid.clone(), step, round, attempt };
     Decision::Begin { ended, key }
-}
-
-/// A fresh record of a step's first attempt.
-fn record(step: Step, round: i32, now: Timestamp) -> StepRecord {
-    StepRecord {
-        step,
-        phase: StepPhase::Started,
-        round,
-        attempt: 1,
-        started_at: MicroTime(now),
-        finished_at: None,
-        detail: None,
-        handle: None,
-        message: String::new(),
-    }
-}
-
-/// The record of a step that has begun; `boot_id` is kept where a reboot follows, to know the next boot by.
-pub fn begun(key: &StepKey, boot_id: Option<&str>, now: Timestamp) -> StepRecord {
-    let number = |n| i32::try_from(n).unwrap_or(i32::MAX);
-    let handle = boot_id.filter(|_| matches!(key.step, Step::Install | Step::Reboot)).map(str::to_owned);
-    StepRecord { attempt: number(key.attempt), handle, ..record(key.step, number(key.round), now) }
-}
-
-fn close(open: &StepRecord, phase: StepPhase, detail: Option<StepDetail>, message: &str, now: Timestamp) -> StepRecord {
-    let finished_at = Some(MicroTime(now.max(open.started_at.0)));
-    StepRecord { phase, detail, finished_at, message: cut(message), ..open.clone() }
-}
-
-fn cut(message: &str) -> String {
-    message.chars().take(MAX_MESSAGE).collect()
-}
-
-fn elapsed(open: &StepRecord, now: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(open.started_at.0)).unwrap_or_default()
 }
 
 #[cfg(test)]

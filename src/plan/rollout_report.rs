@@ -115,7 +115,8 @@ fn culprit(first: &UpdateSeen, more: usize) -> String {
     let what = match first.outcome {
         Some(Outcome::Reverted) => "reverted",
         Some(Outcome::Held) => "held",
-        _ => "failed",
+        None => "is being reverted",
+        Some(_) => "failed",
     };
     let why = first.reason.as_deref().or(first.reason_code.as_deref()).unwrap_or("for no reason it gives");
     let more = match more {

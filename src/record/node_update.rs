@@ -5,7 +5,7 @@ use super::{Ledger, RecordError, Recorded};
 use crate::api::{NodeUpdate, NodeUpdateStatus, Outcome, StepPhase, StepRecord};
 use crate::domain::{History, Intent, StepKey, WaitingOn, key_of};
 use crate::plan::conditions::{NodeUpdateFacts, node_update};
-use crate::plan::node::begun;
+use crate::plan::log::begun;
 use crate::plan::{Reason, ReasonCode};
 use jiff::Timestamp;
 use kube::{Client, ResourceExt};

@@ -1,8 +1,9 @@
 //! The step machine under scripts of results: every arrow, every crash boundary, every wish.
 
+use super::super::log::begun;
 use super::*;
 use crate::api::{
-    Drain, InPlace, Install, OnFailure, Operation, Probe, SnapshotPolicy, Span, Strategy, StrategyType,
+    Drain, FailedNode, InPlace, Install, OnFailure, Operation, Probe, SnapshotPolicy, Span, Strategy, StrategyType,
     UpdatePolicySpec, Verify,
 };
 use crate::domain::{Build, NodeRef, NodeState, Readiness};

@@ -47,9 +47,9 @@ impl World {
     /// Rings with so many nodes each, and fields of their specs and of their policies.
     fn with(rings: &[(&str, usize, Value, Value)]) -> Self {
         let frozen = rings.iter().map(|(name, _, spec, policy)| ring(name, spec, policy)).collect();
-        let nodes = rings.iter().flat_map(|(name, nodes, ..)| {
-            (0..*nodes).map(move |i| sample::node(&format!("{name}-{i}"), name, i % 3))
-        });
+        let nodes = rings
+            .iter()
+            .flat_map(|(name, nodes, ..)| (0..*nodes).map(move |i| sample::node(&format!("{name}-{i}"), name, i % 3)));
         let sample = Sample {
             desired: DesiredState::Running,
             status: sample::status(frozen).expect("a status"),

@@ -1,7 +1,7 @@
 //! Order of rings, budget, halting, states, and the sentences that say so.
 
 use super::*;
-use crate::api::{IntOrPercent, RolloutState};
+use crate::api::{IntOrPercent, RolloutState, Step};
 use crate::domain::Build;
 use crate::plan::rollout::StallCode;
 
@@ -67,6 +67,16 @@ const CASES: &[Case] = &[
         RolloutState::Halted,
         &[],
         "ring canary: canary-1 held: x; early not started; 1 node still in work",
+    ),
+    (
+        "a node on its way back halts before it is back",
+        |w| {
+            w.update("canary-0", IN_WORK, "probe pod-network failed");
+            w.sample.updates[0].step = Some(Step::Restore);
+        },
+        RolloutState::Halted,
+        &[],
+        "ring canary: canary-0 is being reverted: probe pod-network failed; early not started; 1 node still in work",
     ),
     (
         "noise does not halt",

@@ -35,7 +35,7 @@ pub(super) fn staged(report: &Report, intent: &Intent) -> StepResult {
         Progress::InProgress | Progress::RebootNeeded => {
             StepResult::retriable(format!("the agent stopped at {:?} before the download was complete", report.phase))
         }
-        Progress::Failed => failed(report, true),
+        Progress::Failed => failed(report, false),
     }
 }
 

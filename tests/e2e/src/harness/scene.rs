@@ -5,6 +5,7 @@ use super::story::RING_LABEL;
 use super::{Rollout, Sight, Witness, Workload, not_yet, seen};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::{Patch, PatchParams};
 use kube::core::{ApiResource, ClusterResourceScope, DynamicObject};
 use kube::{Api, Resource};
@@ -117,6 +118,14 @@ impl Scene {
     /// Pods of a Deployment on the machines of a ring, with a budget.
     pub async fn workload(&self, name: &str, ring: &str, workload: Workload) -> Result<()> {
         workload.start(self, name, &self.own(ring)).await
+    }
+
+    /// Takes the teeth out of a workload's budget.
+    pub async fn allow_disruptions(&self, workload: &str) -> Result<()> {
+        let budgets: Api<PodDisruptionBudget> = Api::namespaced(self.stage.client.clone(), &self.name);
+        let none = Patch::Merge(json!({"spec": {"minAvailable": 0}}));
+        budgets.patch(workload, &PatchParams::default(), &none).await?;
+        Ok(())
     }
 
     /// Watches from now on that no more than `budget` machines of a ring are unavailable at once.

@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -89,6 +90,12 @@ impl Stage {
 fn scenario_of(stories: &[Arc<Story>]) -> Result<String> {
     let mut scenario: Value = serde_saphyr::from_str(SCENARIO).context("scenario.yaml")?;
     let machines: Vec<Value> = stories.iter().flat_map(|story| story.scenario_machines().to_vec()).collect();
-    scenario["machines"] = Value::Array(machines);
+    // A fault that can strike no machine is an error in a scenario; here it is only another stage's.
+    let traits = machines.iter().flat_map(|group| group["traits"].as_array().into_iter().flatten());
+    let traits: BTreeSet<&str> = traits.filter_map(Value::as_str).collect();
+    if let Some(faults) = scenario["faults"].as_array_mut() {
+        faults.retain(|fault| fault["where"]["traits"][0].as_str().is_some_and(|wanted| traits.contains(wanted)));
+    }
+    scenario["machines"] = json!(machines);
     Ok(serde_json::to_string_pretty(&scenario)?)
 }

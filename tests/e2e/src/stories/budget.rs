@@ -40,7 +40,7 @@ async fn cordoned_by_somebody(scene: Scene) -> Result<()> {
     let witness = scene.witness("ring", 1).await?;
     let rollout = scene.simple(json!({}), json!({}), GOOD).await?;
 
-    rollout.says(&["maxUnavailable is 1"]).await?;
+    rollout.says(&["budget of 1 is spent", &theirs]).await?;
     let stays_cordoned = |lookout: &crate::harness::Lookout| {
         ensure!(lookout.node(&theirs).is_some_and(|node| is_cordoned(&node)), "{theirs} was uncordoned");
         Ok(())

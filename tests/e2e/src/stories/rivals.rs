@@ -5,7 +5,7 @@ use crate::harness::{Scene, Story, Workload};
 use anyhow::{Result, ensure};
 use kube::ResourceExt;
 use serde_json::json;
-use windlass::api::{RolloutState, Step};
+use windlass::api::RolloutState;
 
 /// The stories.
 pub fn stories() -> Vec<Story> {
@@ -17,12 +17,14 @@ pub fn stories() -> Vec<Story> {
 
 /// The second waits, says on whose claim, and has its turn.
 async fn second_waits(scene: Scene) -> Result<()> {
-    scene.workload("slow", "ring", Workload { replicas: 1, min_available: 0, ends_after: 5 }).await?;
+    scene.workload("web", "ring", Workload { replicas: 1, min_available: 1, ends_after: 1 }).await?;
     let first = scene.simple(json!({}), json!({}), GOOD).await?;
     let machine = scene.machine("ring", 1);
-    let holder = first.is_in(&machine, Step::Drain).await?.uid().unwrap_or_default();
+    // The disruption budget holds the first up until the second has said its sentence.
+    let holder = first.waits_on(&machine, &["PDB"]).await?.uid().unwrap_or_default();
     let second = scene.rollout("second", &["ring"], BAD).await?;
     second.says(&[&machine, "claimed", &holder]).await?;
+    scene.allow_disruptions("web").await?;
     first.ends(RolloutState::Completed).await?;
     second.ends(RolloutState::Completed).await?;
     let inside = scene.stage.sim.inside(&machine).await?;

@@ -163,3 +163,37 @@ fn snapshot_handle(records: &[StepRecord]) -> Option<&str> {
 fn number(counter: i32) -> u32 {
     u32::try_from(counter).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+
+    fn record(step: Step, round: i32, handle: &str) -> StepRecord {
+        StepRecord {
+            step,
+            phase: StepPhase::Failed,
+            round,
+            attempt: 1,
+            started_at: MicroTime(Timestamp::UNIX_EPOCH),
+            finished_at: Some(MicroTime(Timestamp::UNIX_EPOCH)),
+            detail: None,
+            handle: Some(handle.to_owned()),
+            message: String::new(),
+        }
+    }
+
+    #[test]
+    fn the_boot_before_a_reboot_is_that_of_the_last_attempt_to_install() {
+        let records = [
+            record(Step::Reboot, 0, "1"),
+            record(Step::Install, 1, "2"),
+            record(Step::Install, 1, "3"),
+            record(Step::Reboot, 1, "4"),
+        ];
+        let history = History::default().with(&records);
+        assert_eq!(history.boot_id_before(0), Some("1"), "nothing is installed in round 0");
+        assert_eq!(history.boot_id_before(1), Some("3"), "the record of the reboot may be of the boot after it");
+        assert_eq!(history.boot_id_before(2), None);
+    }
+}

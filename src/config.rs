@@ -1,6 +1,7 @@
 //! The operator's flags.
 
 use clap::{Args, Parser, Subcommand};
+use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -76,6 +77,22 @@ pub enum LogFormat {
     Json,
 }
 
+/// No way to the API server.
+#[derive(Debug, thiserror::Error)]
+pub enum KubeError {
+    /// The kubeconfig file can not be used.
+    #[error("--kubeconfig {}: {source}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: KubeconfigError,
+    },
+    /// There is neither a service account nor a kubeconfig.
+    #[error("no way to the API server: {0}")]
+    Infer(#[from] InferConfigError),
+}
+
 /// Settings that contradict each other.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -84,6 +101,22 @@ pub enum LogFormat {
 pub struct TermsError(u64, u64, u64);
 
 impl Config {
+    /// This instance's name in leader election: the pod's, or one that no other process here has.
+    pub fn identity(&self) -> String {
+        self.identity.clone().unwrap_or_else(|| format!("windlass-{}", std::process::id()))
+    }
+
+    /// The way to the API server.
+    ///
+    /// # Errors
+    /// [`KubeError`].
+    pub async fn kube(&self) -> Result<kube::Config, KubeError> {
+        let Some(path) = &self.kubeconfig else { return Ok(kube::Config::infer().await?) };
+        let refuse = |source| KubeError::File { path: path.clone(), source };
+        let file = Kubeconfig::read_from(path).map_err(refuse)?;
+        kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.map_err(refuse)
+    }
+
     /// Checks what no single flag shows.
     ///
     /// # Errors

@@ -2,12 +2,11 @@
 
 use anyhow::Context as _;
 use clap::Parser;
-use kube::client::ClientBuilder;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config as KubeConfig};
+use kube::Client;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use windlass::act::{ActConfig, Clients};
 use windlass::config::{Cli, Command, Config, LogFormat};
@@ -15,7 +14,7 @@ use windlass::controllers::{Controllers, Parts, Settings, resources_served};
 use windlass::observe::Stores;
 use windlass::ports::SnapshotProviders;
 use windlass::providers::Registry;
-use windlass::telemetry::{Counted, Elector, Health, Metrics, Phase, Terms, init_logs, serve};
+use windlass::telemetry::{Elector, Health, Metrics, Phase, Terms, counted_client, init_logs, serve};
 
 /// Name of the leader's Lease.
 const LEASE: &str = "windlass";
@@ -24,15 +23,22 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// How long giving the lease back may take. Together with the above it is less than the 20 s that a shutdown may last.
 const RELEASE_WITHIN: Duration = Duration::from_secs(4);
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// How long what still runs in the background may keep the process: a name that does not resolve, say.
+const EXIT_WITHIN: Duration = Duration::from_secs(1);
+
+fn main() -> ExitCode {
     let Command::Run(config) = Cli::parse().command;
     init_logs(config.log_format == LogFormat::Json);
     // Two crates speak TLS; neither chooses a provider by itself.
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         tracing::debug!("a TLS provider was installed already");
     }
-    match run(&config).await {
+    let result = Runtime::new().context("no threads").and_then(|runtime| {
+        let result = runtime.block_on(run(&config));
+        runtime.shutdown_timeout(EXIT_WITHIN);
+        result
+    });
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -47,10 +53,11 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let metrics = Arc::new(Metrics::default());
     let health = Arc::new(Health::new(Arc::clone(&metrics)));
     serve(config.listen, Arc::clone(&health)).await.with_context(|| format!("--listen {}", config.listen))?;
-    let kube = kube_config(config).await?;
-    let clients = Clients { read: client(&kube, true, &metrics)?, act: client(&kube, false, &metrics)? };
+    let kube = config.kube().await?;
+    let clients =
+        Clients { read: counted_client(&kube, true, &metrics)?, act: counted_client(&kube, false, &metrics)? };
     // Renewals must not queue behind other requests.
-    let mut elector = elector(config, client(&kube, false, &metrics)?);
+    let mut elector = elector(config, counted_client(&kube, false, &metrics)?);
     let mut told_to_end = std::pin::pin!(told_to_end()?);
     let leads = async {
         resources_served(&clients.read).await?;
@@ -82,7 +89,10 @@ async fn lead(
 ) -> anyhow::Result<()> {
     health.set(Phase::Filling);
     let work = async {
-        let mut controllers = Controllers::start(parts(config, clients, metrics)).await?;
+        let mut controllers = tokio::select! {
+            started = Controllers::start(parts(config, clients, metrics)) => started?,
+            () = &mut told_to_end => return Ok(()),
+        };
         health.set(Phase::Leading);
         tokio::select! {
             () = controllers.ended() => anyhow::bail!("a controller ended by itself"),
@@ -110,7 +120,7 @@ fn parts(config: &Config, clients: Clients, metrics: &Arc<Metrics>) -> Parts {
             image_pull_policy: config.image_pull_policy.clone(),
         },
         settings: Settings { operator_node: config.node_name.clone() },
-        instance: identity(config),
+        instance: config.identity(),
         metrics: Arc::clone(metrics),
         providers: |stores: &Stores| Arc::new(Registry::new(stores.classes.clone())) as Arc<dyn SnapshotProviders>,
     }
@@ -122,27 +132,7 @@ fn elector(config: &Config, client: Client) -> Elector {
         renew_deadline: Duration::from_secs(config.renew_deadline),
         retry: Duration::from_secs(config.retry_period),
     };
-    Elector::new(client, &config.namespace, LEASE, &identity(config), terms)
-}
-
-/// This instance's name: the pod's, or one that no other process has.
-fn identity(config: &Config) -> String {
-    config.identity.clone().unwrap_or_else(|| format!("windlass-{}", std::process::id()))
-}
-
-async fn kube_config(config: &Config) -> anyhow::Result<KubeConfig> {
-    let Some(path) = &config.kubeconfig else {
-        return KubeConfig::infer().await.context("no way to the API server");
-    };
-    let file = Kubeconfig::read_from(path).with_context(|| format!("kubeconfig {}", path.display()))?;
-    let options = KubeConfigOptions::default();
-    KubeConfig::from_custom_kubeconfig(file, &options).await.with_context(|| format!("kubeconfig {}", path.display()))
-}
-
-fn client(config: &KubeConfig, retry: bool, metrics: &Arc<Metrics>) -> anyhow::Result<Client> {
-    let mut config = config.clone();
-    config.default_retry = retry;
-    Ok(ClientBuilder::try_from(config)?.with_layer(&Counted::new(Arc::clone(metrics))).build())
+    Elector::new(client, &config.namespace, LEASE, &config.identity(), terms)
 }
 
 /// Resolves when the process is told to end.

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// First wait, doubled with each failure in a row.
 const BASE: Duration = Duration::from_millis(500);
 /// Longest wait.
-const CAP: Duration = Duration::from_secs(60);
+const CAP: Duration = Duration::from_mins(1);
 
 /// Failures in a row, by object.
 #[derive(Debug, Default)]

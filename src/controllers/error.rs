@@ -6,7 +6,7 @@ use crate::record::RecordError;
 use std::time::Duration;
 
 /// How long one pass may take: one that hangs would keep its place for ever.
-pub(super) const PASS_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const PASS_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Why a pass failed.
 #[derive(Debug, thiserror::Error)]

@@ -29,7 +29,7 @@ const MAX_TRANSITIONS: usize = 8;
 /// How soon a pass goes on that has made as many transitions as it may.
 const GO_ON: Duration = Duration::from_millis(50);
 /// How often a node update in work is looked at, whatever it waits for: events may be lost.
-const LOOK_AGAIN: Duration = Duration::from_secs(300);
+const LOOK_AGAIN: Duration = Duration::from_mins(5);
 
 /// One pass over one node update.
 ///

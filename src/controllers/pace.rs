@@ -54,13 +54,13 @@ mod tests {
     fn a_pass_is_early_only_if_it_sees_the_same_before_its_time() {
         let pace = Pace::default();
         assert_eq!(pace.early("a", 1), None, "never seen");
-        pace.leave("a", 1, Duration::from_secs(60));
+        pace.leave("a", 1, Duration::from_mins(1));
         assert!(pace.early("a", 1).is_some_and(|wait| wait > Duration::from_secs(50)));
         assert_eq!(pace.early("a", 2), None, "something has changed");
         assert_eq!(pace.early("b", 1), None, "another object");
         pace.leave("a", 1, Duration::ZERO);
         assert_eq!(pace.early("a", 1), None, "its time has come");
-        pace.leave("a", 1, Duration::from_secs(60));
+        pace.leave("a", 1, Duration::from_mins(1));
         pace.forget("a");
         assert_eq!(pace.early("a", 1), None);
     }

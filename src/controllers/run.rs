@@ -30,7 +30,7 @@ use tokio::time::Instant;
 /// How many node updates, and snapshots, are looked at at once.
 const CONCURRENCY: u16 = 16;
 /// How long the custom resources may take to be served.
-const SERVED: Duration = Duration::from_secs(300);
+const SERVED: Duration = Duration::from_mins(5);
 
 /// The controllers could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -105,21 +105,21 @@ impl Controllers {
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
         let Parts { clients, act, settings, instance, metrics, providers } = parts;
         let mut tasks = JoinSet::new();
-        let (changed, changes) = unbounded();
+        let (teller, changes) = unbounded();
         let witness = Arc::clone(&metrics) as Arc<dyn crate::observe::Witness>;
         let namespaces = (act.agents_namespace.as_str(), act.probes_namespace.as_str());
-        let stores = Stores::start(&clients.read, namespaces, changed, witness, &mut tasks);
+        let stores = Stores::start(&clients.read, namespaces, teller, witness, &mut tasks);
         stores.ready().await?;
         let pods = PodStores { agents: stores.agent_pods.clone(), probes: stores.probe_pods.clone() };
         let events = Events::new(clients.act.clone(), &instance);
         let means = Means { clients, config: act, providers: providers(&stores), pods, memory: Memory::default() };
         let ctx = Arc::new(Context::new(settings, stores.clone(), means, events, metrics));
-        let (stop, stopped) = watch::channel(false);
+        let (stop, told) = watch::channel(false);
         let (updates, update_queue) = unbounded();
         let (rollouts, rollout_queue) = unbounded();
         let (snapshots, snapshot_queue) = unbounded();
         tasks.spawn(route(changes, stores.clone(), Queues { updates, rollouts, snapshots }));
-        let mut run = Runner { ctx, stopped, tasks: &mut tasks };
+        let mut run = Runner { ctx, told, tasks: &mut tasks };
         run.start(node_update::NAME, CONCURRENCY, stores.updates, update_queue, |ctx, o| {
             node_update::reconcile(ctx, o).boxed()
         });
@@ -158,7 +158,7 @@ type Reconcile<K> = for<'a> fn(&'a Context, &'a DeserializeGuard<K>) -> BoxFutur
 
 struct Runner<'a> {
     ctx: Arc<Context>,
-    stopped: watch::Receiver<bool>,
+    told: watch::Receiver<bool>,
     tasks: &'a mut JoinSet<()>,
 }
 
@@ -173,8 +173,8 @@ impl Runner<'_> {
     ) where
         K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
     {
-        let mut stopped = self.stopped.clone();
-        let stop = async move { drop(stopped.wait_for(|stop| *stop).await) };
+        let mut told = self.told.clone();
+        let stop = async move { drop(told.wait_for(|stop| *stop).await) };
         let pass = move |object: &DeserializeGuard<K>| Pass { controller: name, name: object.name_any() };
         // Triggers come from the queue alone: what the store is filled with was told there, too.
         let results = Controller::for_stream(stream::pending(), store)

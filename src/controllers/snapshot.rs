@@ -21,7 +21,7 @@ pub const NAME: &str = "snapshot";
 /// Annotation on a NodeSnapshot whose rollout is gone: when it is deleted.
 const DELETE_AFTER: &str = "windlass.dev/delete-after";
 /// How often a snapshot that waits is looked at; the end of its rollout is told by its own event.
-const LOOK_AGAIN: Duration = Duration::from_secs(3600);
+const LOOK_AGAIN: Duration = Duration::from_hours(1);
 
 /// One pass over one snapshot.
 ///

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// How long the stores may take to be filled at the start.
-const FIRST_LIST: Duration = Duration::from_secs(120);
+const FIRST_LIST: Duration = Duration::from_mins(2);
 
 /// A store of a kind of ours: an object that does not parse is kept as its error and stops nothing else.
 pub type Parsed<K> = Store<DeserializeGuard<K>>;

@@ -43,17 +43,17 @@ impl Events {
     /// A node update ended; told at it, and at its node.
     pub async fn node_update(&self, update: &NodeUpdate, tone: Tone, reason: &str, note: &str) {
         let what = (tone, "NodeUpdate", reason, note);
-        let update_ref = update.object_ref(&());
+        let told_at = update.object_ref(&());
         // kubectl looks for a Node's events under its name as UID, as the kubelet writes them.
-        let node = ObjectReference {
+        let machine = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some("Node".to_owned()),
             name: Some(update.spec.node_name.clone()),
             uid: Some(update.spec.node_name.clone()),
             ..ObjectReference::default()
         };
-        self.publish(&update_ref, Some(node.clone()), what).await;
-        self.publish(&node, Some(update_ref.clone()), what).await;
+        self.publish(&told_at, Some(machine.clone()), what).await;
+        self.publish(&machine, Some(told_at), what).await;
     }
 
     /// An object that does not parse was found.

@@ -64,7 +64,7 @@ impl NodeUpdateLog {
         };
         let written = self.write(update, status, None, now).await?;
         self.waits().insert(update.name_any(), Written::now(on.as_ref(), now));
-        Ok(((written, history_of(records)), Recorded(key.clone())))
+        Ok(((written, history_of(&records)), Recorded(key.clone())))
     }
 
     /// Records what is waited for, where that is worth a write; and always, where steps have ended.
@@ -223,9 +223,9 @@ fn ready_reason(status: &NodeUpdateStatus) -> String {
 }
 
 /// The log that was just written: it was made of a parsed one, and parses.
-fn history_of(records: Vec<StepRecord>) -> History {
+fn history_of(records: &[StepRecord]) -> History {
     debug_assert!(records.last().is_some_and(|r| r.phase == StepPhase::Started), "a step has begun");
-    History::default().with(&records)
+    History::default().with(records)
 }
 
 fn cut(sentence: &str) -> String {

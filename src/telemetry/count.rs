@@ -3,20 +3,31 @@
 use super::Metrics;
 use futures::future::BoxFuture;
 use http::{Request, Response};
+use kube::client::ClientBuilder;
+use kube::{Client, Config};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower::{Layer, Service};
 
+/// A client that counts its requests. With `retry` it repeats by itself what the server was too busy for.
+///
+/// # Errors
+/// The settings make no client: a certificate that can not be read, say.
+pub fn counted_client(config: &Config, retry: bool, metrics: &Arc<Metrics>) -> kube::Result<Client> {
+    let mut config = config.clone();
+    config.default_retry = retry;
+    Ok(ClientBuilder::try_from(config)?.with_layer(&Counted::new(Arc::clone(metrics))).build())
+}
+
 /// A layer of the client that counts.
 #[derive(Clone)]
-pub struct Counted<S = ()> {
+struct Counted<S = ()> {
     inner: S,
     metrics: Arc<Metrics>,
 }
 
 impl Counted {
-    /// A layer that counts into these metrics.
-    pub fn new(metrics: Arc<Metrics>) -> Self {
+    fn new(metrics: Arc<Metrics>) -> Self {
         Self { inner: (), metrics }
     }
 }

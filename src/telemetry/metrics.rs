@@ -145,7 +145,7 @@ impl Metrics {
         self.unreadable.get_or_create(&Kind::of(kind)).inc();
     }
 
-    /// All of them, in the OpenMetrics text format.
+    /// All of them, in the `OpenMetrics` text format.
     pub fn text(&self) -> String {
         let mut text = String::new();
         match encode(&mut text, &self.registry) {

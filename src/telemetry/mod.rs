@@ -6,7 +6,7 @@ mod leader;
 mod logs;
 mod metrics;
 
-pub use count::Counted;
+pub use count::counted_client;
 pub use health::{Health, Phase, serve};
 pub use leader::{Elector, Lost, Terms};
 pub use logs::init_logs;

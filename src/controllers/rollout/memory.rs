@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a store may lag behind our own write before it is believed that the object was deleted meanwhile.
-const LAG: Duration = Duration::from_secs(60);
+const LAG: Duration = Duration::from_mins(1);
 
 /// What is known of all rollouts, by UID.
 #[derive(Default)]

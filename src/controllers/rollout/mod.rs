@@ -33,7 +33,7 @@ pub const NAME: &str = "rollout";
 /// Passes over one rollout are at least this far apart: what changes meanwhile is taken together.
 const APART: Duration = Duration::from_secs(1);
 /// How often a rollout in work is planned whatever happens: events may be lost.
-const LOOK_AGAIN: Duration = Duration::from_secs(300);
+const LOOK_AGAIN: Duration = Duration::from_mins(5);
 
 /// One pass over one rollout.
 ///

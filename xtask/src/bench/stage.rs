@@ -3,6 +3,7 @@
 use crate::cluster::{Cluster, Options};
 use crate::workspace::{self, Profile};
 use anyhow::{Context, Result, ensure};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, ListParams, PostParams};
 use serde_json::json;
@@ -15,15 +16,20 @@ const ROLLOUT: &str = "bench";
 /// Label of all nodes of a stage.
 const POOL: &str = "windlass.example/pool";
 
+/// How long the load may take to run, in minutes.
+const LOAD_PATIENCE: Duration = Duration::from_mins(2);
+/// How long a rollout may take, in minutes: several times what it does.
+const ROLLOUT_PATIENCE: Duration = Duration::from_mins(15);
+
 /// A cluster of the release programs with `nodes` machines.
 pub(super) struct Stage {
     pub cluster: Cluster,
-    pub nodes: usize,
+    pub nodes: u32,
     dir: PathBuf,
 }
 
 impl Stage {
-    pub async fn up(name: &str, nodes: usize) -> Result<Self> {
+    pub async fn up(name: &str, nodes: u32) -> Result<Self> {
         let dir = std::env::temp_dir().join(format!("windlass-bench-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&dir)?;
         let scenario = dir.with_extension("yaml");
@@ -35,26 +41,41 @@ impl Stage {
     }
 
     /// Puts `per_node` pods on each node, each of which takes `stop` to terminate.
-    pub async fn load(&self, per_node: usize, stop: Duration) -> Result<()> {
+    pub async fn load(&self, per_node: u32, stop: Duration) -> Result<()> {
         let client = self.cluster.client().await?;
         let namespace = serde_json::from_value(json!({"metadata": {"name": "bench"}}))?;
         Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await?;
-        let pods: Api<Pod> = Api::namespaced(client, "bench");
+        // A Deployment per node, tied to it: what is evicted comes back when the node does, and burdens no other.
+        let deployments: Api<Deployment> = Api::namespaced(client.clone(), "bench");
         for node in 1..=self.nodes {
-            for pod in 1..=per_node {
-                let pod = json!({
-                    "metadata": {
-                        "name": format!("load-{node}-{pod}"),
-                        "annotations": {"winfleet.windlass.dev/terminates-after": format!("{}s", stop.as_secs())},
+            let app = format!("load-{node}");
+            let deployment = json!({
+                "metadata": {"name": app},
+                "spec": {
+                    "replicas": per_node,
+                    "selector": {"matchLabels": {"app": app}},
+                    "template": {
+                        "metadata": {
+                            "labels": {"app": app},
+                            "annotations": {"winfleet.windlass.dev/terminates-after": format!("{}s", stop.as_secs())},
+                        },
+                        "spec": {
+                            "nodeSelector": {"kubernetes.io/hostname": format!("win-{node}")},
+                            "terminationGracePeriodSeconds": stop.as_secs() + 5,
+                            "containers": [{"name": "load", "image": "registry.example/load:1"}],
+                        },
                     },
-                    "spec": {
-                        "nodeName": format!("win-{node}"),
-                        "terminationGracePeriodSeconds": stop.as_secs() + 5,
-                        "containers": [{"name": "load", "image": "registry.example/load:1"}],
-                    },
-                });
-                pods.create(&PostParams::default(), &serde_json::from_value(pod)?).await?;
-            }
+                },
+            });
+            deployments.create(&PostParams::default(), &serde_json::from_value(deployment)?).await?;
+        }
+        let pods: Api<Pod> = Api::namespaced(client, "bench");
+        let running = ListParams::default().fields("status.phase=Running");
+        let wanted = usize::try_from(per_node * self.nodes)?;
+        let started = Instant::now();
+        while pods.list(&running).await?.items.len() < wanted {
+            ensure!(started.elapsed() < LOAD_PATIENCE, "the load's pods do not run");
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
         Ok(())
     }
@@ -65,7 +86,6 @@ impl Stage {
         let started = Instant::now();
         let client = self.cluster.client().await?;
         let rollouts: Api<UpdateRollout> = Api::all(client.clone());
-        let patience = Duration::from_secs(900);
         loop {
             let status = rollouts.get(ROLLOUT).await?.status.unwrap_or_default();
             if status.ended_at.is_some() {
@@ -77,7 +97,12 @@ impl Stage {
                 );
                 break;
             }
-            ensure!(started.elapsed() < patience, "the rollout has not ended: {:?} {:?}", status.state, status.reason);
+            ensure!(
+                started.elapsed() < ROLLOUT_PATIENCE,
+                "the rollout has not ended: {:?} {:?}",
+                status.state,
+                status.reason
+            );
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         let seconds = started.elapsed().as_secs_f64();
@@ -141,7 +166,7 @@ fn typed(mut object: serde_json::Value, kind: &str) -> serde_json::Value {
     object
 }
 
-fn scenario_of(nodes: usize) -> String {
+fn scenario_of(nodes: u32) -> String {
     format!(
         "machines:\n- prefix: win-\n  count: {nodes}\n  zones: [a, b, c]\n  labels: {{{POOL}: bench}}\n  build: 10.0.20348.2461\n\
          updates:\n- kb: KB5039227\n  title: Cumulative Update (KB5039227)\n  released: 2024-06-11\n  targetBuilds: {{10.0.20348: 10.0.20348.2527}}\n\

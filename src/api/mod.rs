@@ -5,6 +5,9 @@
 //!
 //! Every optional field is left out of the JSON when empty: a `null` would be applied and owned by its writer.
 
+// Each `printcolumn` of a kind has the same keys with other values, which the lint takes for a repetition.
+#![allow(clippy::duplicated_attributes)]
+
 mod node_snapshot;
 mod node_update;
 mod policy;

@@ -23,6 +23,8 @@ impl Readiness {
 }
 
 /// One Windows node, as its Node object shows it.
+// Each is a fact of its own on the Node object; no two of them make one state.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Clone, Debug, PartialEq)]
 pub struct NodeState {
     /// Name, UID, machine.

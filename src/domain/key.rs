@@ -50,7 +50,7 @@ pub fn child_name(parents: &[&str], identity: &str) -> String {
 
 /// The first `bytes` bytes of the text's SHA-256, as hex digits.
 fn hex(text: &str, bytes: usize) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(bytes).map(|b| format!("{b:02x}")).collect()
+    Sha256::digest(text.as_bytes()).iter().take(bytes).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]

@@ -275,7 +275,7 @@ fn verdict(history: &History) -> (Outcome, Reason) {
     let why = |r: &StepRecord| Reason { code: reason_code(r), message: r.message.clone() };
     if last_is(Step::Hold) {
         let record = history.records().iter().rev().find(|r| r.phase == StepPhase::Failed && r.step != Step::Hold);
-        let reason = record.map_or_else(|| node_replaced(), |last| held_reason(last, failure));
+        let reason = record.map_or_else(node_replaced, |last| held_reason(last, failure));
         return (Outcome::Held, reason);
     }
     if history.succeeded(Step::VerifyRestored).is_some() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// First wait, doubled with each attempt.
 const BASE: Duration = Duration::from_secs(5);
 /// Longest wait: a busy update service is asked at least this often.
-const CAP: Duration = Duration::from_secs(300);
+const CAP: Duration = Duration::from_mins(5);
 
 /// How long to wait after this attempt failed.
 ///

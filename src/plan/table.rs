@@ -5,9 +5,9 @@ use crate::domain::Intent;
 use std::time::Duration;
 
 /// How long a node may take to become fit after its update was created.
-pub(super) const PREFLIGHT_TIMEOUT: Duration = Duration::from_secs(300);
+pub(super) const PREFLIGHT_TIMEOUT: Duration = Duration::from_mins(5);
 /// How long the claim, the uncordon and the quarantine may take: single writes to the API server.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(300);
+const WRITE_TIMEOUT: Duration = Duration::from_mins(5);
 /// One row of the step table.
 pub struct Row {
     /// What follows a success; `None` is the end.

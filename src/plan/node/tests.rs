@@ -128,13 +128,13 @@ impl Run {
 
     fn record(&mut self, ended: &[StepRecord], begin: Option<&StepKey>) {
         self.log = self.log.with(ended);
-        let begun = begin.map(|key| begun(key, Some("7"), self.now));
-        self.log = self.log.with(begun.as_slice());
+        let open = begin.map(|key| begun(key, Some("7"), self.now));
+        self.log = self.log.with(open.as_slice());
         let kept = History::parse(self.log.records()).expect("the machine never writes an impossible log");
         assert_eq!(kept, self.log);
     }
 
-    fn to_the_end(&mut self, script: &Script) -> (Outcome, Reason) {
+    fn run_out(&mut self, script: &Script) -> (Outcome, Reason) {
         for _ in 0..2_000 {
             if let Some(end) = self.pass(script) {
                 return end;
@@ -200,7 +200,7 @@ impl Run {
 fn check(script: &Script, change: impl FnOnce(&mut Run), outcome: Outcome, code: ReasonCode, steps: &str) {
     let mut run = Run::new();
     change(&mut run);
-    let (ended, reason) = run.to_the_end(script);
+    let (ended, reason) = run.run_out(script);
     assert_eq!((ended, reason.code, run.steps().join(" ").as_str()), (outcome, code, steps), "{reason:?}");
 }
 
@@ -258,7 +258,7 @@ fn a_way_back_that_fails_holds_the_node() {
         let steps = format!("{TO_SNAPSHOT} Install1 Reboot1 Verify1! {tail}");
         check(&script, |_| (), Outcome::Held, code, &steps);
         let mut run = Run::new();
-        let (_, reason) = run.to_the_end(&script);
+        let (_, reason) = run.run_out(&script);
         assert!(reason.message.contains("probe pod-network failed"), "the first cause is told: {}", reason.message);
     }
 }
@@ -329,7 +329,7 @@ fn rounds_and_extra_reboots_are_bounded() {
         _ => all_done(key),
     });
     let mut run = Run::new();
-    assert_eq!(run.to_the_end(&for_ever).0, Outcome::Reverted, "{:?}", run.steps());
+    assert_eq!(run.run_out(&for_ever).0, Outcome::Reverted, "{:?}", run.steps());
     assert!(run.log.reboots() <= 3);
     let steps = format!("{TO_SNAPSHOT} Install1 Reboot1 Verify1 Reboot2 Verify2 Uncordon2");
     check(&all_done, |r| r.intent.policy.verify.extra_reboots = 1, Outcome::Updated, ReasonCode::Succeeded, &steps);
@@ -358,11 +358,11 @@ fn a_node_that_goes_away_ends_it_and_a_new_object_of_the_same_machine_is_held() 
     for step in [Step::Stage, Step::Drain, Step::Install, Step::Verify] {
         let mut run = Run::new();
         run.swap_in = Some((step, NodeSeen::Gone));
-        assert_eq!(run.to_the_end(&all_done).0, Outcome::NodeGone, "{step:?}");
+        assert_eq!(run.run_out(&all_done).0, Outcome::NodeGone, "{step:?}");
         let mut run = Run::new();
         run.swap_in = Some((step, NodeSeen::Replaced { now: Box::new(node()), same_machine: true }));
         let expected = if step == Step::Stage { Outcome::NodeGone } else { Outcome::Held };
-        assert_eq!(run.to_the_end(&all_done).0, expected, "{step:?}");
+        assert_eq!(run.run_out(&all_done).0, expected, "{step:?}");
     }
 }
 
@@ -380,7 +380,7 @@ fn an_unfit_node_is_left_alone() {
         let mut node = node();
         change(&mut node);
         run.node = NodeSeen::Here(Box::new(node));
-        let (outcome, reason) = run.to_the_end(&all_done);
+        let (outcome, reason) = run.run_out(&all_done);
         assert_eq!((outcome, reason.code), (Outcome::Failed, ReasonCode::PreflightFailed));
         assert!(run.effects.is_empty(), "nothing was done: {:?}", run.effects);
     }
@@ -413,12 +413,12 @@ fn a_crash_at_any_boundary_leads_to_the_same_end() {
     }
     for script in &stories {
         let mut calm = Run::new();
-        let end = calm.to_the_end(script);
+        let end = calm.run_out(script);
         // A step that waits for its deadline has hundreds of alike boundaries: the first 60 hold all kinds.
         for crash_at in 1..=calm.boundary.min(60) {
             let mut run = Run::new();
             run.crash_at = Some(crash_at);
-            assert_eq!(run.to_the_end(script), end, "crash at boundary {crash_at}");
+            assert_eq!(run.run_out(script), end, "crash at boundary {crash_at}");
             assert_eq!(run.steps(), calm.steps(), "crash at boundary {crash_at}");
             let distinct = |effects: &[String]| effects.iter().cloned().collect::<std::collections::BTreeSet<_>>();
             assert_eq!(distinct(&run.effects), distinct(&calm.effects), "no other effect is asked for");
@@ -442,5 +442,5 @@ fn a_log_that_grows_without_end_holds_the_node() {
         })
         .collect();
     run.log = History::default().with(&long);
-    assert_eq!(run.to_the_end(&all_done).0, Outcome::Held);
+    assert_eq!(run.run_out(&all_done).0, Outcome::Held);
 }

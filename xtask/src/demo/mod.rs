@@ -22,7 +22,7 @@ use windlass::api::{RolloutState, SnapshotClass, UpdateRollout};
 pub use summary::{NodeLine, RolloutLine, Summary};
 
 /// Longest a rollout of the demo may take, in seconds; the story promises less than 240 in all.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_mins(4);
 /// How often the cluster is looked at.
 const LOOK: Duration = Duration::from_millis(300);
 /// Where the demo's manifests are, under the checkout.
@@ -142,7 +142,7 @@ async fn roll_out(cluster: &Cluster, name: &str, manifest: &str) -> Result<Watch
 /// Waits until every Deployment has all its replicas available.
 async fn workloads_are_up(cluster: &Cluster) -> Result<()> {
     let deployments: Api<Deployment> = Api::namespaced(cluster.client().await?, "shop");
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let all = deployments.list(&ListParams::default()).await?.items;
         let missing: Vec<_> =

@@ -191,7 +191,7 @@ fn living(pids: &[i32]) -> Vec<i32> {
 }
 
 fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while Instant::now() < deadline {
         if let Some(found) = look() {
             return found;

@@ -22,7 +22,17 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
     let proof = host::Proof::Restored { uid: &ctx.intent.uid };
     let proved = Verdicts(vec![("restore".to_owned(), host::probe(&subject, &proof).await?)]);
     match proved.result() {
-        StepResult::Done { .. } => all(&subject, &proof).await,
+        StepResult::Done { .. } => all(&subject, &proof).await.map(|result| told(ctx, result)),
         not_yet => Ok(not_yet),
+    }
+}
+
+/// A success says what was proved, not only how many probes passed.
+fn told(ctx: &ActContext<'_>, result: StepResult) -> StepResult {
+    match result {
+        StepResult::Done { message, .. } => {
+            StepResult::done(format!("build {} is back, the restore is proved, {message}", ctx.intent.from))
+        }
+        other @ (StepResult::Pending { .. } | StepResult::Failed { .. }) => other,
     }
 }

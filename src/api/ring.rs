@@ -91,7 +91,7 @@ pub struct Soak {
     #[serde(default = "default_soak")]
     #[x_kube(validation = Rule::new("self <= duration('1440h')").message("must be at most 60d"))]
     pub duration: Span,
-    /// How often they are probed.
+    /// How often they are probed. Each probing runs the policy's pod and HTTP probes on every updated node of the ring.
     #[serde(default = "default_interval")]
     #[x_kube(validation = Rule::new("self >= duration('1s') && self <= duration('24h')").message("must be between 1s and 24h"))]
     pub interval: Span,
@@ -120,8 +120,9 @@ fn default_soak() -> Span {
     Span::from_days(1)
 }
 
+/// Five minutes: each probing costs a pod per node and probe.
 fn default_interval() -> Span {
-    Span::from_mins(1)
+    Span::from_mins(5)
 }
 
 fn default_failure_threshold() -> i32 {

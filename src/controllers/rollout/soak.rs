@@ -51,7 +51,7 @@ pub async fn probe(
     let found: Vec<_> = stream::iter(probings.map(ask).collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
     let Some(failures) = failures(found) else { return Ok(false) };
     soak.under_way = None;
-    soak.fresh = Some(SoakObservation { ring: due.ring.to_owned(), at: now, failures });
+    soak.fresh = Some(SoakObservation { ring: due.ring.to_owned(), at: begun, failures });
     Ok(true)
 }
 

@@ -34,7 +34,7 @@ pub use rollout::{Rollout, condition, reason_of, steps};
 pub use rubbish::RubbishServer;
 pub use scene::{Answer, Scene, annotation, is_cordoned, is_tainted, merged};
 pub use stage::{BUILD_BEFORE, OPERATOR};
-pub use story::{Story, Venue};
+pub use story::{RING_LABEL, STORY_LABEL, Story, Venue};
 pub use suite::Suite;
 pub use witness::Witness;
 pub use workload::Workload;

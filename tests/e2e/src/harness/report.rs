@@ -37,6 +37,15 @@ async fn of_cluster(scene: &Scene, cluster: &Cluster) -> String {
     let table = kubectl(cluster, &["get", "uro,nu,nsnap", "--output=wide"]).await;
     let _ = writeln!(text, "{}", mine(table));
     let _ = writeln!(text, "{}", kubectl(cluster, &["get", "nodes", "-l", &format!("{STORY_LABEL}={story}")]).await);
+    for node in
+        kubectl(cluster, &["get", "nodes", "-l", &format!("{STORY_LABEL}={story}"), "--output=name"]).await.lines()
+    {
+        let machine = node.trim_start_matches("node/");
+        match scene.stage.sim.inside(machine).await {
+            Ok(inside) => _ = writeln!(text, "inside {machine}: {inside:?}"),
+            Err(error) => _ = writeln!(text, "inside {machine}: {error:#}"),
+        }
+    }
     for update in mine(kubectl(cluster, &["get", "nu", "--output=name"]).await).lines() {
         let _ = writeln!(text, "{}", status_only(&kubectl(cluster, &["describe", update.trim()]).await));
     }

@@ -21,6 +21,10 @@ pub struct Sim {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inside {
+    /// As its hypervisor sees it: `Running`, `Booting`, `Off`, `Hung` and so on.
+    pub state: String,
+    /// Whether its kubelet runs.
+    pub kubelet_up: bool,
     /// The build that kubelet read at its start.
     pub kernel_version: String,
     /// Whether its pods have a network.

@@ -1,7 +1,7 @@
 //! What only shows at run time: that object stops and says why, nothing is changed, the others go on.
 
 use super::{GOOD, GOOD_BUILD, untouched, updated_once};
-use crate::harness::{Rollout, RubbishServer, Scene, Story, condition, reason_of};
+use crate::harness::{RING_LABEL, Rollout, RubbishServer, STORY_LABEL, Scene, Story, condition, reason_of};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
@@ -28,11 +28,9 @@ async fn bad_names(scene: Scene) -> Result<()> {
     scene.policy(json!({})).await?;
     scene.ring("ring", json!({})).await?;
     let selects = |labels: Value| json!({"nodeSelector": {"matchLabels": labels}});
-    scene
-        .ring("overlapping", selects(json!({"windlass.example/story": scene.name(), "windlass.example/ring": null})))
-        .await?;
-    scene.ring("no-node", selects(json!({"windlass.example/ring": "nothing-has-this"}))).await?;
-    scene.ring("linux", selects(json!({LINUX: scene.name(), "windlass.example/ring": null}))).await?;
+    scene.ring("overlapping", selects(json!({STORY_LABEL: scene.name(), RING_LABEL: null}))).await?;
+    scene.ring("no-node", selects(json!({RING_LABEL: "nothing-has-this"}))).await?;
+    scene.ring("linux", selects(json!({LINUX: scene.name(), RING_LABEL: null}))).await?;
     scene.ring("no-policy", json!({"policyName": "there-is-none"})).await?;
     scene.ring("no-class", json!({"policyName": policy_without_class(&scene).await?})).await?;
 

@@ -53,7 +53,7 @@ pub const CORDONED_BY_US: &str = "windlass.dev/cordoned";
 pub const KEEP_CORDONED: &str = "windlass.dev/keep-cordoned";
 /// Annotation that a person sets on a Node: leave it alone.
 pub const SKIP: &str = "windlass.dev/skip";
-/// Annotation that a person sets on a Held NodeUpdate: `release` or `accept`.
+/// Annotation that a person sets on a Held NodeUpdate: `release`.
 pub const REQUEST: &str = "windlass.dev/request";
 /// Taint on a Held node, effect NoSchedule.
 pub const QUARANTINE: &str = "windlass.dev/quarantine";

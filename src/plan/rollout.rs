@@ -212,10 +212,14 @@ pub fn plan<'a>(fleet: &Fleet<'a>, now: Timestamp) -> Plan<'a> {
     }
     let census = census::take(fleet);
     let ending = fleet.deleting || fleet.desired == DesiredState::Aborted;
-    let rings = judge_all(fleet, &census, ending, now);
+    let mut rings = judge_all(fleet, &census, ending, now);
     let current = current(&rings);
     let state = state(fleet, &rings, ending);
     let turn = current.map(|place| Turn::take(fleet, &census, place, state, now)).unwrap_or_default();
+    let mut counts = total(&census);
+    // Counted before it is made, so that one record says that the node before has ended and that this one starts.
+    let open = current.and_then(|place| rings.get_mut(place)).map(|ring| &mut ring.plan.counts);
+    open.into_iter().chain([&mut counts]).for_each(|counts| count_starts(counts, turn.starts.len()));
     let story =
         Story { fleet, census: &census, rings: &rings, current, waiting: &turn.waiting, starts: turn.starts.len() };
     let reason = rollout_report::reason(&story, state);
@@ -227,7 +231,7 @@ pub fn plan<'a>(fleet: &Fleet<'a>, now: Timestamp) -> Plan<'a> {
     Plan {
         state,
         ring: current.and_then(|place| Some(rings.get(place)?.plan.name)),
-        counts: total(&census),
+        counts,
         probe,
         eta: if going { progress::eta(fleet, &census, &states, now) } else { None },
         stalled: stalled(state, &rings, reason.as_deref()),
@@ -238,6 +242,13 @@ pub fn plan<'a>(fleet: &Fleet<'a>, now: Timestamp) -> Plan<'a> {
         reason,
         rings: rings.into_iter().map(|ring| ring.plan).collect(),
     }
+}
+
+/// Counts nodes that start as in work.
+fn count_starts(counts: &mut Counts, starts: usize) {
+    let starts = i32::try_from(starts).unwrap_or(i32::MAX);
+    counts.pending -= starts;
+    counts.in_progress += starts;
 }
 
 /// The ring in work: the first that is not promoted.

@@ -9,7 +9,7 @@ type Case = (&'static str, fn(&mut World), RolloutState, &'static [&'static str]
 
 /// Two rings of two nodes, bent by each case: where the rollout stands, what starts, and what is said.
 const CASES: &[Case] = &[
-    ("nothing done yet", |_| {}, RolloutState::Running, &["canary-0"], "ring canary: 0 of 2 nodes updated"),
+    ("nothing done yet", |_| {}, RolloutState::Running, &["canary-0"], "ring canary: 0 of 2 nodes updated, 1 in work"),
     (
         "one in work spends the budget",
         |w| _ = w.update("canary-0", IN_WORK, ""),
@@ -22,14 +22,14 @@ const CASES: &[Case] = &[
         |w| _ = w.update("canary-0", UPDATED, ""),
         RolloutState::Running,
         &["canary-1"],
-        "ring canary: 1 of 2 nodes updated",
+        "ring canary: 1 of 2 nodes updated, 1 in work",
     ),
     (
         "the next ring opens when the first is through",
         |w| _ = w.update("canary-0", UPDATED, "").update("canary-1", UPDATED, ""),
         RolloutState::Running,
         &["early-0"],
-        "ring early: 0 of 2 nodes updated",
+        "ring early: 0 of 2 nodes updated, 1 in work",
     ),
     (
         "nodes that have the build count as updated",
@@ -39,7 +39,7 @@ const CASES: &[Case] = &[
         },
         RolloutState::Running,
         &["early-0"],
-        "ring early: 0 of 2 nodes updated",
+        "ring early: 0 of 2 nodes updated, 1 in work",
     ),
     ("through", |w| _ = w.promoted("canary").promoted("early"), RolloutState::Completed, &[], "4 of 4 nodes updated"),
     (
@@ -83,7 +83,7 @@ const CASES: &[Case] = &[
         |w| _ = w.update("canary-0", Some(Outcome::Failed), "PDB shop/web"),
         RolloutState::Running,
         &["canary-1"],
-        "ring canary: 0 of 2 nodes updated",
+        "ring canary: 0 of 2 nodes updated, 1 in work",
     ),
     (
         "an installation that failed does",
@@ -130,7 +130,7 @@ const CASES: &[Case] = &[
         },
         RolloutState::Running,
         &["early-0"],
-        "ring early: 0 of 2 nodes updated",
+        "ring early: 0 of 2 nodes updated, 1 in work",
     ),
     (
         "paused",

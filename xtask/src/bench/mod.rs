@@ -35,8 +35,10 @@ pub struct Figures {
     /// Mean seconds from the end of one node update to the start of the next one in its place.
     pub seconds_between_nodes: f64,
     /// Resident memory of the idle operator in MiB, 10 nodes.
+    #[serde(rename = "rssIdleMiB")]
     pub rss_idle_mib: f64,
     /// Resident memory of the operator in MiB, 500 simulated nodes.
+    #[serde(rename = "rss500NodesMiB")]
     pub rss500_nodes_mib: f64,
 }
 

@@ -20,6 +20,7 @@ pub struct Sim {
 /// One machine from inside.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(dead_code, reason = "some of it is only shown, in reports")]
 pub struct Inside {
     /// As its hypervisor sees it: `Running`, `Booting`, `Off`, `Hung` and so on.
     pub state: String,

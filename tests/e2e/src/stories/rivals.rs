@@ -10,7 +10,7 @@ use windlass::api::RolloutState;
 /// The stories.
 pub fn stories() -> Vec<Story> {
     vec![
-        Story::new("second-rollout-waits", second_waits).machines("ring", 1, &[]).machines("other", 1, &[]),
+        Story::new("second-rollout-waits", second_waits).machines("ring", 1, &[]).machines("spare", 1, &[]),
         Story::new("two-rollouts-at-once", both_at_once).machines("ring", 2, &[]),
     ]
 }
@@ -30,7 +30,7 @@ async fn second_waits(scene: Scene) -> Result<()> {
 
     first.ends(RolloutState::Completed).await?;
     second.ends(RolloutState::Completed).await?;
-    for (machine, times) in [(machine, 2), (scene.machine("other", 1), 1)] {
+    for (machine, times) in [(machine, 2), (scene.machine("spare", 1), 1)] {
         let inside = scene.stage.sim.inside(&machine).await?;
         ensure!(inside.kernel_version == BAD_BUILD, "{machine} runs {}", inside.kernel_version);
         let done = (inside.counters.installs(), inside.counters.snapshots);

@@ -6,8 +6,10 @@ use super::{ActContext, ActError, node_patch};
 use crate::domain::{NodeSeen, StepKey, StepResult};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// How often a write is tried again when another one came first: the node's own heartbeats and the controllers that
 /// taint it write, too. (Of 160 such writes on a real API server 4 lost against those alone.)
@@ -61,6 +63,12 @@ pub(super) async fn read(ctx: &ActContext<'_>) -> Result<Node, ActError> {
     Err(ActError::NodeChanged { name: name.clone() })
 }
 
+/// The node as the watch shows it, if it is the machine that is meant.
+fn watched(ctx: &ActContext<'_>) -> Option<Arc<Node>> {
+    let node = ctx.means.nodes.get(&ObjectRef::new(&ctx.intent.node.name))?;
+    (node.uid().as_deref() == Some(expected_uid(ctx))).then_some(node)
+}
+
 /// The Node object that stands for the machine: the one that was meant, or the one it registered anew as.
 fn expected_uid<'a>(ctx: &ActContext<'a>) -> &'a str {
     match ctx.node {
@@ -77,13 +85,21 @@ pub(super) enum Change {
     Patch(Value, StepResult),
 }
 
-/// Reads the node and changes it in one conditional write; reads again when another write came first.
+/// Changes the node in one conditional write, and reads it afresh when another write came first.
+///
+/// The watched node will mostly do: a write that was decided on a stale one is refused. That nothing is to be written is
+/// believed of a fresh one only.
 pub(super) async fn change(ctx: &ActContext<'_>, decide: impl Fn(&Node) -> Change) -> Result<StepResult, ActError> {
     let name = &ctx.intent.node.name;
     let mut tries = 0;
+    let mut watched = watched(ctx).map(|node| decide(&node));
     loop {
         tries += 1;
-        let (patch, result) = match decide(&read(ctx).await?) {
+        let decided = match watched.take() {
+            Some(patch @ Change::Patch(..)) => patch,
+            Some(Change::Nothing(_)) | None => decide(&read(ctx).await?),
+        };
+        let (patch, result) = match decided {
             Change::Nothing(result) => return Ok(result),
             Change::Patch(patch, result) => (patch, result),
         };

@@ -3,8 +3,7 @@
 use super::ActError;
 use super::error::call;
 use super::means::{Means, Place};
-use super::pods::label_value;
-use crate::api::{NODE_LABEL, NODE_UPDATE_LABEL, ROLLOUT_LABEL};
+use crate::api::{NODE_UPDATE_LABEL, ROLLOUT_LABEL};
 use kube::api::{DeleteParams, ListParams};
 
 /// Whose pods.
@@ -15,6 +14,8 @@ pub enum Whose<'a> {
     NodeUpdate(&'a str),
     /// All of the rollout with this UID; those still running are asked to end.
     Rollout(&'a str),
+    /// Those that probed nodes in service for the rollout with this UID.
+    Soak(&'a str),
 }
 
 /// Deletes all agent and probe pods of somebody. Those that are gone already are a success.
@@ -22,21 +23,17 @@ pub enum Whose<'a> {
 /// # Errors
 /// [`ActError::DeletePods`].
 pub async fn clean_up(means: &Means, whose: Whose<'_>) -> Result<(), ActError> {
-    let (label, uid, grace_period_seconds) = match whose {
-        Whose::NodeUpdate(uid) => (NODE_UPDATE_LABEL, uid, Some(0)),
-        Whose::Rollout(uid) => (ROLLOUT_LABEL, uid, None),
+    let both = [Place::Agents, Place::Probes].as_slice();
+    let (places, selector, grace_period_seconds) = match whose {
+        Whose::NodeUpdate(uid) => (both, format!("{NODE_UPDATE_LABEL}={uid}"), Some(0)),
+        Whose::Rollout(uid) => (both, format!("{ROLLOUT_LABEL}={uid}"), None),
+        Whose::Soak(uid) => ([Place::Probes].as_slice(), format!("{ROLLOUT_LABEL}={uid},!{NODE_UPDATE_LABEL}"), None),
     };
     let params = DeleteParams { grace_period_seconds, ..DeleteParams::default() };
-    let selector = format!("{label}={uid}");
-    delete(means, Place::Agents, &params, &selector).await?;
-    delete(means, Place::Probes, &params, &selector).await
-}
-
-/// Deletes the pods of a rollout's soak probes on one node.
-pub(super) async fn forget_soak(means: &Means, rollout_uid: &str, node: &str) -> Result<(), ActError> {
-    let node = label_value(node);
-    let selector = format!("{ROLLOUT_LABEL}={rollout_uid},{NODE_LABEL}={node},!{NODE_UPDATE_LABEL}");
-    delete(means, Place::Probes, &DeleteParams::default(), &selector).await
+    for place in places {
+        delete(means, *place, &params, &selector).await?;
+    }
+    Ok(())
 }
 
 async fn delete(means: &Means, place: Place, params: &DeleteParams, selector: &str) -> Result<(), ActError> {

@@ -9,10 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Precondition
 use kube::api::{ObjectMeta, PostParams};
 use kube::core::Status;
 use kube::{Api, ResourceExt};
-use std::time::Duration;
 
-/// The grace period of a pod that names none (API default).
-const DEFAULT_GRACE: i64 = 30;
 /// Priority class of what a node can not be without; kubelets restart such pods on the node itself.
 const NODE_CRITICAL: &str = "system-node-critical";
 
@@ -53,12 +50,6 @@ pub(super) fn fate(pod: &Pod, ours: [&str; 2]) -> Fate {
 /// A pod as messages name it.
 pub(super) fn full_name(pod: &Pod) -> String {
     format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any())
-}
-
-/// How long a pod may take to end once it is told to.
-pub(super) fn grace(pod: &Pod) -> Duration {
-    let seconds = pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds).unwrap_or(DEFAULT_GRACE);
-    Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
 }
 
 /// What an eviction came to.
@@ -146,12 +137,6 @@ mod tests {
         assert_eq!(fate(&|p| p["metadata"]["deletionTimestamp"] = json!("2026-11-22T10:00:00Z")), Fate::Leaving);
         assert_eq!(fate(&|p| p["metadata"]["ownerReferences"] = json!([])), Fate::Stuck);
         assert_eq!(fate(&|p| p["metadata"]["ownerReferences"][0]["controller"] = json!(false)), Fate::Stuck);
-    }
-
-    #[test]
-    fn the_grace_period_has_a_default() {
-        assert_eq!(grace(&pod(|_| ())), Duration::from_secs(30));
-        assert_eq!(grace(&pod(|p| p["spec"]["terminationGracePeriodSeconds"] = json!(5))), Duration::from_secs(5));
     }
 
     #[test]

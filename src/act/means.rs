@@ -1,10 +1,11 @@
 //! What effects work with: clients, settings, providers, and what this process remembers of its own writes.
 
+use super::tenants::Tenants;
 use crate::api::Step;
 use crate::domain::StepKey;
 use crate::ports::SnapshotProviders;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{
     Api, Client, ResourceExt,
     runtime::reflector::{ObjectRef, Store},
@@ -22,6 +23,8 @@ pub struct Means {
     pub config: ActConfig,
     /// Who takes and restores snapshots.
     pub providers: Arc<dyn SnapshotProviders>,
+    /// The Windows nodes, watched.
+    pub nodes: Store<Node>,
     /// Agent and probe pods.
     pub pods: PodStores,
     /// What this process did lately.
@@ -110,12 +113,16 @@ impl Means {
 pub struct Memory {
     pods: Mutex<HashMap<String, (Arc<Pod>, Timestamp)>>,
     checks: Mutex<HashMap<String, (StepKey, Timestamp)>>,
+    lines: Mutex<HashMap<String, (String, Timestamp)>>,
+    tenants: Mutex<HashMap<String, Arc<Tenants>>>,
 }
 
 /// How long a watch may lag behind our own write before it is believed that the pod was deleted meanwhile.
 const LAG: SignedDuration = SignedDuration::from_secs(30);
 /// How long a look at a claim counts for the step that follows.
 const FRESH: SignedDuration = SignedDuration::from_secs(5);
+/// How long the last line of a pod's log is kept: longer than the probes of one step mostly take.
+const KEEP_LINE: SignedDuration = SignedDuration::from_mins(15);
 /// How long a check is kept: longer than any step may take.
 const KEEP: SignedDuration = SignedDuration::from_hours(24);
 
@@ -132,12 +139,13 @@ impl Memory {
         pod
     }
 
-    /// Whether the claim was seen for this very attempt, or a moment ago for the step before it. (Not for a restore,
-    /// which has more to do before it begins.)
+    /// Whether the claim was seen for this very attempt, or a moment ago for the step before it. What changes the
+    /// machine's disk has a look of its own.
     pub(super) fn claim_checked(&self, key: &StepKey, now: Timestamp) -> bool {
         let mut checks = lock(&self.checks);
         let Some((checked, at)) = checks.get_mut(&key.node_update_uid) else { return false };
-        if checked != key && key.step != Step::Restore && now.duration_since(*at) < FRESH {
+        let looks_itself = matches!(key.step, Step::Install | Step::Restore);
+        if checked != key && !looks_itself && now.duration_since(*at) < FRESH {
             checked.clone_from(key);
         }
         checked == key
@@ -149,9 +157,59 @@ impl Memory {
         checks.retain(|_, (_, at)| now.duration_since(*at) < KEEP);
         checks.insert(key.node_update_uid.clone(), (key.clone(), now));
     }
+
+    /// The last line of the log of the pod with this UID, if it was read.
+    pub(super) fn line(&self, pod_uid: &str) -> Option<String> {
+        lock(&self.lines).get(pod_uid).map(|(line, _)| line.clone())
+    }
+
+    /// Notes the last line of the log of a pod that ended.
+    pub(super) fn note_line(&self, pod_uid: String, line: &str, now: Timestamp) {
+        let mut lines = lock(&self.lines);
+        lines.retain(|_, (_, at)| now.duration_since(*at) < KEEP_LINE);
+        lines.insert(pod_uid, (line.to_owned(), now));
+    }
+
+    /// The pods of the node that this node update drains, if they are followed.
+    pub(super) fn tenants(&self, node_update_uid: &str) -> Option<Arc<Tenants>> {
+        lock(&self.tenants).get(node_update_uid).filter(|tenants| tenants.is_followed()).cloned()
+    }
+
+    /// Notes that the pods of the node that this node update drains are followed.
+    pub(super) fn note_tenants(&self, node_update_uid: String, tenants: Arc<Tenants>) {
+        let mut all = lock(&self.tenants);
+        all.retain(|_, tenants| tenants.is_followed());
+        all.insert(node_update_uid, tenants);
+    }
+
+    /// Ends the following of the pods of a node that is drained.
+    pub(super) fn forget_tenants(&self, node_update_uid: &str) {
+        lock(&self.tenants).remove(node_update_uid);
+    }
 }
 
 /// A map of this kind is whole even if a thread panicked while holding it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_at_the_claim_counts_for_the_next_step_but_not_for_what_changes_the_disk() {
+        let key = |step| StepKey { node_update_uid: "u".into(), step, round: 1, attempt: 1 };
+        let now = |second| Timestamp::from_second(second).expect("a time");
+        let looked = || {
+            let memory = Memory::default();
+            memory.note_claim(&key(Step::Drain), now(0));
+            memory
+        };
+        assert!(looked().claim_checked(&key(Step::Drain), now(600)));
+        assert!(looked().claim_checked(&key(Step::Snapshot), now(4)));
+        assert!(!looked().claim_checked(&key(Step::Snapshot), now(5)));
+        assert!(!looked().claim_checked(&key(Step::Install), now(1)));
+        assert!(!looked().claim_checked(&key(Step::Restore), now(1)));
+    }
 }

@@ -25,6 +25,7 @@ mod restore;
 mod snapshot;
 mod stage;
 mod templates;
+mod tenants;
 mod uncordon;
 mod verify;
 mod verify_restored;

@@ -160,13 +160,21 @@ pub(super) enum Log {
     Lost(String),
 }
 
-/// Reads the last line of the log of a pod that ended, at most so many bytes of it. Not by the client that repeats by
-/// itself: a machine that reboots answers nothing for a while, and the next pass comes anyway.
+/// Reads the last line of the log of a pod that ended, at most so many bytes of it; once, it does not change any more.
+/// Not by the client that repeats by itself: a machine that reboots answers nothing for a while, and the next pass comes
+/// anyway.
 pub(super) async fn last_line(means: &Means, place: Place, pod: &Pod, bytes: usize, now: Timestamp) -> Log {
+    let uid = pod.uid().unwrap_or_default();
+    if let Some(line) = means.memory.line(&uid) {
+        return Log::Line(line);
+    }
     let limit = i64::try_from(bytes).unwrap_or(i64::MAX);
     let params = LogParams { tail_lines: Some(1), limit_bytes: Some(limit), ..LogParams::default() };
     match call(means.writing(place).logs(&pod.name_any(), &params)).await {
-        Ok(text) => Log::Line(text),
+        Ok(line) => {
+            means.memory.note_line(uid, &line, now);
+            Log::Line(line)
+        }
         Err(error) => unreadable(&error, &stand(pod), now),
     }
 }

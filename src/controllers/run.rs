@@ -112,7 +112,8 @@ impl Controllers {
         stores.ready().await?;
         let pods = PodStores { agents: stores.agent_pods.clone(), probes: stores.probe_pods.clone() };
         let events = Events::new(clients.act.clone(), &instance);
-        let means = Means { clients, config: act, providers: providers(&stores), pods, memory: Memory::default() };
+        let (nodes, providers) = (stores.nodes.clone(), providers(&stores));
+        let means = Means { clients, config: act, providers, nodes, pods, memory: Memory::default() };
         let ctx = Arc::new(Context::new(settings, stores.clone(), means, events, metrics));
         let (stop, told) = watch::channel(false);
         let (updates, update_queue) = unbounded();

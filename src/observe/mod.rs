@@ -10,5 +10,5 @@ pub mod node;
 mod stores;
 
 pub use change::Change;
-pub use follow::Witness;
+pub use follow::{WATCH_SECONDS, Witness};
 pub use stores::{Parsed, Stores, StoresError};

@@ -9,8 +9,9 @@ use crate::domain::{Intent, WaitingOn};
 use jiff::{SignedDuration, Timestamp};
 use std::mem::{Discriminant, discriminant};
 
-/// How often the sentence about the course of things is written at most.
-const COURSE: SignedDuration = SignedDuration::from_secs(20);
+/// How often the sentence about the course of things is written at most: a drain that nothing blocks is mostly over by
+/// then, as pods have 30 s to end where they do not name another time (the API's default).
+const COURSE: SignedDuration = SignedDuration::from_secs(45);
 /// How often one that names a blocker is, while the kind of blocker stays the same.
 const BLOCKER: SignedDuration = SignedDuration::from_secs(10);
 
@@ -87,7 +88,7 @@ mod tests {
             (Some(shown.as_str()), None, pods(3), 100, false, "the same sentence"),
             (None, None, pods(3), 0, true, "unknown after a restart"),
             (None, Some(&begun), pods(3), 1, false, "the course, soon after the beginning"),
-            (None, Some(&begun), pods(3), 20, true, "the course, later"),
+            (None, Some(&begun), pods(3), 45, true, "the course, later"),
             (None, Some(&begun), budget("a"), 1, true, "a blocker"),
             (None, Some(&blocked), budget("b"), 9, false, "the same kind of blocker"),
             (None, Some(&blocked), budget("b"), 10, true, "the same kind of blocker, later"),

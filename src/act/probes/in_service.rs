@@ -2,7 +2,6 @@
 
 use super::{Expect, ProbeVerdict, Subject, host, one};
 use crate::act::ActError;
-use crate::act::clean_up::forget_soak;
 use crate::act::means::Means;
 use crate::act::pods::Owner;
 use crate::api::UpdatePolicySpec;
@@ -36,7 +35,7 @@ pub struct InService<'a> {
 ///
 /// # Guarantees
 /// No verdict is [`ProbeVerdict::NotYet`]: of a node in service, what is not as it should be has failed. The agent is not
-/// asked. Pods of a probing that passed are deleted; those of one that failed stay for a look.
+/// asked. The pods stay; [`Whose::Soak`](super::super::Whose::Soak) deletes them.
 ///
 /// # Errors
 /// [`ActError`] when the API server gives nothing that says anything about the node.
@@ -47,13 +46,7 @@ pub async fn probe_in_service(probing: &InService<'_>) -> Result<Vec<(String, Pr
         let verdict = one(&subject, probe, &host::Proof::Updated).await?;
         Ok::<_, ActError>((probe.name.clone(), final_verdict(verdict)))
     });
-    let verdicts = try_join_all(verdicts).await?;
-    let passed = verdicts.iter().all(|(_, verdict)| *verdict == ProbeVerdict::Passed);
-    let had_pods = probing.policy.verify.probes.iter().any(|probe| probe.pod.is_some() || probe.http.is_some());
-    if passed && had_pods {
-        forget_soak(probing.means, probing.rollout_uid, &probing.node.node.name).await?;
-    }
-    Ok(verdicts)
+    try_join_all(verdicts).await
 }
 
 fn subject<'a>(probing: &InService<'a>) -> Subject<'a> {

@@ -1,6 +1,6 @@
 //! What is known of a rollout beyond its status. Without it, after a restart, some things are asked once more.
 
-use crate::api::{NodeUpdate, UpdateRollout};
+use crate::api::{NodeUpdate, UpdateRollout, UpdateRolloutStatus};
 use crate::plan::fleet::{SoakObservation, SoakSeen, UpdateSeen};
 use jiff::Timestamp;
 use kube::ResourceExt;
@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 /// How long a store may lag behind our own write before it is believed that the object was deleted meanwhile.
 const LAG: Duration = Duration::from_mins(1);
+
+/// How long a status waits, in seconds, in which nothing is new but numbers.
+const COUNTS_WAIT: Duration = Duration::from_secs(3);
 
 /// What is known of all rollouts, by UID.
 #[derive(Default)]
@@ -46,6 +49,8 @@ pub struct Memory {
     /// How the soak goes.
     pub(super) soak: Soak,
     last_pass: Option<Instant>,
+    /// Since when a status is to be written in which only numbers are new.
+    counts_since: Option<Instant>,
 }
 
 /// Asking one OS build's nodes what they are offered.
@@ -94,6 +99,16 @@ impl Memory {
         left
     }
 
+    /// How long a status waits that says nothing new but numbers: nodes of a batch begin and end together, and a write
+    /// for each of them would tell nobody more.
+    pub fn counts_wait(&mut self, seen: &UpdateRolloutStatus, next: &UpdateRolloutStatus) -> Option<Duration> {
+        let only_counts = seen != next && self.soak.fresh.is_none() && is_same_but_counts(seen, next);
+        let since = only_counts.then(|| self.counts_since.unwrap_or_else(Instant::now));
+        let left = since.map(|since| COUNTS_WAIT.saturating_sub(since.elapsed())).filter(|left| !left.is_zero());
+        self.counts_since = left.and(since);
+        left
+    }
+
     /// Remembers a node update that was made.
     pub fn made(&mut self, update: &NodeUpdate) {
         self.made.insert(update.name_any(), (UpdateSeen::read(update), Instant::now()));
@@ -106,7 +121,42 @@ impl Memory {
     }
 }
 
+/// Whether two statuses differ in numbers of nodes alone, and in the sentences that tell them.
+fn is_same_but_counts(seen: &UpdateRolloutStatus, next: &UpdateRolloutStatus) -> bool {
+    let mut seen = seen.clone();
+    for (seen, next) in seen.rings.iter_mut().zip(&next.rings) {
+        seen.counts = next.counts;
+    }
+    UpdateRolloutStatus { counts: next.counts, reason: next.reason.clone(), eta: next.eta.clone(), ..seen } == *next
+}
+
 /// The reference by which a rollout owns its node updates.
 pub(super) fn uid_of(rollout: &UpdateRollout) -> String {
     rollout.uid().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Counts, RolloutState};
+
+    fn status(in_progress: i32, reason: &str) -> UpdateRolloutStatus {
+        let counts = Counts { in_progress, ..Counts::default() };
+        UpdateRolloutStatus { counts, reason: Some(reason.to_owned()), ..UpdateRolloutStatus::default() }
+    }
+
+    #[test]
+    fn numbers_wait_for_more_of_them_and_nothing_else_does() {
+        let (before, after) = (status(1, "1 in work"), status(2, "2 in work"));
+        let mut memory = Memory::default();
+        assert!(memory.counts_wait(&before, &after).is_some_and(|wait| wait <= COUNTS_WAIT));
+        memory.counts_since = Instant::now().checked_sub(COUNTS_WAIT);
+        assert_eq!(memory.counts_wait(&before, &after), None, "they have waited long enough");
+        assert!(memory.counts_wait(&before, &after).is_some(), "the next ones wait anew");
+        assert_eq!(memory.counts_wait(&before, &before), None);
+        let halted = UpdateRolloutStatus { state: RolloutState::Halted, ..after.clone() };
+        assert_eq!(memory.counts_wait(&before, &halted), None);
+        memory.soak.fresh = Some(SoakObservation { ring: "r".into(), at: Timestamp::UNIX_EPOCH, failures: vec![] });
+        assert_eq!(memory.counts_wait(&before, &after), None, "a probing is to be counted");
+    }
 }

@@ -116,15 +116,19 @@ impl Pass<'_> {
         if ends {
             end::clean_up(self.ctx, &object).await?;
         }
-        self.record(plan.status(&status, now), plan.stalled.as_ref(), now).await?;
-        self.memory.soak.counted();
+        let next = plan.status(&status, now);
+        let counts_wait = self.memory.counts_wait(&status, &next);
+        if counts_wait.is_none() {
+            self.record(next, plan.stalled.as_ref(), now).await?;
+            self.memory.soak.counted();
+        }
         if plan.ended {
             return self.finish().await;
         }
         self.start_nodes(&plan).await?;
         let probed = self.probe(&plan, &status).await?;
         let wake = plan.next_wake(now).unwrap_or(LOOK_AGAIN);
-        Ok(Next::After(probed.map_or(wake, |again| again.min(wake))))
+        Ok(Next::After([probed, counts_wait].into_iter().flatten().fold(wake, Duration::min)))
     }
 
     async fn start_nodes(&mut self, plan: &Plan<'_>) -> Result<(), ReconcileError> {

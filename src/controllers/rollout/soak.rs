@@ -1,7 +1,7 @@
 //! Probes the nodes of a ring that soaks.
 
 use super::memory::{Soak, uid_of};
-use crate::act::{InService, ProbeVerdict, probe_in_service};
+use crate::act::{self, InService, ProbeVerdict, Whose, probe_in_service};
 use crate::api::{PinnedSet, UpdateRollout};
 use crate::controllers::context::Context;
 use crate::controllers::error::ReconcileError;
@@ -50,6 +50,10 @@ pub async fn probe(
     });
     let found: Vec<_> = stream::iter(probings.map(ask).collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
     let Some(failures) = failures(found) else { return Ok(false) };
+    // The pods of one that failed stay for a look, until one passes or the rollout ends.
+    if failures.is_empty() && due.revision.policy.verify.probes.iter().any(|p| p.pod.is_some() || p.http.is_some()) {
+        act::clean_up(&ctx.means, Whose::Soak(&uid)).await?;
+    }
     soak.under_way = None;
     soak.fresh = Some(SoakObservation { ring: due.ring.to_owned(), at: begun, failures });
     Ok(true)

@@ -95,8 +95,8 @@ impl Pass<'_> {
                     None => return Ok(GO_ON),
                 },
                 Decision::Wait { ended, on, after } => {
-                    self.ctx.updates.wait(&self.update, &self.history, &ended, &on, now).await?;
-                    self.update = self.ctx.updates.ledger().latest(Arc::clone(&self.update));
+                    let written = self.ctx.updates.wait(&self.update, &self.history, &ended, &on, now).await?;
+                    self.update = written.unwrap_or_else(|| Arc::clone(&self.update));
                     self.measure(&ended);
                     return Ok(after);
                 }

@@ -94,7 +94,8 @@ where
         Self { api: Api::all(client), written: Mutex::default() }
     }
 
-    /// The newest that is known of an object: what the store shows, or what was written and is not shown yet.
+    /// The newest that is known of an object: what the store shows, or what was written and is not shown yet. Once the
+    /// store shows it, what was written is forgotten: this is asked with what the store shows, and with nothing else.
     pub fn latest(&self, shown: Arc<K>) -> Arc<K> {
         let mut written = self.lock();
         let name = shown.name_any();

@@ -67,7 +67,7 @@ impl NodeUpdateLog {
         Ok(((written, history_of(&records)), Recorded(key.clone())))
     }
 
-    /// Records what is waited for, where that is worth a write; and always, where steps have ended.
+    /// Records what is waited for, where that is worth a write; and always, where steps have ended. `None`: it was not.
     ///
     /// # Errors
     /// [`RecordError`].
@@ -78,20 +78,20 @@ impl NodeUpdateLog {
         ended: &[StepRecord],
         on: &WaitingOn,
         now: Timestamp,
-    ) -> Result<(), RecordError> {
+    ) -> Result<Option<Arc<NodeUpdate>>, RecordError> {
         let name = update.name_any();
         let shown = update.status.as_ref().and_then(|s| s.waiting_on.as_deref());
         if ended.is_empty() && !is_due(shown, self.waits().get(&name), on, now) {
-            return Ok(());
+            return Ok(None);
         }
         let status = NodeUpdateStatus {
             waiting_on: Some(cut(&on.to_string())),
             steps: history.with(ended).records().to_vec(),
             ..kept(update)
         };
-        self.write(update, status, None, now).await?;
+        let written = self.write(update, status, None, now).await?;
         self.waits().insert(name, Written::now(Some(on), now));
-        Ok(())
+        Ok(Some(written))
     }
 
     /// Records the end.

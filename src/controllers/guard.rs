@@ -38,11 +38,7 @@ pub async fn guarded(
     work: impl Future<Output = Result<Action, ReconcileError>>,
 ) -> Result<Action, ReconcileError> {
     let started = Instant::now();
-    let result = match tokio::time::timeout(PASS_TIMEOUT, AssertUnwindSafe(work).catch_unwind()).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(panic)) => Err(ReconcileError::Panicked(text_of(panic.as_ref()))),
-        Err(_) => Err(ReconcileError::TimedOut),
-    };
+    let result = bounded(work, PASS_TIMEOUT).await;
     ctx.metrics.reconciled(pass.controller, started.elapsed());
     if result.is_ok() {
         ctx.failures.succeeded(&pass.key());
@@ -63,7 +59,38 @@ pub fn after_failure(ctx: &Context, pass: &Pass, error: &ReconcileError) -> Acti
     Action::requeue(wait)
 }
 
+async fn bounded<T>(
+    work: impl Future<Output = Result<T, ReconcileError>>,
+    within: Duration,
+) -> Result<T, ReconcileError> {
+    match tokio::time::timeout(within, AssertUnwindSafe(work).catch_unwind()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => Err(ReconcileError::Panicked(text_of(panic.as_ref()))),
+        Err(_) => Err(ReconcileError::TimedOut),
+    }
+}
+
 fn text_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_own_pass_only() {
+        let panics = async { if true { panic!("node {}", "win-1") } else { Ok(()) } };
+        assert!(
+            matches!(bounded(panics, PASS_TIMEOUT).await, Err(ReconcileError::Panicked(text)) if text == "node win-1")
+        );
+        assert!(matches!(bounded(async { Ok(7) }, PASS_TIMEOUT).await, Ok(7)));
+    }
+
+    #[tokio::test]
+    async fn a_pass_that_hangs_is_cut_off() {
+        let hangs = std::future::pending::<Result<(), ReconcileError>>();
+        assert!(matches!(bounded(hangs, Duration::from_millis(1)).await, Err(ReconcileError::TimedOut)));
+    }
 }

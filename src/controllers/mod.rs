@@ -14,6 +14,8 @@ mod release;
 mod rollout;
 mod route;
 mod run;
+#[cfg(test)]
+mod samples;
 mod snapshot;
 
 pub use context::{Context, Settings};

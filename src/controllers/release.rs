@@ -61,27 +61,13 @@ async fn give_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::controllers::samples;
 
     fn update(request: Option<&str>, handled: Option<&str>) -> NodeUpdate {
-        let mut value = json!({
-            "apiVersion": "windlass.dev/v1alpha1", "kind": "NodeUpdate",
-            "metadata": {"name": "n", "annotations": {}},
-            "spec": {
-                "rolloutName": "r", "rolloutUid": "u", "ring": "early", "nodeName": "win-1", "nodeUid": "nu",
-                "providerId": "simulated://win-1", "operation": "Update", "fromBuild": "10.0.20348.1",
-                "toBuild": "10.0.20348.2", "updates": [], "snapshotClass": "sim",
-                "policy": {
-                    "strategy": {"type": "InPlace", "inPlace": {"snapshot": {"className": "sim"}}},
-                    "verify": {"probes": [{"name": "build", "build": {}}]},
-                },
-            },
-            "status": {"lastHandledRequest": handled},
-        });
-        if let Some(request) = request {
-            value["metadata"]["annotations"][REQUEST] = json!(request);
-        }
-        serde_json::from_value(value).expect("a NodeUpdate")
+        let mut update = samples::node_update("n", "win-1", "r", Some("Held"));
+        update.annotations_mut().extend(request.map(|request| (REQUEST.to_owned(), request.to_owned())));
+        update.status.get_or_insert_default().last_handled_request = handled.map(str::to_owned);
+        update
     }
 
     #[test]

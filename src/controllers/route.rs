@@ -106,3 +106,47 @@ where
     let parsed = all.iter().filter_map(|guard| guard.0.as_ref().ok());
     parsed.filter(|object| wanted(object)).filter_map(|object| object.meta().name.clone()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controllers::samples::{node_update, rollout, snapshot, stores};
+
+    fn targets_of(changes: &[Change]) -> (Vec<String>, Vec<String>, Vec<String>) {
+        let stores = stores(
+            vec![
+                node_update("nu-1", "win-1", "now", None),
+                node_update("nu-2", "win-2", "now", None),
+                node_update("nu-0", "win-1", "before", Some("Updated")),
+            ],
+            vec![rollout("now", None), rollout("before", Some("2026-11-22T10:00:00Z"))],
+            vec![snapshot("s-1", "now"), snapshot("s-0", "before")],
+        );
+        let Targets { updates, rollouts, snapshots } = targets(changes, &stores);
+        (Vec::from_iter(updates), Vec::from_iter(rollouts), Vec::from_iter(snapshots))
+    }
+
+    fn check(changes: &[Change], updates: &[&str], rollouts: &[&str], snapshots: &[&str]) {
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(targets_of(changes), (owned(updates), owned(rollouts), owned(snapshots)), "{changes:?}");
+    }
+
+    #[test]
+    fn a_change_is_told_to_whom_it_may_concern_and_to_nobody_else() {
+        let node = |name: &str| Change::Node(name.into());
+        let pod = |kind: &str, owner: &str| Change::Pod { owner_kind: kind.into(), owner: owner.into() };
+        let update = |name: &str, of: &str| Change::NodeUpdate { name: name.into(), rollout: of.into() };
+        check(&[node("win-1")], &["nu-1"], &["now"], &[]);
+        check(&[node("win-9")], &[], &["now"], &[]);
+        check(&[node("win-1"), node("win-2")], &["nu-1", "nu-2"], &["now"], &[]);
+        check(&[Change::Rollout("now".into())], &["nu-1", "nu-2"], &["now"], &["s-1"]);
+        check(&[Change::Rollout("before".into())], &[], &["before"], &["s-0"]);
+        check(&[Change::Catalogue], &[], &["now"], &[]);
+        check(&[update("nu-1", "now")], &["nu-1"], &["now"], &[]);
+        check(&[update("broken", "")], &["broken"], &[], &[]);
+        check(&[pod("NodeUpdate", "nu-2")], &["nu-2"], &[], &[]);
+        check(&[pod("UpdateRollout", "now")], &[], &["now"], &[]);
+        check(&[pod("Job", "x")], &[], &[], &[]);
+        check(&[Change::NodeSnapshot("s-1".into())], &[], &[], &["s-1"]);
+    }
+}

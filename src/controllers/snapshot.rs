@@ -47,7 +47,8 @@ pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeSnapshot>) ->
     let api: Api<NodeSnapshot> = Api::all(ctx.means.clients.act.clone());
     let now = Timestamp::now();
     let Some(due) = due(&snapshot, rollout.as_deref()) else {
-        let after = (now + retain(&snapshot)).to_string();
+        let after = now + retain(&snapshot);
+        let after = after.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let patch = Patch::Merge(serde_json::json!({ "metadata": { "annotations": { DELETE_AFTER: after } } }));
         let patched = api.patch(&snapshot.name_any(), &PatchParams::default(), &patch).await;
         patched.map_err(ReconcileError::api("annotating a NodeSnapshot"))?;
@@ -91,4 +92,22 @@ fn due(snapshot: &NodeSnapshot, rollout: Option<&UpdateRollout>) -> Option<Times
 
 fn retain(snapshot: &NodeSnapshot) -> SignedDuration {
     SignedDuration::from_secs(snapshot.spec.retain_seconds.max(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controllers::samples;
+
+    #[test]
+    fn a_snapshot_is_due_its_retain_time_after_its_rollouts_end() {
+        let mut snapshot = samples::snapshot("s", "r");
+        let ended = samples::rollout("r", Some("2026-11-22T10:00:00Z"));
+        let at = |text: &str| Some(text.parse::<Timestamp>().expect("a time"));
+        assert_eq!(due(&snapshot, Some(&ended)), at("2026-11-22T11:00:00Z"));
+        assert_eq!(due(&snapshot, None), None, "its rollout is gone, and nothing was noted yet");
+        snapshot.annotations_mut().insert(DELETE_AFTER.to_owned(), "2026-11-23T10:00:00Z".to_owned());
+        assert_eq!(due(&snapshot, None), at("2026-11-23T10:00:00Z"));
+        assert_eq!(due(&snapshot, Some(&ended)), at("2026-11-22T11:00:00Z"), "the rollout's own end counts first");
+    }
 }

@@ -231,3 +231,6 @@ fn history_of(records: &[StepRecord]) -> History {
 fn cut(sentence: &str) -> String {
     sentence.chars().take(MAX_SENTENCE).collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -67,3 +67,41 @@ fn label_value(name: &str) -> String {
     let cut: String = name.chars().take(MAX_LABEL).collect();
     cut.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()).to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{FrozenRing, PinnedSet};
+    use crate::controllers::samples;
+    use crate::observe;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_made_carries_all_that_is_to_be_done_and_can_not_be_made_twice() {
+        let revision: FrozenRing = serde_json::from_value(json!({
+            "ringGeneration": 1, "policyGeneration": 2, "policy": samples::policy(),
+            "ring": {"policyName": "standard", "nodeSelector": {"matchLabels": {"a": "b"}}},
+        }))
+        .expect("a frozen ring");
+        let pinned = PinnedSet { os_build: "10.0.20348".into(), expected_build: None, updates: vec![] };
+        let node = observe::node::read(
+            &serde_json::from_value(json!({
+                "metadata": {"name": "win-1", "uid": "n-1"}, "spec": {"providerID": "simulated://win-1"},
+            }))
+            .expect("a Node"),
+        );
+        let (from, to) = ("10.0.20348.1".parse().expect("a build"), "10.0.20348.2".parse().expect("a build"));
+        let start = Start { node: &node, ring: "early", revision: &revision, from, to, pinned: &pinned };
+        let rollout = samples::rollout("july", None);
+        let made = node_update(&rollout, &start);
+        assert_eq!(made.name_any(), node_update(&rollout, &start).name_any());
+        assert!(made.name_any().starts_with("july-win-1-"));
+        assert_eq!(made.finalizers(), [FINALIZER]);
+        assert_eq!(made.owner_references().first().map(|o| o.uid.as_str()), Some("july"));
+        assert_eq!(made.labels()[ROLLOUT_LABEL], "july");
+        assert_eq!((made.spec.snapshot_class.as_str(), made.spec.to_build.as_str()), ("sim", "10.0.20348.2"));
+        assert_eq!(made.spec.policy, revision.policy);
+        let other = samples::rollout("august", None);
+        assert_ne!(node_update(&other, &start).name_any(), made.name_any());
+    }
+}

@@ -7,6 +7,7 @@ mod pin;
 mod properties;
 mod resolve;
 mod rollout;
+mod scan;
 mod soak;
 mod window;
 

@@ -26,7 +26,7 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
         Asked::Pending(_) | Asked::Unread(_) | Asked::Lost(_) if !node.readiness.is_ready() => boot(ctx),
         Asked::Pending(why) => pending(ctx, why),
         Asked::Unread(_) => pending(ctx, None),
-        Asked::Report(answer) => report::installed(&answer, false, is_last(ctx, key)),
+        Asked::Report(answer) => report::installed(&answer, key.round, is_last(ctx, key)),
         Asked::Lost(why) => collect(ctx, key, false, &why).await?,
     })
 }
@@ -49,7 +49,7 @@ async fn collect(ctx: &ActContext<'_>, key: &StepKey, rebooted: bool, why: &str)
     Ok(match ask_patiently(ctx, key, purpose, Command::Collect { follow: true }).await? {
         Asked::Pending(why) => pending(ctx, why),
         Asked::Unread(_) => pending(ctx, None),
-        Asked::Report(answer) => report::installed(&answer, rebooted, is_last(ctx, key)),
+        Asked::Report(answer) => report::installed(&answer, key.round, is_last(ctx, key)),
         Asked::Lost(again) => StepResult::retriable(format!("{again}; before that: {why}")),
     })
 }

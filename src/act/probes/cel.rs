@@ -4,9 +4,11 @@ use super::ProbeVerdict;
 use crate::act::error::call;
 use crate::act::means::Means;
 use crate::api::{CelProbe, ResourceRef};
+use cel::objects::Map;
 use cel::{Context, Program, Value};
 use kube::Api;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use std::sync::Arc;
 
 pub(super) async fn probe(means: &Means, probe: &CelProbe) -> ProbeVerdict {
     let wanted = &probe.resource;
@@ -43,7 +45,7 @@ fn evaluate(expression: &str, object: &DynamicObject, name: &str) -> ProbeVerdic
     let mut context = Context::default();
     let json = serde_json::to_value(object).unwrap_or_default();
     let value = match cel::to_value(json) {
-        Ok(value) => value,
+        Ok(value) => signed(value),
         Err(error) => return failed(&error),
     };
     context.add_variable_from_value("object", value);
@@ -57,6 +59,21 @@ fn evaluate(expression: &str, object: &DynamicObject, name: &str) -> ProbeVerdic
     }
 }
 
+/// Whole numbers of JSON as CEL's `int`, which is what a literal is: to this crate, `2u` does not equal `2`.
+fn signed(value: Value) -> Value {
+    if let Value::UInt(number) = value {
+        return i64::try_from(number).map_or(value, Value::Int);
+    }
+    if let Value::List(items) = value {
+        return Value::List(Arc::new(items.iter().cloned().map(signed).collect()));
+    }
+    if let Value::Map(map) = value {
+        let entries = map.map.iter().map(|(key, value)| (key.clone(), signed(value.clone())));
+        return Value::Map(Map { map: Arc::new(entries.collect()) });
+    }
+    value
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,10 +83,11 @@ mod tests {
     fn an_expression_is_true_false_or_nonsense() {
         let object: DynamicObject = serde_json::from_value(json!({
             "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
-            "spec": {"replicas": 2}, "status": {"readyReplicas": 2, "conditions": [{"type": "Available"}]}}))
+            "spec": {"replicas": 2}, "status": {"readyReplicas": 2, "ports": [80], "conditions": [{"type": "Available"}]}}))
         .expect("an object");
         let verdict = |expression| evaluate(expression, &object, "Deployment shop/web");
         assert_eq!(verdict("object.status.readyReplicas == object.spec.replicas"), ProbeVerdict::Passed);
+        assert_eq!(verdict("object.spec.replicas == 2 && object.status.ports == [80]"), ProbeVerdict::Passed);
         assert_eq!(verdict("object.status.conditions.exists(c, c.type == 'Available')"), ProbeVerdict::Passed);
         assert!(matches!(verdict("object.spec.replicas > 5"), ProbeVerdict::NotYet(why) if why.contains("shop/web")));
         assert!(matches!(verdict("object.status.absent == 1"), ProbeVerdict::NotYet(_)));

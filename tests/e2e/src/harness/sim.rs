@@ -1,10 +1,10 @@
 //! What really happened inside the machines, and making things happen there.
 
 use anyhow::{Context, Result, ensure};
-use reqwest::Client;
+use reqwest::{Client, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -75,6 +75,21 @@ impl Sim {
     /// Has the hypervisor misbehave in this way (`{}`: not at all).
     pub async fn hypervisor(&self, mode: &Value) -> Result<()> {
         self.post("/sim/hypervisor", mode).await
+    }
+
+    /// Has these effects hold on the machine from now on (`docs/scenarios.md`).
+    pub async fn strike(&self, machine: &str, effects: &Value) -> Result<()> {
+        self.post(&format!("/sim/machines/{machine}/effects"), &json!({"effects": effects})).await
+    }
+
+    /// Whether the provider has the snapshot of this handle.
+    pub async fn has_snapshot(&self, handle: &str) -> Result<bool> {
+        let response = self.http.get(format!("{}/v1/snapshots/{handle}", self.url)).send().await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(false);
+        }
+        response.error_for_status()?;
+        Ok(true)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {

@@ -29,6 +29,8 @@ pub fn stories() -> Vec<Story> {
         Story::new("snapshot-fails", snapshot_fails).machines("ring", 1, &["snapshot-fails"]),
         Story::new("disk-full", disk_full).machines("ring", 1, &["disk-full"]),
         Story::new("withdrawn", withdrawn).machines("ring", 1, &["withdrawn"]),
+        Story::new("withdrawn-late", withdrawn).machines("ring", 1, &["withdrawn-late"]),
+        Story::new("disk-fills-up", disk_fills_up).machines("ring", 1, &["disk-fills-up"]),
     ];
     stories.extend(reverted.map(|((name, traits), words)| {
         let traits: Vec<&str> = traits.iter().map(String::as_str).collect();
@@ -149,7 +151,20 @@ async fn disk_full(scene: Scene) -> Result<()> {
     fails_untouched(&scene, json!({}), Outcome::Failed, "free").await
 }
 
-/// The source takes the update back between pinning and staging: the node is skipped.
+/// The same after the snapshot: the installation fails before its first act, so nothing is restored. It counts against the
+/// update, and halts.
+async fn disk_fills_up(scene: Scene) -> Result<()> {
+    let rollout = scene.simple(json!({}), json!({}), GOOD).await?;
+    let machine = scene.machine("ring", 1);
+    let update = rollout.node_ends(&machine, Outcome::Failed).await?;
+    ensure!(reason_of(&update)?.contains("0x80070070"), "the code is not told: {}", reason_of(&update)?);
+    rollout.ends(RolloutState::Halted).await?;
+    untouched(&scene, &machine).await?;
+    scene.in_service(&machine).await
+}
+
+/// The source takes the update back between pinning and staging, or after the snapshot: the node is skipped, and as nothing
+/// was installed nothing is restored.
 async fn withdrawn(scene: Scene) -> Result<()> {
     fails_untouched(&scene, json!({}), Outcome::Skipped, GOOD).await
 }

@@ -13,6 +13,7 @@ pub fn stories() -> Vec<Story> {
         Story::new("budget-never-allows", budget_never_allows).machines("ring", 1, &[]),
         Story::new("cordoned-by-somebody", cordoned_by_somebody).machines("ring", 3, &[]),
         Story::new("keep-cordoned", keep_cordoned).machines("ring", 1, &[]),
+        Story::new("freeze", freeze).machines("ring", 1, &[]),
         Story::new("skipped-by-annotation", skipped_by_annotation).machines("ring", 2, &[]),
     ]
 }
@@ -68,6 +69,16 @@ async fn keep_cordoned(scene: Scene) -> Result<()> {
     rollout.node_ends(&machine, Outcome::Updated).await?;
     ensure!(is_cordoned(&scene.node(&machine).await?), "{machine} was uncordoned");
     scene.let_go(&machine).await
+}
+
+/// A freeze: no node starts, and the rollout gives the freeze's own reason.
+async fn freeze(scene: Scene) -> Result<()> {
+    let deny = json!([{"from": "2020-01-01", "to": "2099-12-31", "reason": "the long freeze"}]);
+    let rollout = scene.simple(json!({"maintenance": {"timeZone": "UTC", "deny": deny}}), json!({}), GOOD).await?;
+    rollout.says(&["the long freeze"]).await?;
+    let machine = scene.machine("ring", 1);
+    ensure!(rollout.update(&machine).is_none(), "a node was started");
+    untouched(&scene, &machine).await
 }
 
 /// A node with the skip annotation is left alone, and counted as skipped.

@@ -7,7 +7,9 @@ mod crash;
 mod good;
 mod identity;
 mod outage;
+mod probes;
 mod rivals;
+mod snapshots;
 mod unreadable;
 mod wishes;
 
@@ -34,6 +36,8 @@ pub fn all() -> Vec<Story> {
         outage::stories(),
         unreadable::stories(),
         bad::stories(),
+        snapshots::stories(),
+        probes::stories(),
         wishes::stories(),
         rivals::stories(),
         budget::stories(),

@@ -3,9 +3,11 @@
 use super::{GOOD, GOOD_BUILD, untouched, updated_once};
 use crate::harness::{Rollout, Scene, Story, Workload};
 use anyhow::{Result, ensure};
+use kube::api::DeleteParams;
+use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use std::time::Duration;
-use windlass::api::{CLAIMED_BY, Outcome, RolloutState, Step};
+use windlass::api::{CLAIMED_BY, NodeUpdate, Outcome, RolloutState, Step};
 
 /// The steps that can be met under way; Preflight and Uncordon are over with the write that begins them.
 const STEPS: [Step; 7] =
@@ -13,7 +15,7 @@ const STEPS: [Step; 7] =
 
 /// The stories.
 pub fn stories() -> Vec<Story> {
-    let mut stories = Vec::new();
+    let mut stories = vec![Story::new("node-update-deleted", node_update_deleted).machines("ring", 1, &[])];
     for step in STEPS {
         let name = |wish: &str| format!("{wish}-at-{}", format!("{step:?}").to_lowercase());
         stories.push(Story::new(name("abort"), move |scene| abort(scene, step)).machines("ring", 1, &[]));
@@ -67,6 +69,18 @@ async fn pause(scene: Scene, step: Step) -> Result<()> {
         updated_once(&scene, &machine, GOOD_BUILD, 1).await?;
     }
     Ok(())
+}
+
+/// Deleting one node's update gives that node back; as its ring still wants it updated, it is taken along anew.
+async fn node_update_deleted(scene: Scene) -> Result<()> {
+    let (rollout, machine) = meet(&scene, Step::Drain).await?;
+    let first = rollout.is_in(&machine, Step::Drain).await?;
+    let updates: Api<NodeUpdate> = Api::all(scene.stage.client.clone());
+    updates.delete(&first.name_any(), &DeleteParams::default()).await?;
+    rollout.ends(RolloutState::Completed).await?;
+    let second = rollout.node_ends(&machine, Outcome::Updated).await?;
+    ensure!(second.uid() != first.uid(), "the deleted NodeUpdate was finished");
+    updated_once(&scene, &machine, GOOD_BUILD, 1).await
 }
 
 /// A rollout whose first node is under way in this step.

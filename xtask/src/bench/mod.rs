@@ -47,9 +47,14 @@ pub struct Figures {
 /// # Errors
 /// A cluster does not come up, a rollout does not complete, or `json` can not be written.
 pub async fn run(json: Option<PathBuf>) -> Result<()> {
-    let mut figures = Figures { plan_millis: planner::measure()?, ..Figures::default() };
+    tracing::info!("measuring the planner");
+    let plan_millis = tokio::task::spawn_blocking(planner::measure).await??;
+    let mut figures = Figures { plan_millis, ..Figures::default() };
+    tracing::info!("counting the requests of a rollout, and of the four minutes after it");
     cases::requests(&mut figures).await.context("counting requests")?;
+    tracing::info!("measuring the makespan of 60 nodes");
     cases::makespan(&mut figures).await.context("measuring the makespan")?;
+    tracing::info!("measuring the memory with 500 nodes");
     cases::five_hundred_nodes(&mut figures).await.context("measuring 500 nodes")?;
     let text = serde_json::to_string_pretty(&figures)?;
     println!("{text}");

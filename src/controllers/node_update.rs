@@ -2,8 +2,9 @@
 
 use super::context::Context;
 use super::error::ReconcileError;
+use super::invalid;
 use super::pace::fingerprint;
-use super::{invalid, release};
+use super::release::{self, RELEASE};
 use crate::act::{self, ActContext};
 use crate::api::{DesiredState, FINALIZER, NODE_UPDATE_LABEL, NodeUpdate, Outcome, StepPhase, StepRecord};
 use crate::domain::{History, Intent, NodeSeen, StepKey, StepResult, Wish};
@@ -166,13 +167,26 @@ impl Pass<'_> {
 
 /// What is left to do for one that has ended: a person's request, and its finalizer.
 async fn ended(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<Action, ReconcileError> {
-    if update.metadata.deletion_timestamp.is_some() {
+    if update.metadata.deletion_timestamp.is_some() && !holds(ctx, update) {
         ctx.updates.ledger().set_finalizer(update, FINALIZER, false).await?;
         ctx.updates.ledger().forget(&update.name_any());
         return Ok(Action::await_change());
     }
     release::answer(ctx, update).await?;
-    Ok(Action::await_change())
+    if update.metadata.deletion_timestamp.is_some() {
+        Ok(Action::requeue(LOOK_AGAIN))
+    } else {
+        Ok(Action::await_change())
+    }
+}
+
+/// Whether it holds its node still. Such a one stays, even if it is deleted: nothing else says why the node is out of
+/// service, and the request to release it is made here.
+fn holds(ctx: &Context, update: &NodeUpdate) -> bool {
+    let status = update.status.as_ref();
+    let node = ctx.stores.nodes.get(&ObjectRef::new(&update.spec.node_name));
+    status.is_some_and(|s| s.outcome == Some(Outcome::Held) && s.last_handled_request.as_deref() != Some(RELEASE))
+        && node.is_some_and(|node| observe::node::read(&node).claimed_by == update.uid())
 }
 
 /// Tells of an end: in the log, the metrics, and, where it is not as intended, by events.

@@ -11,6 +11,9 @@ use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use std::sync::Arc;
 
+/// The request that gives a held node back, and its answer.
+pub const RELEASE: &str = "release";
+
 /// Longest part of a request that an answer repeats.
 const MAX_REQUEST: usize = 24;
 
@@ -22,8 +25,8 @@ pub async fn answer(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<(), Recon
     let Some(request) = unanswered(update) else { return Ok(()) };
     let outcome = update.status.as_ref().and_then(|s| s.outcome);
     let now = Timestamp::now();
-    if request != "release" || outcome != Some(Outcome::Held) {
-        let why = if request == "release" { "nothing is held" } else { "unknown, use release" };
+    if request != RELEASE || outcome != Some(Outcome::Held) {
+        let why = if request == RELEASE { "nothing is held" } else { "unknown, use release" };
         let answer = format!("{request}: {why}");
         ctx.updates.answer(update, (&answer, ""), false, now).await?;
         return Ok(());

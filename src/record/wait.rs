@@ -38,7 +38,11 @@ pub(super) fn expected(step: Step, intent: &Intent) -> Option<WaitingOn> {
         Step::Snapshot => Some(WaitingOn::Provider { doing: "snapshot".to_owned() }),
         Step::Restore => Some(WaitingOn::Provider { doing: "restore".to_owned() }),
         Step::Reboot | Step::VerifyRestored => Some(WaitingOn::Boot { node: intent.node.name.clone() }),
-        Step::Verify => Some(WaitingOn::Settle),
+        Step::Verify => {
+            let mut probes: Vec<_> = intent.policy.verify.probes.iter().map(|probe| probe.name.clone()).collect();
+            probes.sort();
+            Some(WaitingOn::Probes(probes))
+        }
         Step::Preflight | Step::Cordon | Step::Drain | Step::Uncordon | Step::Hold => None,
     }
 }

@@ -32,7 +32,7 @@ pub use eventually::{Sight, eventually, not_yet, seen};
 pub use lookout::Lookout;
 pub use rollout::{Rollout, condition, reason_of, steps};
 pub use rubbish::RubbishServer;
-pub use scene::{Answer, Scene, annotation, is_cordoned, is_tainted, merged};
+pub use scene::{Answer, PATIENCE, Scene, annotation, is_cordoned, is_tainted, merged};
 pub use stage::{BUILD_BEFORE, OPERATOR};
 pub use story::{RING_LABEL, STORY_LABEL, Story, Venue};
 pub use suite::Suite;

@@ -1,7 +1,7 @@
 //! The operator dies, by SIGKILL, at each step of a node, and is started again: the same end, and nothing done twice.
 
 use super::{BAD, GOOD, GOOD_BUILD, reverted_once, updated_once};
-use crate::harness::{OPERATOR, Rollout, Scene, Story, Venue};
+use crate::harness::{OPERATOR, PATIENCE, Rollout, Scene, Story, Venue, eventually, not_yet, seen};
 use anyhow::{Result, ensure};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -25,9 +25,18 @@ async fn way_forth(scene: Scene) -> Result<()> {
     let rollout = scene.rollout("rollout", &["ring"], GOOD).await?;
     rollout.reaches(RolloutState::Pending).await?;
     crash(&scene)?;
-    let long = [Step::Stage, Step::Snapshot, Step::Install, Step::Reboot, Step::Verify];
-    let all = [&[Step::Cordon, Step::Drain, Step::Uncordon][..], &long].concat();
-    let hit = crash_in(&scene, &rollout, &all).await?;
+    let before = [Step::Stage, Step::Cordon, Step::Drain, Step::Snapshot, Step::Install];
+    let mut hit = crash_in(&scene, &rollout, &before).await?;
+    // The machine reboots by itself, whatever the operator has noticed of it.
+    let machine = scene.machine("ring", 1);
+    eventually("the machine boots", PATIENCE, async || {
+        let state = scene.stage.sim.inside(&machine).await?.state;
+        Ok(if state == "Booting" { seen(()) } else { not_yet(state) })
+    })
+    .await?;
+    crash(&scene)?;
+    hit.extend(crash_in(&scene, &rollout, &[Step::Reboot, Step::Verify, Step::Uncordon]).await?);
+    let long = [Step::Stage, Step::Snapshot, Step::Install, Step::Verify];
     ensure!(long.iter().all(|step| hit.contains(step)), "killed only in the midst of {hit:?}");
 
     rollout.ends(RolloutState::Completed).await?;

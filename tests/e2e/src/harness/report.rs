@@ -30,6 +30,12 @@ pub async fn write(scene: &Scene, folder: &Path) -> String {
     text
 }
 
+/// Removes the report of an earlier run: the story has gone well.
+pub fn remove(scene: &Scene, folder: &Path) {
+    // There is none, mostly.
+    let _ = fs::remove_dir_all(folder.join(scene.name()));
+}
+
 async fn of_cluster(scene: &Scene, cluster: &Cluster) -> String {
     let mut text = String::from("what was there:\n");
     let story = scene.name();

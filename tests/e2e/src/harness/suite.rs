@@ -81,7 +81,10 @@ impl Shared {
         let scene = Scene::new(Arc::clone(stage), &story.name);
         let told = tokio::time::timeout(story.patience, story.tell(scene.clone())).await;
         let late = || anyhow!("the story did not end within {} s", story.patience.as_secs());
-        let Err(error) = told.unwrap_or_else(|_| Err(late())) else { return Ok(()) };
+        let Err(error) = told.unwrap_or_else(|_| Err(late())) else {
+            report::remove(&scene, &self.folder);
+            return Ok(());
+        };
         Err(anyhow!("{error:#}\n{}", report::write(&scene, &self.folder).await))
     }
 

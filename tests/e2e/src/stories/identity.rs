@@ -64,7 +64,8 @@ async fn registered_anew(scene: Scene) -> Result<()> {
     }
     let created = nodes(&scene).create(&PostParams::default(), &node).await;
     scene.stage.cluster()?.signal(OPERATOR, Signal::SIGCONT)?;
-    (deleted?, created?);
+    deleted?;
+    created?;
     rollout.node_ends(&machine, Outcome::Held).await?;
     let node = scene.node(&machine).await?;
     ensure!(is_cordoned(&node) && is_tainted(&node, QUARANTINE), "{machine} takes part in the cluster");

@@ -111,7 +111,7 @@ impl Arm {
         let asked = state.work.take().and_then(|w| w.reboot_asked_in).filter(|_| state.active());
         state.work = Some(Work {
             key: self.key.clone(),
-            source: self.source,
+            source: self.source.clone(),
             reboot_not_after: self.reboot_not_after,
             max_reboots: self.max_reboots,
             install_not_after: later(now, self.timeout),

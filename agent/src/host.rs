@@ -2,14 +2,20 @@
 //!
 //! Reads take `&self`, acts take `&mut self`. No call may block for longer than a few seconds: what takes long is
 //! begun, and asked for later.
+//!
+//! What acts is in this file; what a probe reads of the machine is in `condition`.
+
+mod condition;
+
+pub use condition::{
+    Adapter, BitLocker, Clock, Disks, Driver, DriverClass, Drivers, EventSpan, Events, HostEndpoint, HostNetwork,
+    Memory, MemoryUse, Network, Route, Runtime, Service, ServiceProcess, Services, StartMode, is_apipa,
+};
 
 use crate::hresult;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use windlass_protocol::{
-    AgentError, Build, ErrorClass, OfferedUpdate, PinnedUpdate, RebootSignals, ServiceState, Source,
-};
+use windlass_protocol::{AgentError, Build, ErrorClass, OfferedUpdate, PinnedUpdate, RebootSignals, Source};
 
 /// A call to the machine that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -55,6 +61,35 @@ pub struct FoundUpdate {
     pub presence: Presence,
     /// Whether it must be installed alone (`InstallationBehavior.Impact` is exclusive handling).
     pub exclusive: bool,
+    /// Until when a WSUS administrator wants it installed, with a reboot if need be: a sign of another owner.
+    pub deadline: Option<Timestamp>,
+}
+
+/// One entry of the machine's own history of updates.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// When it was tried.
+    pub at: Timestamp,
+    /// Title as the catalogue had it.
+    pub title: String,
+    /// The catalogue's identity of the update.
+    pub update_id: String,
+    /// Revision of that identity.
+    pub revision: u32,
+    /// The HRESULT it came to, 0 for success.
+    pub hresult: u32,
+}
+
+/// Health of the component store, as its own marks say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StoreHealth {
+    /// No corruption was noted.
+    Healthy,
+    /// Corrupt; `DISM /RestoreHealth` could repair it.
+    Repairable,
+    /// Corrupt beyond repair.
+    Corrupt,
 }
 
 /// How far a machine has an update.
@@ -100,11 +135,12 @@ pub enum Job {
 
 /// The update service. On Windows: the Windows Update Agent's `Begin...`/`End...` calls.
 pub trait Updates {
-    /// Begins to search `source` for updates that are installed or could be.
-    fn begin_search(&mut self, source: Source) -> HostResult<()>;
-    /// Begins to download exactly these.
+    /// Begins to search `source`: for exactly the `pinned` updates and for what is installed, or, where none is pinned,
+    /// for all that is installed or could be. Later jobs of this process use the same source.
+    fn begin_search(&mut self, source: &Source, pinned: &[PinnedUpdate]) -> HostResult<()>;
+    /// Begins to download exactly these, of the source that was searched.
     fn begin_download(&mut self, updates: &[PinnedUpdate]) -> HostResult<()>;
-    /// Begins to install exactly these. Never reboots.
+    /// Begins to install exactly these, of the source that was searched. Never reboots.
     fn begin_install(&mut self, updates: &[PinnedUpdate]) -> HostResult<()>;
     /// Looks at the job that this process began. A result, or the error that ended the job as a whole, is handed over
     /// once; afterwards the job is [`Job::Idle`]. "All updates failed" is no error: the per-update results say why.
@@ -113,6 +149,10 @@ pub trait Updates {
     fn servicing_busy(&self) -> HostResult<bool>;
     /// Drops downloads of these that were not installed; absent is success.
     fn discard_downloads(&mut self, updates: &[PinnedUpdate]) -> HostResult<()>;
+    /// The latest `count` entries of the machine's own history of updates, latest first.
+    fn update_history(&self, count: u32) -> HostResult<Vec<HistoryEntry>>;
+    /// What is noted of the component store's health; repairs and scans nothing.
+    fn component_store(&self) -> HostResult<StoreHealth>;
 }
 
 /// The agent's own folder on the system disk, which only SYSTEM and Administrators may write.
@@ -149,43 +189,27 @@ pub trait Tasks {
     fn remove_task(&mut self) -> HostResult<()>;
 }
 
-/// Services.
-pub trait Services {
-    /// The services that a healthy machine has running: set to start automatically, without a trigger. (The others
-    /// stop by themselves when they are idle, and would look broken.)
-    fn automatic_services(&self) -> HostResult<BTreeMap<String, ServiceState>>;
-}
-
-/// Networking of the host.
-pub trait Network {
-    /// Names of the host networks (HNS).
-    fn host_networks(&self) -> HostResult<Vec<String>>;
-    /// Names of the network adapters' drivers.
-    fn network_drivers(&self) -> HostResult<Vec<String>>;
-}
-
-/// The event log.
-pub trait Events {
-    /// The kinds of critical events in the System log, as `source/id`, each once.
-    fn critical_events(&self) -> HostResult<Vec<String>>;
-}
-
-/// Disks.
-pub trait Disks {
-    /// Names of the disks that are online.
-    fn disks(&self) -> HostResult<Vec<String>>;
-    /// Free space on the system disk, in bytes.
-    fn free_bytes(&self) -> HostResult<u64>;
-}
-
-/// The values under `HKLM\SOFTWARE\Policies\Microsoft\Windows\WindowsUpdate\AU` that decide who installs and reboots.
+/// The values under `HKLM\SOFTWARE\Policies\Microsoft\Windows\WindowsUpdate` and its `AU` that decide who installs and
+/// reboots, and where updates come from. `None` where a value is not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UpdatePolicy {
-    /// `NoAutoUpdate`: 1 turns automatic updates off; `None` when the value is not there.
+    /// `AU\NoAutoUpdate`: 1 turns automatic updates off.
     pub no_auto_update: Option<u32>,
-    /// `AUOptions`: 4 downloads, installs and reboots by itself; `None` when the value is not there.
+    /// `AU\AUOptions`: 4 downloads, installs and reboots by itself.
     pub au_options: Option<u32>,
+    /// `AU\UseWUServer`: 1 makes the WSUS server of `wu_server` the source.
+    pub use_wu_server: Option<u32>,
+    /// `WUServer`: address of the WSUS server.
+    pub wu_server: Option<String>,
+    /// `WUStatusServer`: where the machine reports to.
+    pub wu_status_server: Option<String>,
+    /// `DisableWindowsUpdateAccess`: 1 forbids Windows Update.
+    pub disable_access: Option<u32>,
+    /// `DoNotConnectToWindowsUpdateInternetLocations`: 1 forbids the services on the internet.
+    pub no_internet: Option<u32>,
+    /// `ConfigureDeadlineForQualityUpdates`: days until Windows installs and reboots by force.
+    pub deadline_days: Option<u32>,
 }
 
 /// The registry.
@@ -207,12 +231,34 @@ pub trait Power {
     fn boot_id(&self) -> HostResult<String>;
     /// Asks Windows for a planned reboot and returns; asking again is harmless.
     fn reboot(&mut self, reason: &str) -> HostResult<()>;
+    /// When the machine booted, by its own clock.
+    fn boot_time(&self) -> HostResult<Timestamp>;
+    /// Whether it runs on a battery now.
+    fn on_battery(&self) -> HostResult<bool>;
 }
 
 /// The whole machine.
-pub trait Host: Updates + Files + Tasks + Services + Network + Events + Disks + Registry + Power {}
+pub trait Host:
+    Updates + Files + Tasks + Registry + Power + Services + Network + Runtime + Events + Disks + Drivers + Clock + Memory
+{
+}
 
-impl<T: Updates + Files + Tasks + Services + Network + Events + Disks + Registry + Power> Host for T {}
+impl<T> Host for T where
+    T: Updates
+        + Files
+        + Tasks
+        + Registry
+        + Power
+        + Services
+        + Network
+        + Runtime
+        + Events
+        + Disks
+        + Drivers
+        + Clock
+        + Memory
+{
+}
 
 /// Adds a span to a time; a request's span that leads beyond the calendar means "never".
 pub(crate) fn later(now: Timestamp, span: jiff::SignedDuration) -> Timestamp {

@@ -48,7 +48,7 @@ fn in_time(state: &State, now: Timestamp) -> Result<(), AgentError> {
 
 fn search(state: &State, host: &mut dyn Host) -> TaskStep {
     let Some(work) = &state.work else { return AT_ONCE };
-    host.begin_search(work.source)?;
+    host.begin_search(&work.source, &pinned::all(&state.updates))?;
     SOON
 }
 

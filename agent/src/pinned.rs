@@ -128,6 +128,11 @@ pub(crate) fn take_results(
     blocked
 }
 
+/// The whole pinned set.
+pub(crate) fn all(updates: &[Tracked]) -> Vec<PinnedUpdate> {
+    updates.iter().map(|u| u.pinned.clone()).collect()
+}
+
 /// Those that still want downloading.
 pub(crate) fn to_download(updates: &[Tracked]) -> Vec<PinnedUpdate> {
     updates.iter().filter(|u| u.state == UpdateState::Offered).map(|u| u.pinned.clone()).collect()
@@ -187,6 +192,7 @@ mod tests {
             },
             presence: Presence::Offered,
             exclusive: false,
+            deadline: None,
         };
         change(&mut f);
         f

@@ -2,7 +2,7 @@
 //!
 //! What could not be read, or has nothing to be compared with, is inconclusive: never a pass.
 
-use crate::host::{Host, HostResult};
+use crate::host::{DriverClass, EventSpan, Host, HostResult};
 use crate::preflight::MIN_FREE_BYTES;
 use std::collections::BTreeSet;
 use windlass_protocol::{Baseline, HostCheck, HostProbe, ServiceState, Verdict};
@@ -12,12 +12,21 @@ pub(crate) fn baseline(host: &dyn Host) -> HostResult<Baseline> {
     Ok(Baseline {
         build: host.build()?,
         services: host.automatic_services()?,
-        networks: host.host_networks()?,
+        networks: networks(host)?,
         disks: host.disks()?,
-        drivers: host.network_drivers()?,
-        critical_events: host.critical_events()?,
+        drivers: drivers(host)?,
+        critical_events: host.critical_events(EventSpan::Kept)?,
         free_bytes: host.free_bytes()?,
     })
+}
+
+fn networks(host: &dyn Host) -> HostResult<Vec<String>> {
+    Ok(host.host_networks()?.into_iter().map(|n| n.name).collect())
+}
+
+fn drivers(host: &dyn Host) -> HostResult<Vec<String>> {
+    let all = host.drivers()?.into_iter().filter(|d| d.class == DriverClass::Network);
+    Ok(all.map(|d| d.service).collect())
 }
 
 /// Checks the machine.
@@ -25,9 +34,9 @@ pub(crate) fn checks(probe: &HostProbe, baseline: Option<&Baseline>, host: &dyn 
     vec![
         check("build", build(probe, host)),
         check("services", compared(baseline, |b| services(b, host))),
-        check("networks", compared(baseline, |b| Ok(lost("host networks", &b.networks, &host.host_networks()?)))),
+        check("networks", compared(baseline, |b| Ok(lost("host networks", &b.networks, &networks(host)?)))),
         check("disks", compared(baseline, |b| Ok(lost("disks", &b.disks, &host.disks()?)))),
-        check("drivers", compared(baseline, |b| Ok(lost("network drivers", &b.drivers, &host.network_drivers()?)))),
+        check("drivers", compared(baseline, |b| Ok(lost("network drivers", &b.drivers, &drivers(host)?)))),
         check("events", compared(baseline, |b| events(b, host))),
         check("freeSpace", free_space(host)),
         check("reboot", reboot(host)),
@@ -84,7 +93,7 @@ fn lost(what: &str, before: &[String], now: &[String]) -> Judged {
 }
 
 fn events(baseline: &Baseline, host: &dyn Host) -> HostResult<Judged> {
-    let new = minus(&host.critical_events()?, &baseline.critical_events);
+    let new = minus(&host.critical_events(EventSpan::SinceBoot)?, &baseline.critical_events);
     let detail =
         if new.is_empty() { "no new kind of critical event".to_owned() } else { format!("new: {}", new.join(", ")) };
     Ok(pass_if(new.is_empty(), detail))

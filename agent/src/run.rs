@@ -95,7 +95,7 @@ impl Run {
 
     fn pass(&mut self, host: &mut dyn Host, now: Timestamp) -> Step {
         match &mut self.flow {
-            Flow::Scan(source) => scan(*source, host),
+            Flow::Scan(source) => scan(source, host),
             Flow::Stage(stage) => stage.step(host, now),
             Flow::Arm(arm) => arm.step(host, now),
             Flow::Collect { follow } => collect(*follow, host, now),
@@ -115,7 +115,7 @@ impl Run {
 }
 
 /// Lists what the source offers and the machine does not have.
-fn scan(source: Source, host: &mut dyn Host) -> Step {
+fn scan(source: &Source, host: &mut dyn Host) -> Step {
     match host.poll_job()? {
         Job::Running => Ok(Pass::Again(POLL)),
         Job::Searched(found) => {
@@ -123,7 +123,7 @@ fn scan(source: Source, host: &mut dyn Host) -> Step {
             Ok(Pass::End(Outcome { offered, ..Outcome::of(Progress::Done) }))
         }
         Job::Idle | Job::Downloaded(_) | Job::Installed(_) => {
-            host.begin_search(source)?;
+            host.begin_search(source, &[])?;
             Ok(Pass::Again(POLL))
         }
     }

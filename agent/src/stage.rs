@@ -99,7 +99,7 @@ impl Stage {
     }
 
     fn search(&self, host: &mut dyn Host) -> Step {
-        host.begin_search(self.source)?;
+        host.begin_search(&self.source, &self.updates)?;
         Ok(Pass::Again(POLL))
     }
 

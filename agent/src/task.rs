@@ -171,7 +171,7 @@ fn rescan(state: &mut State, host: &mut dyn Host) -> TaskStep {
         }
         Job::Idle | Job::Downloaded(_) | Job::Installed(_) => {
             let Some(work) = &state.work else { return AT_ONCE };
-            host.begin_search(work.source)?;
+            host.begin_search(&work.source, &pinned::all(&state.updates))?;
             SOON
         }
     }

@@ -100,10 +100,20 @@ impl Command {
 }
 
 /// The catalogue that updates come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Source {
     /// Microsoft's Windows Update service, or whatever the machine's own policy names in its place.
     WindowsUpdate,
+    /// The WSUS server that the machine's own policy names, and nothing else.
+    Wsus,
+    /// Packages (`.msu`, `.cab`) in a folder of the machine, with a manifest that says what they are.
+    Offline {
+        /// The folder, below the agent's own folder of packages.
+        folder: String,
+        /// SHA-256 of `manifest.json` in that folder, 64 hexadecimal digits: what it says is believed only with this sum.
+        manifest_sha256: String,
+    },
 }
 
 /// One update of the pinned set.

@@ -4,6 +4,7 @@
 //! of an agent pod, [`ArmedTasks`] are the processes of the tasks that it registers. A process lives in one run of its
 //! machine: what was started before a reboot or a power cut is dead, and what it has not written to the disk is gone.
 
+mod condition;
 mod host;
 mod process;
 mod task;

@@ -3,8 +3,8 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_agent::HostError;
 use windlass_agent::host::{
-    Disks, Events, Files, FoundUpdate, HostResult, ItemResult, Job, Network, Power, Presence, Registry, Services,
-    TaskState, Tasks, UpdatePolicy, Updates,
+    BitLocker, Files, FoundUpdate, HistoryEntry, HostResult, ItemResult, Job, MemoryUse, Power, Presence, Registry,
+    StoreHealth, TaskState, Tasks, UpdatePolicy, Updates,
 };
 use windlass_protocol::{Build, KbId, OfferedUpdate, PinnedUpdate, RebootSignals, ServiceState, Source};
 
@@ -73,6 +73,13 @@ pub struct Machine {
     pub networks: Vec<String>,
     pub events: Vec<String>,
     pub free: u64,
+    pub store: StoreHealth,
+    pub bitlocker: BitLocker,
+    pub kubelet: u16,
+    pub apipa: bool,
+    pub clock_ahead: SignedDuration,
+    pub memory: MemoryUse,
+    pub booted: Timestamp,
     pub signals: RebootSignals,
     pub servicing: bool,
     pub boot_loops: u32,
@@ -113,7 +120,7 @@ impl Machine {
                 boot: 7,
                 files: BTreeMap::new(),
                 task: false,
-                policy: UpdatePolicy { no_auto_update: None, au_options: Some(4) },
+                policy: UpdatePolicy { au_options: Some(4), ..UpdatePolicy::default() },
                 downloaded: BTreeSet::new(),
                 pending: BTreeSet::new(),
                 installed: BTreeSet::new(),
@@ -124,6 +131,13 @@ impl Machine {
             networks: vec!["External".into(), "Calico".into()],
             events: vec!["Kernel-Power/41".into()],
             free: 20 << 30,
+            store: StoreHealth::Healthy,
+            bitlocker: BitLocker::Off,
+            kubelet: 200,
+            apipa: false,
+            clock_ahead: SignedDuration::ZERO,
+            memory: MemoryUse { lsass_bytes: 32 << 20, pool_bytes: 512 << 20 },
+            booted: Timestamp::UNIX_EPOCH,
             signals: RebootSignals::default(),
             servicing: false,
             boot_loops: 0,
@@ -149,6 +163,7 @@ impl Machine {
         self.jobs.clear();
         self.signals.update_agent = false;
         self.disk.boot += 1;
+        self.booted = self.now;
         for kb in std::mem::take(&mut self.disk.pending) {
             let done = self.disk.rounds.entry(kb).or_default();
             *done += 1;
@@ -170,7 +185,7 @@ impl Machine {
         assert!(state.contains(text), "{text} must be on disk before its act: {state}");
     }
 
-    fn live(&self) -> HostResult<()> {
+    pub fn live(&self) -> HostResult<()> {
         if self.off { Err(HostError::new(POWER_OFF, "power")) } else { Ok(()) }
     }
 
@@ -222,6 +237,7 @@ impl Machine {
             },
             presence: self.presence(o.kb),
             exclusive: o.exclusive,
+            deadline: None,
         };
         self.offers.iter().map(update).collect()
     }
@@ -256,7 +272,7 @@ impl Machine {
 }
 
 impl Updates for Machine {
-    fn begin_search(&mut self, _: Source) -> HostResult<()> {
+    fn begin_search(&mut self, _: &Source, _: &[PinnedUpdate]) -> HostResult<()> {
         self.live()?;
         if !self.search_fails.is_empty() {
             return Err(HostError::new(self.search_fails.remove(0), "search"));
@@ -313,6 +329,14 @@ impl Updates for Machine {
     fn discard_downloads(&mut self, updates: &[PinnedUpdate]) -> HostResult<()> {
         self.change(|m| m.disk.downloaded.retain(|kb| !updates.iter().any(|u| u.kb == *kb)))
     }
+
+    fn update_history(&self, _: u32) -> HostResult<Vec<HistoryEntry>> {
+        self.live().map(|()| vec![])
+    }
+
+    fn component_store(&self) -> HostResult<StoreHealth> {
+        self.live().map(|()| self.store)
+    }
 }
 
 impl Files for Machine {
@@ -353,38 +377,6 @@ impl Tasks for Machine {
     }
 }
 
-impl Services for Machine {
-    fn automatic_services(&self) -> HostResult<BTreeMap<String, ServiceState>> {
-        self.live().map(|()| self.services.clone())
-    }
-}
-
-impl Network for Machine {
-    fn host_networks(&self) -> HostResult<Vec<String>> {
-        self.live().map(|()| self.networks.clone())
-    }
-
-    fn network_drivers(&self) -> HostResult<Vec<String>> {
-        self.live().map(|()| vec!["vmxnet3".into()])
-    }
-}
-
-impl Events for Machine {
-    fn critical_events(&self) -> HostResult<Vec<String>> {
-        self.live().map(|()| self.events.clone())
-    }
-}
-
-impl Disks for Machine {
-    fn disks(&self) -> HostResult<Vec<String>> {
-        self.live().map(|()| vec!["disk0".into()])
-    }
-
-    fn free_bytes(&self) -> HostResult<u64> {
-        self.live().map(|()| self.free)
-    }
-}
-
 impl Registry for Machine {
     fn build(&self) -> HostResult<Build> {
         self.live().map(|()| self.disk.build)
@@ -419,5 +411,13 @@ impl Power for Machine {
             m.reboots += 1;
             m.rebooting = true;
         })
+    }
+
+    fn boot_time(&self) -> HostResult<Timestamp> {
+        self.live().map(|()| self.booted)
+    }
+
+    fn on_battery(&self) -> HostResult<bool> {
+        self.live().map(|()| false)
     }
 }

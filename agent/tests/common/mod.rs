@@ -5,6 +5,7 @@
 #![allow(clippy::struct_excessive_bools)] // Each is a switch of the machine.
 #![allow(missing_docs)]
 
+mod condition;
 mod machine;
 mod operator;
 

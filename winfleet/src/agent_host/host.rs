@@ -1,16 +1,20 @@
 //! The agent's traits over the inside of a simulated machine.
 
 use crate::model::{Guest, Hresult, JobState};
-use std::collections::{BTreeMap, BTreeSet};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
 use windlass_agent::HostError;
 use windlass_agent::host::{
-    Disks, Events, Files, FoundUpdate, HostResult, ItemResult, Job, Network, Power, Presence, Registry, Services,
-    TaskState, Tasks, UpdatePolicy, Updates,
+    Files, FoundUpdate, HistoryEntry, HostResult, ItemResult, Job, Power, Presence, Registry, StoreHealth, TaskState,
+    Tasks, UpdatePolicy, Updates,
 };
-use windlass_protocol::{Build, KbId, OfferedUpdate, PinnedUpdate, RebootSignals, ServiceState, Source};
+use windlass_protocol::{Build, KbId, OfferedUpdate, PinnedUpdate, RebootSignals, Source};
 
 /// What the agent registers as the task's action.
 const TASK_ACTION: &str = "windlass-agent.exe task";
+
+/// `ERROR_NOT_SUPPORTED`: what the model does not have.
+const NOT_THERE: u32 = 0x8007_0032;
 
 /// The value of the policy that turns automatic updates off.
 const NO_AUTO_UPDATE: &str = "NoAutoUpdate";
@@ -59,7 +63,7 @@ impl SimulatedHost<'_> {
             Presence::Offered
         };
         // The scenario's catalogue knows no update that must go alone.
-        FoundUpdate { offer, presence, exclusive: false }
+        FoundUpdate { offer, presence, exclusive: false, deadline: None }
     }
 
     /// The results of a job of the machine; none while it runs.
@@ -76,7 +80,10 @@ impl SimulatedHost<'_> {
 }
 
 impl Updates for SimulatedHost<'_> {
-    fn begin_search(&mut self, Source::WindowsUpdate: Source) -> HostResult<()> {
+    fn begin_search(&mut self, source: &Source, _pinned: &[PinnedUpdate]) -> HostResult<()> {
+        if *source != Source::WindowsUpdate {
+            return Err(HostError::new(NOT_THERE, format!("search: this machine has no source {source:?}")));
+        }
         *self.job = Some(Begun::Search);
         Ok(())
     }
@@ -113,6 +120,14 @@ impl Updates for SimulatedHost<'_> {
             self.guest.discard_download(update.kb);
         }
         Ok(())
+    }
+
+    fn update_history(&self, _count: u32) -> HostResult<Vec<HistoryEntry>> {
+        Err(HostError::new(NOT_THERE, "history: a simulated machine keeps none"))
+    }
+
+    fn component_store(&self) -> HostResult<StoreHealth> {
+        Ok(StoreHealth::Healthy)
     }
 }
 
@@ -156,38 +171,6 @@ impl Tasks for SimulatedHost<'_> {
     }
 }
 
-impl Services for SimulatedHost<'_> {
-    fn automatic_services(&self) -> HostResult<BTreeMap<String, ServiceState>> {
-        Ok(self.guest.services())
-    }
-}
-
-impl Network for SimulatedHost<'_> {
-    fn host_networks(&self) -> HostResult<Vec<String>> {
-        Ok(self.guest.networks())
-    }
-
-    fn network_drivers(&self) -> HostResult<Vec<String>> {
-        Ok(self.guest.drivers())
-    }
-}
-
-impl Events for SimulatedHost<'_> {
-    fn critical_events(&self) -> HostResult<Vec<String>> {
-        Ok(self.guest.critical_events())
-    }
-}
-
-impl Disks for SimulatedHost<'_> {
-    fn disks(&self) -> HostResult<Vec<String>> {
-        Ok(self.guest.disks())
-    }
-
-    fn free_bytes(&self) -> HostResult<u64> {
-        Ok(self.guest.free_bytes())
-    }
-}
-
 impl Registry for SimulatedHost<'_> {
     fn build(&self) -> HostResult<Build> {
         Ok(self.guest.build())
@@ -199,7 +182,8 @@ impl Registry for SimulatedHost<'_> {
 
     fn update_policy(&self) -> HostResult<UpdatePolicy> {
         let value = |name: &str| self.guest.policy().get(name).copied();
-        Ok(UpdatePolicy { no_auto_update: value(NO_AUTO_UPDATE), au_options: value(AU_OPTIONS) })
+        let (no_auto_update, au_options) = (value(NO_AUTO_UPDATE), value(AU_OPTIONS));
+        Ok(UpdatePolicy { no_auto_update, au_options, ..UpdatePolicy::default() })
     }
 
     fn set_no_auto_update(&mut self, value: Option<u32>) -> HostResult<()> {
@@ -216,5 +200,13 @@ impl Power for SimulatedHost<'_> {
     fn reboot(&mut self, _reason: &str) -> HostResult<()> {
         self.guest.request_reboot();
         Ok(())
+    }
+
+    fn boot_time(&self) -> HostResult<Timestamp> {
+        self.guest.machine().up_since().ok_or_else(|| HostError::new(NOT_THERE, "boot: the machine is down"))
+    }
+
+    fn on_battery(&self) -> HostResult<bool> {
+        Ok(false)
     }
 }

@@ -12,7 +12,7 @@ use windlass::act::{ActConfig, Clients};
 use windlass::config::{Cli, Command, Config, LogFormat};
 use windlass::controllers::{Controllers, Parts, Settings, resources_served};
 use windlass::observe::Stores;
-use windlass::ports::SnapshotProviders;
+use windlass::ports::{Clock, SnapshotProviders};
 use windlass::providers::Registry;
 use windlass::telemetry::{Elector, Health, Metrics, Phase, Terms, counted_client, init_logs, serve};
 
@@ -122,7 +122,10 @@ fn parts(config: &Config, clients: Clients, metrics: &Arc<Metrics>) -> Parts {
         settings: Settings { operator_node: config.node_name.clone() },
         instance: config.identity(),
         metrics: Arc::clone(metrics),
-        providers: |stores: &Stores| Arc::new(Registry::new(stores.classes.clone())) as Arc<dyn SnapshotProviders>,
+        providers: Box::new(|stores: &Stores| {
+            Arc::new(Registry::new(stores.classes.clone())) as Arc<dyn SnapshotProviders>
+        }),
+        clock: Clock::system(),
     }
 }
 

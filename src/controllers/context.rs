@@ -6,6 +6,7 @@ use super::rollout::Memories;
 use crate::act::Means;
 use crate::api::NodeSnapshot;
 use crate::observe::{Stores, Witness};
+use crate::ports::Clock;
 use crate::record::{Events, Ledger, NodeUpdateLog, RolloutLog};
 use crate::telemetry::Metrics;
 use std::collections::HashSet;
@@ -36,6 +37,8 @@ pub struct Context {
     pub events: Events,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
     /// Growing waits of what fails.
     pub(super) failures: Backoff,
     /// When passes are due.
@@ -48,7 +51,13 @@ pub struct Context {
 
 impl Context {
     /// A context; nothing is remembered yet.
-    pub fn new(settings: Settings, stores: Stores, means: Means, events: Events, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        settings: Settings,
+        stores: Stores,
+        means: Means,
+        events: Events,
+        (metrics, clock): (Arc<Metrics>, Clock),
+    ) -> Self {
         let act = means.clients.act.clone();
         Self {
             settings,
@@ -59,6 +68,7 @@ impl Context {
             means,
             events,
             metrics,
+            clock,
             failures: Backoff::default(),
             pace: Pace::default(),
             memories: Memories::default(),

@@ -7,7 +7,8 @@ use kube::runtime::controller::Action;
 use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How soon a pass is made again that was decided on what is no longer true.
 const STALE_AGAIN: Duration = Duration::from_millis(100);

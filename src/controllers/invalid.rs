@@ -1,7 +1,6 @@
 //! Objects that do not parse: told of once, by event, metric and, where there is one, status; never tried again.
 
 use super::context::Context;
-use jiff::Timestamp;
 use kube::api::{Patch, PatchParams};
 use kube::core::error_boundary::InvalidObject;
 use kube::core::{ApiResource, DynamicObject, ObjectMeta, TypeMeta};
@@ -34,7 +33,7 @@ pub async fn tell<K: Resource<DynamicType = ()>>(ctx: &Context, invalid: &Invali
 
 /// Says it in the conditions. The typed object can not be written, it does not parse.
 async fn stall(ctx: &Context, resource: &ApiResource, name: &str, generation: Option<i64>, message: &str) {
-    let now = Timestamp::now();
+    let now = ctx.clock.now();
     let condition = |type_: &str, status: &str| {
         serde_json::json!({
             "type": type_, "status": status, "reason": "NotReadable", "message": message,

@@ -57,7 +57,7 @@ pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeUpdate>) -> R
         Ok(parsed) => parsed,
         Err(message) => {
             tracing::warn!(name = update.name_any(), reason = message, "impossible log or intent, held");
-            let update = ctx.updates.impossible(&update, &message, Timestamp::now()).await?;
+            let update = ctx.updates.impossible(&update, &message, ctx.clock.now()).await?;
             told(ctx, &update, Outcome::Held, &message).await;
             return ended(ctx, &update).await;
         }
@@ -81,7 +81,7 @@ impl Pass<'_> {
     async fn make(&mut self) -> Result<Duration, ReconcileError> {
         let mut result = None;
         for _ in 0..MAX_TRANSITIONS {
-            let now = Timestamp::now();
+            let now = self.ctx.clock.now();
             let node = node_seen(self.ctx, &self.intent).await?;
             let wish = wish(self.ctx, &self.update);
             let seen = Observed { intent: &self.intent, history: &self.history, node: &node, wish };

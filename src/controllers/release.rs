@@ -24,7 +24,7 @@ const MAX_REQUEST: usize = 24;
 pub async fn answer(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<(), ReconcileError> {
     let Some(request) = unanswered(update) else { return Ok(()) };
     let outcome = update.status.as_ref().and_then(|s| s.outcome);
-    let now = Timestamp::now();
+    let now = ctx.clock.now();
     if request != RELEASE || outcome != Some(Outcome::Held) {
         let why = if request == RELEASE { "nothing is held" } else { "unknown, use release" };
         let answer = format!("{request}: {why}");

@@ -7,8 +7,8 @@ use super::route::{Queues, route};
 use super::{node_update, rollout, snapshot};
 use crate::act::{ActConfig, Clients, Means, Memory, PodStores};
 use crate::api::crds;
-use crate::observe::{Stores, StoresError};
-use crate::ports::SnapshotProviders;
+use crate::observe::{Change, Stores, StoresError};
+use crate::ports::{Clock, SnapshotProviders};
 use crate::record::Events;
 use crate::telemetry::Metrics;
 use futures::channel::mpsc::{UnboundedReceiver, unbounded};
@@ -81,6 +81,9 @@ pub struct Controllers {
     stop: watch::Sender<bool>,
 }
 
+/// Makes the registry of providers over the watched stores.
+pub type MakeProviders = Box<dyn FnOnce(&Stores) -> Arc<dyn SnapshotProviders> + Send>;
+
 /// What the controllers are started with.
 pub struct Parts {
     /// How to speak to the API server.
@@ -94,7 +97,9 @@ pub struct Parts {
     /// Metrics.
     pub metrics: Arc<Metrics>,
     /// Makes the registry of providers over the watched SnapshotClasses.
-    pub providers: fn(&Stores) -> Arc<dyn SnapshotProviders>,
+    pub providers: MakeProviders,
+    /// The time.
+    pub clock: Clock,
 }
 
 impl Controllers {
@@ -103,18 +108,24 @@ impl Controllers {
     /// # Errors
     /// [`StartError::Stores`].
     pub async fn start(parts: Parts) -> Result<Self, StartError> {
-        let Parts { clients, act, settings, instance, metrics, providers } = parts;
         let mut tasks = JoinSet::new();
         let (teller, changes) = unbounded();
-        let witness = Arc::clone(&metrics) as Arc<dyn crate::observe::Witness>;
-        let namespaces = (act.agents_namespace.as_str(), act.probes_namespace.as_str());
-        let stores = Stores::start(&clients.read, namespaces, teller, witness, &mut tasks);
+        let witness = Arc::clone(&parts.metrics) as Arc<dyn crate::observe::Witness>;
+        let namespaces = (parts.act.agents_namespace.as_str(), parts.act.probes_namespace.as_str());
+        let stores = Stores::start(&parts.clients.read, namespaces, teller, witness, &mut tasks);
         stores.ready().await?;
+        Ok(Self::over(parts, stores, changes, tasks))
+    }
+
+    /// Starts the controllers over stores that are filled already; `changes` tells what changes in them, and `tasks` are
+    /// those that fill them.
+    pub fn over(parts: Parts, stores: Stores, changes: UnboundedReceiver<Change>, mut tasks: JoinSet<()>) -> Self {
+        let Parts { clients, act, settings, instance, metrics, providers, clock } = parts;
         let pods = PodStores { agents: stores.agent_pods.clone(), probes: stores.probe_pods.clone() };
         let events = Events::new(clients.act.clone(), &instance);
         let (nodes, providers) = (stores.nodes.clone(), providers(&stores));
         let means = Means { clients, config: act, providers, nodes, pods, memory: Memory::default() };
-        let ctx = Arc::new(Context::new(settings, stores.clone(), means, events, metrics));
+        let ctx = Arc::new(Context::new(settings, stores.clone(), means, events, (metrics, clock)));
         let (stop, told) = watch::channel(false);
         let (updates, update_queue) = unbounded();
         let (rollouts, rollout_queue) = unbounded();
@@ -129,7 +140,7 @@ impl Controllers {
         run.start(snapshot::NAME, CONCURRENCY, stores.snapshots, snapshot_queue, |ctx, o| {
             snapshot::reconcile(ctx, o).boxed()
         });
-        Ok(Self { tasks, stop })
+        Self { tasks, stop }
     }
 
     /// Waits until one of the loops has ended, which none does by itself.

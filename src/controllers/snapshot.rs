@@ -45,7 +45,7 @@ pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeSnapshot>) ->
         return Ok(Action::await_change());
     }
     let api: Api<NodeSnapshot> = Api::all(ctx.means.clients.act.clone());
-    let now = Timestamp::now();
+    let now = ctx.clock.now();
     let Some(due) = due(&snapshot, rollout.as_deref()) else {
         let after = now + retain(&snapshot);
         let after = after.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();

@@ -34,7 +34,7 @@ pub enum Change {
 }
 
 /// How a kind's objects are told apart by what a decision reads of them.
-pub(super) trait Watched: Resource<DynamicType = ()> + Clone {
+pub trait Watched: Resource<DynamicType = ()> + Clone {
     /// A number that changes when something changes that a decision may read.
     fn fingerprint(&self) -> u64;
 

@@ -7,7 +7,7 @@ use super::change::{Change, Watched};
 use futures::{StreamExt, channel::mpsc::UnboundedSender};
 use kube::runtime::{
     WatchStreamExt,
-    reflector::{Store, store::Writer},
+    reflector::{self, Store, store::Writer},
     watcher::{self, Event, watcher},
 };
 use kube::{Api, ResourceExt};
@@ -29,12 +29,29 @@ pub trait Witness: Send + Sync {
     fn failed(&self, kind: &str);
 }
 
-/// One kind, its store, and where its changes go.
-pub(super) struct Follower<K: Watched + 'static> {
-    pub store: Store<K>,
-    pub writer: Writer<K>,
-    pub changes: UnboundedSender<Change>,
-    pub witness: Arc<dyn Witness>,
+/// What fills the store of one kind, and tells what changed.
+pub struct Feed<K: Watched + 'static> {
+    store: Store<K>,
+    writer: Writer<K>,
+    changes: UnboundedSender<Change>,
+    known: HashMap<(String, String), Known>,
+}
+
+impl<K: Watched + 'static> Feed<K> {
+    /// An empty store, its feed, and where its changes are told.
+    pub(super) fn new(changes: UnboundedSender<Change>) -> (Store<K>, Self) {
+        let (store, writer) = reflector::store();
+        (store.clone(), Self { store, writer, changes, known: HashMap::new() })
+    }
+
+    /// Puts what a watch said into the store, and tells what changed for whoever decides.
+    pub fn put(&mut self, event: &Event<K>) {
+        self.writer.apply_watcher_event(event);
+        for change in changed(&mut self.known, &self.store, event) {
+            // The receiver is gone only when the process is about to end.
+            let _ = self.changes.unbounded_send(change);
+        }
+    }
 }
 
 /// What was last told of an object.
@@ -43,27 +60,28 @@ struct Known {
     change: Change,
 }
 
-impl<K: Watched + DeserializeOwned + Debug + Send + Sync + 'static> Follower<K> {
-    /// Follows until the process ends. Failures are logged and tried again, at last every 30 s.
-    pub async fn run(self, api: Api<K>, config: watcher::Config, trim: fn(&mut K)) {
-        let Self { store, writer, changes, witness } = self;
-        let kind = K::kind(&()).into_owned();
-        let mut known = HashMap::new();
-        let events = watcher(api, config.timeout(WATCH_SECONDS)).modify(trim).default_backoff().reflect(writer);
-        let mut events = std::pin::pin!(events);
-        while let Some(event) = events.next().await {
-            match event {
-                Ok(event) => {
-                    witness.synced(&kind);
-                    for change in changed(&mut known, &store, &event) {
-                        // The receiver is gone only when the process is about to end.
-                        let _ = changes.unbounded_send(change);
-                    }
-                }
-                Err(error) => {
-                    witness.failed(&kind);
-                    tracing::warn!(kind, %error, "watch failed, trying again");
-                }
+/// Follows a kind until the process ends. Failures are logged and tried again, at last every 30 s.
+pub(super) async fn follow<K>(
+    mut feed: Feed<K>,
+    api: Api<K>,
+    config: watcher::Config,
+    trim: fn(&mut K),
+    witness: Arc<dyn Witness>,
+) where
+    K: Watched + DeserializeOwned + Debug + Send + Sync + 'static,
+{
+    let kind = K::kind(&()).into_owned();
+    let events = watcher(api, config.timeout(WATCH_SECONDS)).modify(trim).default_backoff();
+    let mut events = std::pin::pin!(events);
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                witness.synced(&kind);
+                feed.put(&event);
+            }
+            Err(error) => {
+                witness.failed(&kind);
+                tracing::warn!(kind, %error, "watch failed, trying again");
             }
         }
     }

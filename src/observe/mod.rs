@@ -9,6 +9,6 @@ mod follow;
 pub mod node;
 mod stores;
 
-pub use change::Change;
-pub use follow::{WATCH_SECONDS, Witness};
-pub use stores::{Parsed, Stores, StoresError};
+pub use change::{Change, Watched};
+pub use follow::{Feed, WATCH_SECONDS, Witness};
+pub use stores::{Feeds, Parsed, Stores, StoresError};

@@ -1,13 +1,13 @@
 //! The stores: one of each kind, filled by one watch.
 
 use super::change::{Change, Watched};
-use super::follow::{Follower, Witness};
+use super::follow::{Feed, Witness, follow};
 use super::node;
 use crate::api::{NodeSnapshot, NodeUpdate, SnapshotClass, UpdatePolicy, UpdateRing, UpdateRollout};
 use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::core::{DeserializeGuard, NamespaceResourceScope, error_boundary::InvalidObject};
-use kube::runtime::{reflector, reflector::Store, watcher};
+use kube::runtime::{reflector::Store, watcher};
 use kube::{Api, Client, Resource, ResourceExt, runtime::reflector::ObjectRef};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
@@ -51,6 +51,20 @@ pub struct StoresError {
     kind: &'static str,
 }
 
+/// The feeds of [`Stores`] that no watch fills: whoever has them says what the API server would.
+#[expect(missing_docs, reason = "named as the stores are")]
+pub struct Feeds {
+    pub nodes: Feed<Node>,
+    pub policies: Feed<DeserializeGuard<UpdatePolicy>>,
+    pub rings: Feed<DeserializeGuard<UpdateRing>>,
+    pub rollouts: Feed<DeserializeGuard<UpdateRollout>>,
+    pub classes: Feed<DeserializeGuard<SnapshotClass>>,
+    pub updates: Feed<DeserializeGuard<NodeUpdate>>,
+    pub snapshots: Feed<DeserializeGuard<NodeSnapshot>>,
+    pub agent_pods: Feed<Pod>,
+    pub probe_pods: Feed<Pod>,
+}
+
 /// Starts watches and keeps them.
 struct Watches<'a> {
     client: &'a Client,
@@ -81,6 +95,17 @@ impl Stores {
             agent_pods: watches.namespaced(agents_namespace),
             probe_pods: watches.namespaced(probes_namespace),
         }
+    }
+
+    /// Stores that somebody else fills: a simulation.
+    pub fn fed(changes: &UnboundedSender<Change>) -> (Self, Feeds) {
+        macro_rules! fed {
+            ($($name:ident),*) => {{
+                $(let $name = Feed::new(changes.clone());)*
+                (Self { $($name: $name.0),* }, Feeds { $($name: $name.1),* })
+            }};
+        }
+        fed!(nodes, policies, rings, rollouts, classes, updates, snapshots, agent_pods, probe_pods)
     }
 
     /// Waits until all stores have been filled once.
@@ -152,14 +177,8 @@ impl Watches<'_> {
     where
         K: Watched + DeserializeOwned + Debug + Send + Sync + 'static,
     {
-        let (store, writer) = reflector::store();
-        let follower = Follower {
-            store: store.clone(),
-            writer,
-            changes: self.changes.clone(),
-            witness: Arc::clone(&self.witness),
-        };
-        self.tasks.spawn(follower.run(api, config, trim));
+        let (store, feed) = Feed::new(self.changes.clone());
+        self.tasks.spawn(follow(feed, api, config, trim, Arc::clone(&self.witness)));
         store
     }
 }

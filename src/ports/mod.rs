@@ -1,10 +1,15 @@
-//! The borders to what is outside Kubernetes: who takes and restores snapshots. Traits and plain values; no adapter.
+//! The borders to what is outside Kubernetes: who takes and restores snapshots, and what time it is. Traits and plain
+//! values; no adapter of a provider.
 //!
 //! # The contract of a provider
 //! * Every call ends within seconds. What takes longer is started by the call and polled by repeating it.
 //! * A call with the same key is the same piece of work: repeated after a crash or a lost answer, it finds the first
 //!   one and never starts a second. Another key is another piece of work.
 //! * A refusal says what may be done about it: see [`ProviderError`].
+
+mod clock;
+
+pub use clock::Clock;
 
 use crate::domain::{NodeRef, StepKey};
 use futures::future::BoxFuture;

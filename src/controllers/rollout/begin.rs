@@ -8,7 +8,6 @@ use crate::observe::{self, Stores};
 use crate::plan::pin::pin;
 use crate::plan::resolve::{Catalogue, resolve};
 use crate::plan::rollout::{StallCode, Stalled};
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
@@ -19,7 +18,7 @@ use std::time::Duration;
 impl Pass<'_> {
     /// Freezes rings and policies. `false`: something is missing or contradicts itself; the status says what.
     pub(super) async fn freeze(&mut self) -> Result<bool, ReconcileError> {
-        let now = Timestamp::now();
+        let now = self.ctx.clock.now();
         let status = self.status();
         match self.resolved().await? {
             Ok(rings) => {
@@ -87,7 +86,7 @@ impl Pass<'_> {
 
     /// Pins the updates. `Some`: not yet, look again after this time; the status says what is waited for.
     pub(super) async fn pin(&mut self) -> Result<Option<Duration>, ReconcileError> {
-        let now = Timestamp::now();
+        let now = self.ctx.clock.now();
         let object = std::sync::Arc::clone(&self.object);
         let facts = Facts::gather(self.ctx, &object, self.memory).await;
         let status = self.status();

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use kube::ResourceExt;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How long a store may lag behind our own write before it is believed that the object was deleted meanwhile.
 const LAG: Duration = Duration::from_mins(1);

@@ -19,7 +19,6 @@ use crate::api::{DesiredState, FINALIZER, UpdateRollout, UpdateRolloutStatus};
 use crate::plan::lint::lint;
 use crate::plan::rollout::{Plan, plan};
 use facts::Facts;
-use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
@@ -101,7 +100,7 @@ impl Pass<'_> {
 
     /// Plans, records the plan, and does what it says: in this order.
     async fn advance(&mut self) -> Result<Next, ReconcileError> {
-        let now = Timestamp::now();
+        let now = self.ctx.clock.now();
         let status = self.status();
         let object = Arc::clone(&self.object);
         let facts = Facts::gather(self.ctx, &object, self.memory).await;

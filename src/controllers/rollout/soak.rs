@@ -9,7 +9,6 @@ use crate::domain::{Build, NodeState};
 use crate::plan::fleet::SoakObservation;
 use crate::plan::rollout::SoakProbe;
 use futures::{StreamExt, TryStreamExt, stream};
-use jiff::Timestamp;
 use kube::ResourceExt;
 use std::time::Duration;
 
@@ -29,7 +28,7 @@ pub async fn probe(
     pinned: &[PinnedSet],
     soak: &mut Soak,
 ) -> Result<bool, ReconcileError> {
-    let now = Timestamp::now();
+    let now = ctx.clock.now();
     let begun = match &soak.under_way {
         Some((ring, begun)) if ring == due.ring => *begun,
         Some(_) | None => {

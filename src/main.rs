@@ -2,7 +2,8 @@
 
 use anyhow::Context as _;
 use clap::Parser;
-use kube::Client;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, Client, ResourceExt};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use windlass::config::{Cli, Command, Config, LogFormat};
 use windlass::controllers::{Controllers, Parts, Settings, resources_served};
 use windlass::observe::Stores;
 use windlass::ports::{Clock, SnapshotProviders};
-use windlass::providers::Registry;
+use windlass::providers::{KubeSecrets, Registry, Surroundings};
 use windlass::telemetry::{Elector, Health, Metrics, Phase, Terms, counted_client, init_logs, serve};
 
 /// Name of the leader's Lease.
@@ -90,7 +91,7 @@ async fn lead(
     health.set(Phase::Filling);
     let work = async {
         let mut controllers = tokio::select! {
-            started = Controllers::start(parts(config, clients, metrics)) => started?,
+            started = start(config, clients, metrics) => started?,
             () = &mut told_to_end => return Ok(()),
         };
         health.set(Phase::Leading);
@@ -109,7 +110,22 @@ async fn lead(
     }
 }
 
-fn parts(config: &Config, clients: Clients, metrics: &Arc<Metrics>) -> Parts {
+async fn start(config: &Config, clients: Clients, metrics: &Arc<Metrics>) -> anyhow::Result<Controllers> {
+    let surroundings = Surroundings {
+        installation: installation(&clients.read).await?,
+        secrets: Arc::new(KubeSecrets::new(clients.read.clone(), &config.namespace)),
+        client: clients.act.clone(),
+    };
+    Ok(Controllers::start(parts(config, clients, metrics, surroundings)).await?)
+}
+
+/// What tells our snapshots from those of another cluster that shares the account: the UID of `kube-system`.
+async fn installation(client: &Client) -> anyhow::Result<String> {
+    let namespace = Api::<Namespace>::all(client.clone()).get("kube-system").await.context("namespace kube-system")?;
+    namespace.uid().context("namespace kube-system has no UID")
+}
+
+fn parts(config: &Config, clients: Clients, metrics: &Arc<Metrics>, surroundings: Surroundings) -> Parts {
     Parts {
         clients,
         act: ActConfig {
@@ -123,7 +139,7 @@ fn parts(config: &Config, clients: Clients, metrics: &Arc<Metrics>) -> Parts {
         instance: config.identity(),
         metrics: Arc::clone(metrics),
         providers: Box::new(|stores: &Stores| {
-            Arc::new(Registry::new(stores.classes.clone())) as Arc<dyn SnapshotProviders>
+            Arc::new(Registry::new(stores.classes.clone(), surroundings)) as Arc<dyn SnapshotProviders>
         }),
         clock: Clock::system(),
     }

@@ -5,6 +5,8 @@ use crate::domain::{StepResult, WaitingOn};
 use crate::ports::{ProviderError, SnapshotProvider};
 use std::{sync::Arc, time::Duration};
 
+/// How soon to ask again what was denied: a person has to do something first.
+const DENIED_AGAIN: Duration = Duration::from_secs(30);
 /// How soon to ask a provider again that did not answer as it should.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -21,8 +23,11 @@ pub(super) fn refused(error: &ProviderError) -> StepResult {
         ProviderError::Throttled { retry_after } => {
             wait(WaitingOn::ProviderRetry("too many requests".to_owned()), ASK_AGAIN.max(*retry_after))
         }
+        ProviderError::Denied(_) => wait(WaitingOn::ProviderRetry(message), DENIED_AGAIN),
         ProviderError::Failed(_) | ProviderError::RootDetached(_) => StepResult::retriable(message),
-        ProviderError::Permanent(_) | ProviderError::NotFound(_) => StepResult::failed(message),
+        ProviderError::Permanent(_) | ProviderError::Quota(_) | ProviderError::NotFound(_) => {
+            StepResult::failed(message)
+        }
     }
 }
 
@@ -40,7 +45,7 @@ mod tests {
     fn errors_mean_what_the_contract_says() {
         let text = || "because".to_owned();
         let waits = |e| matches!(refused(&e), StepResult::Pending { on: WaitingOn::ProviderRetry(_), .. });
-        assert!(waits(ProviderError::Transient(text())));
+        assert!(waits(ProviderError::Transient(text())) && waits(ProviderError::Denied(text())));
         let later = refused(&ProviderError::Throttled { retry_after: Duration::from_mins(1) });
         assert!(matches!(later, StepResult::Pending { after, .. } if after == Duration::from_mins(1)));
         let detail = |e| match refused(&e) {
@@ -50,6 +55,7 @@ mod tests {
         assert_eq!(detail(ProviderError::Failed(text())), Some(StepDetail::Retriable));
         assert_eq!(detail(ProviderError::RootDetached(text())), Some(StepDetail::Retriable));
         assert_eq!(detail(ProviderError::Permanent(text())), None);
+        assert_eq!(detail(ProviderError::Quota(text())), None);
         assert_eq!(detail(ProviderError::NotFound(text())), None);
     }
 }

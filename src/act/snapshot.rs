@@ -8,7 +8,8 @@ use super::pods::Owner;
 use super::{ActContext, ActError, provider, wait};
 use crate::api::{NodeSnapshot, NodeSnapshotSpec, NodeSnapshotStatus, SNAPSHOT_FINALIZER};
 use crate::domain::{StepKey, StepResult, WaitingOn, child_name};
-use crate::ports::{Capabilities, Handle, Progress, ProviderError, SnapshotFacts, SnapshotProvider};
+use crate::ports::{Capability, Handle, Order, Progress, ProviderError, SnapshotFacts, SnapshotProvider};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
@@ -43,13 +44,13 @@ enum Taken {
 
 async fn take(ctx: &ActContext<'_>, key: &StepKey, provider: &dyn SnapshotProvider) -> Result<Taken, ProviderError> {
     let class = &ctx.intent.snapshot_class;
-    let Capabilities { in_place, keeps_identity } = provider.capabilities();
-    if !(in_place && keeps_identity) {
-        let text =
-            format!("SnapshotClass {class}: its snapshots can not be restored in place, as strategy InPlace needs");
+    // Looked at before the rollout began; the class may have been changed since.
+    if let Some(lacking) = provider.capabilities().lacking(&[Capability::InPlace, Capability::KeepsIdentity]) {
+        let text = format!("SnapshotClass {class}: its provider lacks {lacking}, which strategy InPlace needs");
         return Err(ProviderError::Permanent(text));
     }
-    let handle = match provider.ensure(&ctx.intent.node, key).await? {
+    let order = Order { node: &ctx.intent.node, key, expires_at: expires_at(ctx) };
+    let handle = match provider.ensure(&order).await? {
         Progress::Running { message } => return Ok(Taken::NotYet(message)),
         Progress::Done { handle } => handle,
     };
@@ -61,6 +62,17 @@ async fn take(ctx: &ActContext<'_>, key: &StepKey, provider: &dyn SnapshotProvid
         return Ok(Taken::Yes(handle, facts));
     }
     Ok(Taken::NotYet(format!("snapshot {handle} to become restorable")))
+}
+
+/// From when on nobody wants a snapshot that nobody knows of: made of what is on record, so that it is the same in each
+/// pass.
+fn expires_at(ctx: &ActContext<'_>) -> Timestamp {
+    let begun = ctx.begun();
+    begun.checked_add(SignedDuration::try_from(retain(ctx)).unwrap_or_default()).unwrap_or(begun)
+}
+
+fn retain(ctx: &ActContext<'_>) -> Duration {
+    ctx.intent.policy.strategy.in_place.as_ref().map(|p| p.snapshot.retain.get()).unwrap_or_default()
 }
 
 /// Puts the snapshot on record. Its name is made of the key: a second write of it is refused, and was not needed.
@@ -85,7 +97,6 @@ async fn record(
 
 fn object(ctx: &ActContext<'_>, key: &StepKey, handle: &Handle, facts: &SnapshotFacts) -> NodeSnapshot {
     let intent = ctx.intent;
-    let retain = intent.policy.strategy.in_place.as_ref().map(|p| p.snapshot.retain.get()).unwrap_or_default();
     NodeSnapshot {
         metadata: ObjectMeta {
             name: Some(child_name(&[&intent.rollout, &intent.node.name], &key.digest())),
@@ -103,7 +114,7 @@ fn object(ctx: &ActContext<'_>, key: &StepKey, handle: &Handle, facts: &Snapshot
             node_update: intent.name.clone(),
             handle: handle.as_str().to_owned(),
             build: intent.from.to_string(),
-            retain_seconds: i64::try_from(retain.as_secs()).unwrap_or(i64::MAX),
+            retain_seconds: i64::try_from(retain(ctx).as_secs()).unwrap_or(i64::MAX),
             captured: NodeSnapshotStatus {
                 at: Time(facts.captured_at),
                 restorable: facts.restorable,

@@ -1,11 +1,13 @@
 //! Validated values: what the API's texts mean, once they are parsed. Nothing here fetches anything.
 
+mod capability;
 mod facts;
 mod history;
 mod intent;
 mod key;
 mod result;
 
+pub use capability::{Capabilities, Capability};
 pub use facts::{NodeSeen, NodeState, Readiness, Wish};
 pub use history::{History, HistoryError, MAX_RECORDS, key_of};
 pub use intent::{Intent, IntentError};

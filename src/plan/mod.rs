@@ -23,7 +23,7 @@ mod rollout_report;
 #[doc(hidden)]
 pub mod sample;
 pub mod scan;
-mod selector;
+pub mod selector;
 mod soak;
 pub mod table;
 mod turn;

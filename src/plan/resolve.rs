@@ -2,10 +2,8 @@
 
 use super::rollout::{StallCode, Stalled};
 use super::selector::{Selectors, matches};
-use crate::api::{
-    Counts, FrozenRing, RingState, RingStatus, SnapshotClass, UpdatePolicy, UpdateRing, UpdateRolloutSpec,
-};
-use crate::domain::NodeState;
+use crate::api::{Counts, FrozenRing, InPlace, RingState, RingStatus, UpdatePolicy, UpdateRing, UpdateRolloutSpec};
+use crate::domain::{Capabilities, Capability, NodeState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -16,8 +14,8 @@ pub struct Catalogue<'a> {
     pub rings: &'a [Arc<UpdateRing>],
     /// All UpdatePolicies.
     pub policies: &'a [Arc<UpdatePolicy>],
-    /// All SnapshotClasses.
-    pub classes: &'a [Arc<SnapshotClass>],
+    /// All SnapshotClasses: what the provider of each can do, or why it has none.
+    pub classes: &'a BTreeMap<String, Result<Capabilities, String>>,
     /// All Windows nodes.
     pub nodes: &'a [NodeState],
     /// The labels of all other nodes: they make the message about a ring without Windows nodes a better one.
@@ -57,10 +55,9 @@ fn freeze(name: &str, catalogue: &Catalogue<'_>) -> Result<RingStatus, Stalled> 
         .ok_or_else(|| stalled(StallCode::PolicyMissing, format!("ring {name}: no UpdatePolicy {wanted}")))?;
     if let Some(in_place) = &policy.spec.strategy.in_place {
         let class = &in_place.snapshot.class_name;
-        if !catalogue.classes.iter().any(|c| c.metadata.name.as_ref() == Some(class)) {
-            let message = format!("ring {name}: no SnapshotClass {class}, which policy {wanted} names");
-            return Err(stalled(StallCode::SnapshotClassMissing, message));
-        }
+        let provided = catalogue.classes.get(class);
+        fit_for(provided, in_place, class, wanted)
+            .map_err(|(code, why)| stalled(code, format!("ring {name}: {why}")))?;
     }
     Ok(RingStatus {
         name: name.to_owned(),
@@ -76,6 +73,35 @@ fn freeze(name: &str, catalogue: &Catalogue<'_>) -> Result<RingStatus, Stalled> 
             policy: policy.spec.clone(),
         },
     })
+}
+
+/// What restoring a machine in place needs of a provider.
+fn needs(_: &InPlace) -> Vec<Capability> {
+    vec![Capability::InPlace, Capability::KeepsIdentity]
+}
+
+/// Whether the class of this name can do what the policy needs.
+fn fit_for(
+    provided: Option<&Result<Capabilities, String>>,
+    in_place: &InPlace,
+    class: &str,
+    policy: &str,
+) -> Result<(), (StallCode, String)> {
+    match provided {
+        None => {
+            let why = format!("no SnapshotClass {class}, which policy {policy} names");
+            Err((StallCode::SnapshotClassMissing, why))
+        }
+        // The provider's words name the class.
+        Some(Err(why)) => Err((StallCode::SnapshotClassInvalid, why.clone())),
+        Some(Ok(capabilities)) => match capabilities.lacking(&needs(in_place)) {
+            None => Ok(()),
+            Some(lacking) => {
+                let why = format!("SnapshotClass {class} lacks {lacking}, which policy {policy} needs");
+                Err((StallCode::CapabilityMissing, why))
+            }
+        },
+    }
 }
 
 fn empty_ring(ring: &RingStatus, catalogue: &Catalogue<'_>) -> Option<Stalled> {

@@ -117,6 +117,14 @@ pub enum StallCode {
     PolicyMissing,
     /// A SnapshotClass that a policy names is not there.
     SnapshotClassMissing,
+    /// A SnapshotClass that a policy names makes no provider.
+    SnapshotClassInvalid,
+    /// A policy needs what the provider of its SnapshotClass lacks.
+    CapabilityMissing,
+    /// A provider can not work: a credential is missing or refused.
+    ProviderNotReady,
+    /// A provider does not take a node of a ring.
+    NodeNotAccepted,
     /// Two rings of the rollout select the same node.
     RingsOverlap,
     /// A ring selects no Windows node.
@@ -138,6 +146,10 @@ impl StallCode {
             Self::RingMissing => "RingMissing",
             Self::PolicyMissing => "PolicyMissing",
             Self::SnapshotClassMissing => "SnapshotClassMissing",
+            Self::SnapshotClassInvalid => "SnapshotClassInvalid",
+            Self::CapabilityMissing => "CapabilityMissing",
+            Self::ProviderNotReady => "ProviderNotReady",
+            Self::NodeNotAccepted => "NodeNotAccepted",
             Self::RingsOverlap => "RingsOverlap",
             Self::RingEmpty => "RingEmpty",
             Self::TooFewUpdated => "TooFewUpdated",

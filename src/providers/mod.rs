@@ -1,6 +1,9 @@
 //! The adapters behind the traits of [`crate::ports`], and the registry that finds one by its SnapshotClass.
 
 mod registry;
+mod secrets;
 pub mod simulated;
+pub mod tags;
 
-pub use registry::Registry;
+pub use registry::{Registry, Surroundings};
+pub use secrets::KubeSecrets;

@@ -2,7 +2,7 @@
 
 use super::simulated::Simulated;
 use crate::api::{SnapshotClass, SnapshotClassSpec};
-use crate::ports::{ProviderError, SnapshotProvider, SnapshotProviders};
+use crate::ports::{ProviderError, Secrets, SnapshotProvider, SnapshotProviders};
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use std::{
@@ -14,7 +14,19 @@ use std::{
 /// its connections are.
 pub struct Registry {
     classes: Store<DeserializeGuard<SnapshotClass>>,
+    surroundings: Surroundings,
     made: Mutex<HashMap<String, Made>>,
+}
+
+/// What providers are made with, beside their class.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// Tags what is ours: the UID of the `kube-system` namespace.
+    pub installation: String,
+    /// Where credentials come from.
+    pub secrets: Arc<dyn Secrets>,
+    /// This cluster.
+    pub client: kube::Client,
 }
 
 struct Made {
@@ -24,8 +36,8 @@ struct Made {
 
 impl Registry {
     /// A registry over a watched store.
-    pub fn new(classes: Store<DeserializeGuard<SnapshotClass>>) -> Self {
-        Self { classes, made: Mutex::default() }
+    pub fn new(classes: Store<DeserializeGuard<SnapshotClass>>, surroundings: Surroundings) -> Self {
+        Self { classes, surroundings, made: Mutex::default() }
     }
 }
 
@@ -39,16 +51,20 @@ impl SnapshotProviders for Registry {
         if let Some(kept) = made.get(class).filter(|kept| kept.spec == *spec) {
             return Ok(kept.provider.clone());
         }
-        let provider = make(class, spec)?;
+        let provider = make(class, spec, &self.surroundings)?;
         made.insert(class.to_owned(), Made { spec: spec.clone(), provider: provider.clone() });
         Ok(provider)
     }
 }
 
-fn make(class: &str, spec: &SnapshotClassSpec) -> Result<Arc<dyn SnapshotProvider>, ProviderError> {
+fn make(
+    class: &str,
+    spec: &SnapshotClassSpec,
+    surroundings: &Surroundings,
+) -> Result<Arc<dyn SnapshotProvider>, ProviderError> {
     let refuse = |why: &dyn std::fmt::Display| ProviderError::Permanent(format!("SnapshotClass {class}: {why}"));
     match &spec.provider.simulated {
-        Some(settings) => Ok(Arc::new(Simulated::new(settings).map_err(|e| refuse(&e))?)),
+        Some(settings) => Ok(Arc::new(Simulated::new(settings, &surroundings.installation).map_err(|e| refuse(&e))?)),
         None => Err(refuse(&"spec.provider names no provider that this version has")),
     }
 }
@@ -64,10 +80,29 @@ mod tests {
         DeserializeGuard(Ok(SnapshotClass::new("sim", SnapshotClassSpec { provider: Provider { simulated } })))
     }
 
-    #[test]
-    fn a_provider_is_kept_until_its_class_changes() {
+    struct NoSecrets;
+
+    impl Secrets for NoSecrets {
+        fn read<'a>(&'a self, name: &'a str) -> crate::ports::Answer<'a, crate::ports::SecretData> {
+            Box::pin(async move { Err(ProviderError::Denied(format!("there is no Secret {name}"))) })
+        }
+    }
+
+    fn surroundings() -> Surroundings {
+        let nobody = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+            Ok::<_, std::convert::Infallible>(http::Response::new(kube::client::Body::empty()))
+        });
+        Surroundings {
+            installation: "cluster-1".to_owned(),
+            secrets: Arc::new(NoSecrets),
+            client: kube::Client::new(nobody, "default"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_provider_is_kept_until_its_class_changes() {
         let mut writer = Writer::default();
-        let registry = Registry::new(writer.as_reader());
+        let registry = Registry::new(writer.as_reader(), surroundings());
         let apply = |writer: &mut Writer<_>, class| writer.apply_watcher_event(&watcher::Event::Apply(class));
         assert!(matches!(registry.of_class("sim"), Err(ProviderError::Transient(_))));
         apply(&mut writer, class(Some("http://127.0.0.1:1")));

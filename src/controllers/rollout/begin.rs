@@ -1,7 +1,7 @@
 //! The beginning of a rollout: its rings and policies are frozen, then its updates pinned.
 
 use super::memory::uid_of;
-use super::{Pass, facts::Facts, scan};
+use super::{Pass, facts::Facts, providers, scan};
 use crate::api::{RingStatus, RolloutState, UpdateRolloutStatus};
 use crate::controllers::error::ReconcileError;
 use crate::observe::{self, Stores};
@@ -39,15 +39,21 @@ impl Pass<'_> {
 
     async fn resolved(&self) -> Result<Result<Vec<RingStatus>, Vec<Stalled>>, ReconcileError> {
         let stores = &self.ctx.stores;
-        let (rings, policies, classes) =
-            (Stores::all(&stores.rings), Stores::all(&stores.policies), Stores::all(&stores.classes));
+        let (rings, policies) = (Stores::all(&stores.rings), Stores::all(&stores.policies));
+        let classes = providers::of_classes(self.ctx);
         let nodes: Vec<_> = stores.nodes.state().iter().map(|node| observe::node::read(node)).collect();
         let resolve_with = |other_nodes: &[&BTreeMap<String, String>]| {
             let catalogue =
                 Catalogue { rings: &rings, policies: &policies, classes: &classes, nodes: &nodes, other_nodes };
             resolve(&self.object.spec, &catalogue)
         };
-        let Err(problems) = resolve_with(&[]) else { return Ok(resolve_with(&[])) };
+        let problems = match resolve_with(&[]) {
+            Ok(rings) => {
+                let problems = providers::problems(self.ctx, &rings, &nodes).await;
+                return Ok(if problems.is_empty() { Ok(rings) } else { Err(problems) });
+            }
+            Err(problems) => problems,
+        };
         let problems = if problems.iter().any(|p| p.code == StallCode::RingEmpty) {
             // Only then it is worth a request whether the ring selects nodes of another operating system.
             let others = self.other_nodes().await?;

@@ -5,6 +5,7 @@ mod begin;
 mod end;
 mod facts;
 mod memory;
+mod providers;
 mod scan;
 mod soak;
 mod start;

@@ -1,7 +1,8 @@
 //! What stops a rollout before it starts.
 
 use super::*;
-use crate::api::{SnapshotClass, SnapshotClassSpec, UpdatePolicy, UpdateRing, UpdateRolloutSpec};
+use crate::api::{UpdatePolicy, UpdateRing, UpdateRolloutSpec};
+use crate::domain::{Capabilities, Capability};
 use crate::plan::resolve::{Catalogue, resolve};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 struct Cluster {
     rings: Vec<Arc<UpdateRing>>,
     policies: Vec<Arc<UpdatePolicy>>,
-    classes: Vec<Arc<SnapshotClass>>,
+    classes: BTreeMap<String, Result<Capabilities, String>>,
     nodes: Vec<NodeState>,
     linux: Vec<BTreeMap<String, String>>,
 }
@@ -23,12 +24,11 @@ impl Cluster {
             ring.metadata.generation = Some(7);
             Arc::new(ring)
         };
-        let class: SnapshotClassSpec =
-            serde_json::from_value(json!({"provider": {"simulated": {"endpoint": "http://h"}}})).expect("a class");
+        let all = Capabilities::of(&Capability::ALL);
         Self {
             rings: vec![named("canary"), named("early")],
             policies: vec![Arc::new(UpdatePolicy::new("standard", frozen("x").policy))],
-            classes: vec![Arc::new(SnapshotClass::new("ebs", class))],
+            classes: BTreeMap::from([("ebs".to_owned(), Ok(all))]),
             nodes: vec![sample::node("win-1", "canary", 0), sample::node("win-2", "early", 0)],
             linux: vec![],
         }
@@ -72,6 +72,26 @@ fn each_problem_names_its_object() {
             },
             &[
                 "SnapshotClassMissing: ring canary: no SnapshotClass ebs, which policy standard names",
+                "RingMissing: ring early: no UpdateRing of that name",
+            ],
+        ),
+        (
+            |c| {
+                c.classes.insert("ebs".into(), Err("SnapshotClass ebs: no provider".into()));
+                c.rings.remove(1);
+            },
+            &[
+                "SnapshotClassInvalid: ring canary: SnapshotClass ebs: no provider",
+                "RingMissing: ring early: no UpdateRing of that name",
+            ],
+        ),
+        (
+            |c| {
+                c.classes.insert("ebs".into(), Ok(Capabilities::of(&[Capability::InPlace])));
+                c.rings.remove(1);
+            },
+            &[
+                "CapabilityMissing: ring canary: SnapshotClass ebs lacks KeepsIdentity, which policy standard needs",
                 "RingMissing: ring early: no UpdateRing of that name",
             ],
         ),

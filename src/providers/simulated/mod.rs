@@ -11,20 +11,32 @@ mod wire;
 use crate::api;
 use crate::domain::{NodeRef, StepKey};
 use crate::ports::{
-    Answer, Capabilities, ConsoleFacts, Handle, Power, Progress, ProviderError, SnapshotFacts, SnapshotProvider,
+    Answer, Capabilities, Capability, Consistency, ConsoleFacts, Found, Handle, Order, Power, Progress, ProviderError,
+    SnapshotFacts, SnapshotProvider,
 };
+use crate::providers::tags;
 use futures::FutureExt;
 use http::Http;
 use reqwest::Method;
 use serde_json::json;
-use wire::{Console, Snapshot, SnapshotList, SnapshotState, Task, TaskBody};
+use wire::{Console, Snapshot, SnapshotList, SnapshotState, Task, TaskBody, TaskList};
 
 /// The scheme of machines that this provider takes.
 const SCHEME: &str = "simulated://";
 
+/// What its snapshots can do.
+const CAPABILITIES: Capabilities = Capabilities::of(&[
+    Capability::InPlace,
+    Capability::KeepsIdentity,
+    Capability::Online,
+    Capability::DataDisksExcluded,
+    Capability::Expiry,
+]);
+
 /// A provider that speaks to winfleet's hypervisor.
 pub struct Simulated {
     http: Http,
+    installation: String,
 }
 
 /// An endpoint that no client can be made for.
@@ -33,18 +45,18 @@ pub struct Simulated {
 pub struct EndpointError(String);
 
 impl Simulated {
-    /// A provider over the hypervisor of these settings; nothing is sent yet.
+    /// A provider over the hypervisor of these settings; nothing is sent yet. `installation` tags its snapshots.
     ///
     /// # Errors
     /// [`EndpointError`] when the endpoint is no URL.
-    pub fn new(settings: &api::Simulated) -> Result<Self, EndpointError> {
-        Http::new(&settings.endpoint).map(|http| Self { http }).map_err(EndpointError)
+    pub fn new(settings: &api::Simulated, installation: impl Into<String>) -> Result<Self, EndpointError> {
+        let http = Http::new(&settings.endpoint).map_err(EndpointError)?;
+        Ok(Self { http, installation: installation.into() })
     }
 
-    async fn take(&self, node: &NodeRef, key: &StepKey) -> Result<Progress, ProviderError> {
-        let machine = machine(node)?;
-        let tags = json!({ "windlass.dev/node": node.name, "windlass.dev/node-update": key.node_update_uid });
-        let body = json!({ "key": key.to_string(), "tags": tags });
+    async fn take(&self, order: &Order<'_>) -> Result<Progress, ProviderError> {
+        let (machine, key) = (machine(order.node)?, order.key);
+        let body = json!({ "key": key.to_string(), "tags": tags::of(order, &self.installation) });
         let path = format!("/v1/machines/{machine}/snapshots");
         let task = self.http.ask::<TaskBody>(Method::POST, &path, Some(&body)).await?.task;
         if task.failed_with("TimedOut") {
@@ -95,7 +107,15 @@ impl Simulated {
             restorable: snapshot.restorable,
             restorable_until: snapshot.restorable_until,
             size_bytes: Some(snapshot.size_bytes),
+            consistency: Consistency::Crash,
+            indications: Vec::new(),
         })
+    }
+
+    async fn all(&self) -> Result<Vec<Found>, ProviderError> {
+        let all = self.http.ask::<SnapshotList>(Method::GET, "/v1/snapshots", None).await?.snapshots;
+        let ours = all.into_iter().filter(|s| s.tags.get(tags::INSTALLATION) == Some(&self.installation));
+        Ok(ours.map(Snapshot::found).collect())
     }
 
     async fn screen(&self, node: &NodeRef) -> Result<ConsoleFacts, ProviderError> {
@@ -111,11 +131,20 @@ impl Simulated {
 
 impl SnapshotProvider for Simulated {
     fn capabilities(&self) -> Capabilities {
-        Capabilities { in_place: true, keeps_identity: true }
+        CAPABILITIES
     }
 
-    fn ensure<'a>(&'a self, node: &'a NodeRef, key: &'a StepKey) -> Answer<'a, Progress> {
-        self.take(node, key).boxed()
+    fn accepts(&self, node: &NodeRef) -> Result<(), ProviderError> {
+        machine(node).map(drop)
+    }
+
+    fn ready(&self) -> Answer<'_, ()> {
+        // Any answer that is understood shows that it is there: no task has this key.
+        async { self.http.ask::<TaskList>(Method::GET, "/v1/tasks?key=", None).await.map(drop) }.boxed()
+    }
+
+    fn ensure<'a>(&'a self, order: &'a Order<'a>) -> Answer<'a, Progress> {
+        self.take(order).boxed()
     }
 
     fn restore<'a>(&'a self, node: &'a NodeRef, handle: &'a Handle, key: &'a StepKey) -> Answer<'a, Progress> {
@@ -134,6 +163,10 @@ impl SnapshotProvider for Simulated {
             }
         }
         .boxed()
+    }
+
+    fn list(&self) -> Answer<'_, Vec<Found>> {
+        self.all().boxed()
     }
 
     fn power<'a>(&'a self, node: &'a NodeRef, want: Power, key: &'a StepKey) -> Answer<'a, Progress> {

@@ -37,6 +37,13 @@ async fn answer(State(fake): State<Arc<Fake>>, method: AxumMethod, uri: Uri, bod
     (StatusCode::from_u16(code).expect("a status"), headers, text)
 }
 
+/// Who asks.
+const US: &str = "cluster-1";
+
+fn order<'a>(node: &'a NodeRef, key: &'a StepKey) -> Order<'a> {
+    Order { node, key, expires_at: "2026-12-01T00:00:00Z".parse().expect("a time") }
+}
+
 async fn hypervisor(answers: &[(u16, Option<&'static str>, &str)]) -> (Simulated, Arc<Fake>) {
     let fake = Arc::new(Fake::default());
     *fake.answers.lock().expect("a lock") = answers.iter().map(|(c, r, t)| (*c, *r, (*t).to_owned())).collect();
@@ -44,7 +51,7 @@ async fn hypervisor(answers: &[(u16, Option<&'static str>, &str)]) -> (Simulated
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
     let router = Router::new().fallback(answer).with_state(fake.clone());
     tokio::spawn(async move { axum::serve(listener, router).await });
-    (Simulated::new(&api::Simulated { endpoint }).expect("a provider"), fake)
+    (Simulated::new(&api::Simulated { endpoint }, US).expect("a provider"), fake)
 }
 
 fn node() -> NodeRef {
@@ -72,8 +79,8 @@ async fn the_same_key_is_asked_for_until_its_task_ends() {
     let done = task("Succeeded", r#","snapshotId":"snap-1""#);
     let (provider, fake) = hypervisor(&[(202, None, &running), (202, None, &done)]).await;
     let (node, key) = (node(), key());
-    assert!(matches!(provider.ensure(&node, &key).await, Ok(Progress::Running { .. })));
-    assert_eq!(provider.ensure(&node, &key).await, Ok(Progress::Done { handle: Some(Handle::new("snap-1")) }));
+    assert!(matches!(provider.ensure(&order(&node, &key)).await, Ok(Progress::Running { .. })));
+    assert_eq!(provider.ensure(&order(&node, &key)).await, Ok(Progress::Done { handle: Some(Handle::new("snap-1")) }));
     let asked = fake.asked.lock().expect("a lock").clone();
     assert!(asked[0].starts_with("POST /v1/machines/win-7/snapshots "), "{asked:?}");
     assert!(asked[0].contains(r#""key":"u/Snapshot/1/1""#) && asked[0] == asked[1], "{asked:?}");
@@ -91,7 +98,7 @@ async fn a_snapshot_that_timed_out_is_looked_for() {
         (r#"{"snapshots":[]}"#.to_owned(), Err(())),
     ] {
         let (provider, fake) = hypervisor(&[(202, None, &failed), (200, None, &list)]).await;
-        let got = provider.ensure(&node, &key).await;
+        let got = provider.ensure(&order(&node, &key)).await;
         match want {
             Ok(want) => assert_eq!(got, Ok(want)),
             Err(()) => assert!(matches!(got, Err(ProviderError::Failed(_))), "{got:?}"),
@@ -104,9 +111,13 @@ async fn a_snapshot_that_timed_out_is_looked_for() {
 #[tokio::test]
 async fn a_failed_task_says_what_may_be_done() {
     let (node, key) = (node(), key());
-    for (code, permanent, detached) in
-        [("Internal", false, false), ("Busy", false, false), ("Quota", true, false), ("Detached", false, true)]
-    {
+    for (code, permanent, detached) in [
+        ("Internal", false, false),
+        ("Busy", false, false),
+        ("Invalid", true, false),
+        ("Quota", false, false),
+        ("Detached", false, true),
+    ] {
         let failed = task("Failed", &format!(r#","error":{{"code":"{code}","message":"m"}}"#));
         let (provider, _) = hypervisor(&[(202, None, &failed)]).await;
         let error = provider.restore(&node, &Handle::new("snap-1"), &key).await.expect_err("a failure");
@@ -114,6 +125,7 @@ async fn a_failed_task_says_what_may_be_done() {
             ProviderError::Failed(_) => assert!(!permanent && !detached, "{code}"),
             ProviderError::Permanent(_) => assert!(permanent, "{code}"),
             ProviderError::RootDetached(_) => assert!(detached, "{code}"),
+            ProviderError::Quota(_) => assert_eq!(code, "Quota"),
             other => panic!("{code}: {other:?}"),
         }
     }
@@ -141,7 +153,7 @@ async fn refusals_and_rubbish_are_told_apart() {
         }),
     ] {
         let (provider, _) = hypervisor(&[(status, retry, &body)]).await;
-        let got = provider.ensure(&node, &key).await.expect_err("no success");
+        let got = provider.ensure(&order(&node, &key)).await.expect_err("no success");
         assert!(fits(&got), "{status} {body}: {got:?}");
     }
 }
@@ -152,8 +164,8 @@ async fn an_answer_that_is_lost_is_asked_for_again() {
     let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
     // Takes the connection and hangs up.
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-    let provider = Simulated::new(&api::Simulated { endpoint }).expect("a provider");
-    let got = provider.ensure(&node(), &key()).await;
+    let provider = Simulated::new(&api::Simulated { endpoint }, US).expect("a provider");
+    let got = provider.ensure(&order(&node(), &key())).await;
     assert!(matches!(&got, Err(ProviderError::Transient(_))), "{got:?}");
 }
 
@@ -185,8 +197,26 @@ async fn foreign_machines_are_refused_before_anything_is_sent() {
     let (provider, fake) = hypervisor(&[(200, None, "")]).await;
     for id in ["", "aws:///eu-1/i-1", "simulated://hv", "simulated://hv/", "simulated://hv/../x?y"] {
         let foreign = NodeRef { provider_id: id.into(), ..node() };
-        let got = provider.ensure(&foreign, &key()).await;
+        let got = provider.ensure(&order(&foreign, &key())).await;
         assert!(matches!(&got, Err(ProviderError::Permanent(text)) if text.contains("win-7")), "{id}: {got:?}");
     }
     assert!(fake.asked.lock().expect("a lock").is_empty());
+}
+
+#[tokio::test]
+async fn only_snapshots_of_this_installation_are_listed() {
+    let tagged = |id: &str, tags: &str| {
+        snapshot("Ready").replace("snap-1", id).replace(r#""tags":{}"#, &format!(r#""tags":{{{tags}}}"#))
+    };
+    let ours = tagged(
+        "ours",
+        r#""windlass.dev/installation":"cluster-1","windlass.dev/node":"win-7","windlass.dev/node-update":"u",
+        "windlass.dev/expires-at":"2026-12-01T00:00:00Z""#,
+    );
+    let theirs = tagged("theirs", r#""windlass.dev/installation":"cluster-2""#);
+    let list = format!(r#"{{"snapshots":[{ours},{theirs},{}]}}"#, tagged("bare", ""));
+    let (provider, _) = hypervisor(&[(200, None, &list)]).await;
+    let found = provider.list().await.expect("a list");
+    let shown: Vec<_> = found.iter().map(|f| (f.handle.as_str(), f.node.as_str(), f.expires_at.is_some())).collect();
+    assert_eq!(shown, [("ours", "win-7", true)]);
 }

@@ -1,8 +1,10 @@
 //! What the hypervisor answers, and what it means to the contract. Fields that are not used are not read.
 
-use crate::ports::{Handle, Power, Progress, ProviderError};
+use crate::ports::{Found, Handle, Power, Progress, ProviderError};
+use crate::providers::tags;
 use jiff::Timestamp;
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// The answer to what starts something.
 #[derive(Debug, Deserialize)]
@@ -43,6 +45,13 @@ pub(super) struct ErrorBody {
     pub error: Refusal,
 }
 
+/// Tasks; that they are there is all that is read.
+#[derive(Debug, Deserialize)]
+pub(super) struct TaskList {
+    #[serde(rename = "tasks")]
+    _tasks: Vec<Task>,
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct SnapshotList {
     pub snapshots: Vec<Snapshot>,
@@ -60,6 +69,15 @@ pub(super) struct Snapshot {
     #[serde(default)]
     pub restorable_until: Option<Timestamp>,
     pub size_bytes: u64,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
+impl Snapshot {
+    /// As the sweep wants it.
+    pub(super) fn found(self) -> Found {
+        tags::found(Handle::new(self.id), &self.tags, self.created_at, Some(self.size_bytes))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -118,6 +136,7 @@ impl Refusal {
         match self.code.as_str() {
             "NotFound" => ProviderError::NotFound(self.message),
             "Detached" => ProviderError::RootDetached(self.message),
+            "Quota" => ProviderError::Quota(self.message),
             "Busy" | "Unavailable" | "Internal" | "TimedOut" => ProviderError::Transient(self.message),
             _ => ProviderError::Permanent(format!("{}: {}", self.code, self.message)),
         }

@@ -2,8 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Parser;
-use k8s_openapi::api::core::v1::Namespace;
-use kube::{Api, Client, ResourceExt};
+use kube::Client;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use windlass::config::{Cli, Command, Config, LogFormat};
 use windlass::controllers::{Controllers, Parts, Settings, resources_served};
 use windlass::observe::Stores;
 use windlass::ports::{Clock, SnapshotProviders};
-use windlass::providers::{KubeSecrets, Registry, Surroundings};
+use windlass::providers::{Registry, Surroundings};
 use windlass::telemetry::{Elector, Health, Metrics, Phase, Terms, counted_client, init_logs, serve};
 
 /// Name of the leader's Lease.
@@ -111,18 +110,8 @@ async fn lead(
 }
 
 async fn start(config: &Config, clients: Clients, metrics: &Arc<Metrics>) -> anyhow::Result<Controllers> {
-    let surroundings = Surroundings {
-        installation: installation(&clients.read).await?,
-        secrets: Arc::new(KubeSecrets::new(clients.read.clone(), &config.namespace)),
-        client: clients.act.clone(),
-    };
+    let surroundings = Surroundings::of(&clients.read, &config.namespace).await.context("namespace kube-system")?;
     Ok(Controllers::start(parts(config, clients, metrics, surroundings)).await?)
-}
-
-/// What tells our snapshots from those of another cluster that shares the account: the UID of `kube-system`.
-async fn installation(client: &Client) -> anyhow::Result<String> {
-    let namespace = Api::<Namespace>::all(client.clone()).get("kube-system").await.context("namespace kube-system")?;
-    namespace.uid().context("namespace kube-system has no UID")
 }
 
 fn parts(config: &Config, clients: Clients, metrics: &Arc<Metrics>, surroundings: Surroundings) -> Parts {

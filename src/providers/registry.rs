@@ -1,8 +1,10 @@
 //! From a SnapshotClass to its provider. The only place that knows which providers there are.
 
+use super::KubeSecrets;
 use super::simulated::Simulated;
 use crate::api::{SnapshotClass, SnapshotClassSpec};
 use crate::ports::{ProviderError, Secrets, SnapshotProvider, SnapshotProviders};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use std::{
@@ -27,6 +29,21 @@ pub struct Surroundings {
     pub secrets: Arc<dyn Secrets>,
     /// This cluster.
     pub client: kube::Client,
+}
+
+impl Surroundings {
+    /// Those of an operator that runs in this cluster, in this namespace.
+    ///
+    /// # Errors
+    /// The namespace `kube-system` can not be read.
+    pub async fn of(client: &kube::Client, namespace: &str) -> kube::Result<Self> {
+        let system = kube::Api::<Namespace>::all(client.clone()).get("kube-system").await?;
+        Ok(Self {
+            installation: system.metadata.uid.unwrap_or_default(),
+            secrets: Arc::new(KubeSecrets::new(client.clone(), namespace)),
+            client: client.clone(),
+        })
+    }
 }
 
 struct Made {

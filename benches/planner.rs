@@ -1,6 +1,8 @@
 //! How long one pass of the planner takes, and its second opinion: `cargo bench --bench planner`.
 //!
 //! Prints milliseconds, the median of many passes. The promise is 5 ms for 10,000 nodes in 20 rings, growing linearly.
+//! Passes of an operator lie seconds apart, and other work comes between: each pass here finds a core's caches cold. With
+//! warm ones, a thousand nodes would fit into them and ten thousand would not, and that is all one would see grow.
 //! The last line is what `cargo xtask bench` reads: the planner's milliseconds with 20 rings, by number of nodes.
 
 use jiff::Timestamp;
@@ -15,6 +17,11 @@ use windlass::plan::sample::bench_fleet;
 const PASSES: usize = 101;
 /// Rings of the promise.
 const RINGS: usize = 20;
+/// Bytes that are walked through before each pass: several times the cache that a core has for itself (2 MiB on servers of
+/// today), far less than the memory of the machine.
+const COLD: usize = 16 << 20;
+/// Bytes of one line of a cache.
+const LINE: usize = 64;
 
 fn main() -> Result<(), serde_json::Error> {
     let mut promised = BTreeMap::new();
@@ -35,8 +42,11 @@ fn main() -> Result<(), serde_json::Error> {
 }
 
 fn median(mut pass: impl FnMut()) -> Duration {
+    let mut other = vec![0_u8; COLD];
     let mut times: Vec<Duration> = (0..PASSES)
         .map(|_| {
+            other.iter_mut().step_by(LINE).for_each(|byte| *byte = byte.wrapping_add(1));
+            black_box(&mut other);
             let start = Instant::now();
             pass();
             start.elapsed()

@@ -57,6 +57,10 @@ pub struct Config {
     /// Name of the node that the operator runs on; that node is updated last.
     #[arg(long, env = "NODE_NAME")]
     pub node_name: Option<String>,
+    /// Seconds that the Node object of a machine in work may be missing before the machine is believed to be gone. Ten
+    /// minutes is a slow boot: a kubelet registers anew when it starts.
+    #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub node_gone_after: u64,
     /// Seconds that a lease keeps other instances away after it was last renewed.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub lease_duration: u64,

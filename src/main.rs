@@ -124,7 +124,10 @@ fn parts(config: &Config, clients: Clients, metrics: &Arc<Metrics>, surroundings
             probe_image: config.probe_image.clone(),
             image_pull_policy: config.image_pull_policy.clone(),
         },
-        settings: Settings { operator_node: config.node_name.clone() },
+        settings: Settings {
+            operator_node: config.node_name.clone(),
+            node_gone_after: Duration::from_secs(config.node_gone_after),
+        },
         instance: config.identity(),
         metrics: Arc::clone(metrics),
         providers: Box::new(|stores: &Stores| {

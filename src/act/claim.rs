@@ -73,7 +73,9 @@ fn watched(ctx: &ActContext<'_>) -> Option<Arc<Node>> {
 fn expected_uid<'a>(ctx: &ActContext<'a>) -> &'a str {
     match ctx.node {
         NodeSeen::Replaced { now, same_machine: true } => &now.node.uid,
-        NodeSeen::Here(_) | NodeSeen::Gone | NodeSeen::Replaced { .. } => &ctx.intent.node.uid,
+        NodeSeen::Here(_) | NodeSeen::Missing { .. } | NodeSeen::Gone | NodeSeen::Replaced { .. } => {
+            &ctx.intent.node.uid
+        }
     }
 }
 

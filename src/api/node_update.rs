@@ -46,6 +46,10 @@ pub struct NodeUpdateSpec {
     pub node_uid: String,
     /// The node's providerID: which machine the provider snapshots.
     pub provider_id: String,
+    /// The machine's own identity (`nodeInfo.systemUUID`): another one under the same providerID is another machine.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 128))]
+    pub system_uuid: String,
     /// What is done with the node.
     pub operation: Operation,
     /// The build the node had, and is reverted to.

@@ -1,6 +1,7 @@
 //! What the controllers work with.
 
 use super::backoff::Backoff;
+use super::missing::Missing;
 use super::pace::Pace;
 use super::rollout::Memories;
 use crate::act::Means;
@@ -11,12 +12,15 @@ use crate::record::{Events, Ledger, NodeUpdateLog, RolloutLog};
 use crate::telemetry::Metrics;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Settings of the controllers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Name of the node that the operator runs on.
     pub operator_node: Option<String>,
+    /// How long a Node object that we work on may be missing before it is believed to be gone.
+    pub node_gone_after: Duration,
 }
 
 /// What the controllers work with, made once when this instance begins to lead.
@@ -45,6 +49,8 @@ pub struct Context {
     pub(super) pace: Pace,
     /// What is known of rollouts beyond their status.
     pub(super) memories: Memories,
+    /// Nodes in work whose Node object is missing.
+    pub(super) missing: Missing,
     /// Objects that do not parse and were told of, by UID and generation.
     pub(super) told: Mutex<HashSet<(String, i64)>>,
 }
@@ -60,6 +66,7 @@ impl Context {
     ) -> Self {
         let act = means.clients.act.clone();
         Self {
+            missing: Missing::new(settings.node_gone_after),
             settings,
             stores,
             updates: NodeUpdateLog::new(act.clone()),

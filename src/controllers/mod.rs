@@ -8,6 +8,7 @@ mod context;
 mod error;
 mod guard;
 mod invalid;
+mod missing;
 mod node_update;
 mod pace;
 mod release;

@@ -47,6 +47,7 @@ pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeUpdate>) -> R
     let key = format!("{NAME}/{}", update.name_any());
     if update.status.as_ref().is_some_and(|s| s.outcome.is_some()) {
         ctx.pace.forget(&key);
+        ctx.missing.forget(&update.uid().unwrap_or_default());
         return ended(ctx, &update).await;
     }
     let inputs = inputs(ctx, &update);
@@ -82,7 +83,7 @@ impl Pass<'_> {
         let mut result = None;
         for _ in 0..MAX_TRANSITIONS {
             let now = self.ctx.clock.now();
-            let node = node_seen(self.ctx, &self.intent).await?;
+            let node = node_seen(self.ctx, &self.intent, now).await?;
             let wish = wish(self.ctx, &self.update);
             let seen = Observed { intent: &self.intent, history: &self.history, node: &node, wish };
             let decision = match result.take() {
@@ -209,18 +210,18 @@ fn parse(update: &NodeUpdate) -> Result<(Intent, History), String> {
     Ok((intent, history))
 }
 
-/// What there is under the node's name. That it is gone is believed only when the API server says so.
-async fn node_seen(ctx: &Context, intent: &Intent) -> Result<NodeSeen, ReconcileError> {
+/// What there is under the node's name. That it is gone is believed only when the API server has said so for a while.
+async fn node_seen(ctx: &Context, intent: &Intent, now: Timestamp) -> Result<NodeSeen, ReconcileError> {
     let name = &intent.node.name;
+    let seen = |found| observe::node::seen(&intent.node, &intent.system_uuid, found);
     let shown = ctx.stores.nodes.get(&ObjectRef::new(name)).map(|node| observe::node::read(&node));
-    match observe::node::seen(&intent.node, shown) {
-        here @ NodeSeen::Here(_) => Ok(here),
-        NodeSeen::Gone | NodeSeen::Replaced { .. } => {
-            let api: Api<Node> = Api::all(ctx.means.clients.read.clone());
-            let found = api.get_opt(name).await.map_err(ReconcileError::api("reading the node"))?;
-            Ok(observe::node::seen(&intent.node, found.as_ref().map(observe::node::read)))
-        }
+    let mut found = seen(shown);
+    if found.here().is_none() {
+        let api: Api<Node> = Api::all(ctx.means.clients.read.clone());
+        let node = api.get_opt(name).await.map_err(ReconcileError::api("reading the node"))?;
+        found = seen(node.as_ref().map(observe::node::read));
     }
+    Ok(ctx.missing.judge(&intent.uid, found, now))
 }
 
 /// What people want of it: an aborted, deleted or vanished rollout ends its node updates.

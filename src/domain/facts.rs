@@ -3,6 +3,7 @@
 use super::{Build, NodeRef};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Whether a node is Ready, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +68,18 @@ impl NodeState {
 /// What there is under a node's name.
 #[derive(Clone, Debug, PartialEq)]
 pub enum NodeSeen {
+    /// Nothing, for so short a time that the machine may still register anew, as a kubelet does when it starts.
+    Missing {
+        /// After how much more time it is believed to be gone.
+        left: Duration,
+    },
     /// Nothing.
     Gone,
     /// Another Node object than the one that was meant.
     Replaced {
         /// What is there now.
         now: Box<NodeState>,
-        /// Whether it is the same machine (providerID), registered anew.
+        /// Whether it is the same machine (providerID and systemUUID), registered anew.
         same_machine: bool,
     },
     /// The node that was meant.
@@ -85,7 +91,7 @@ impl NodeSeen {
     pub fn here(&self) -> Option<&NodeState> {
         match self {
             Self::Here(node) => Some(node),
-            Self::Gone | Self::Replaced { .. } => None,
+            Self::Missing { .. } | Self::Gone | Self::Replaced { .. } => None,
         }
     }
 }

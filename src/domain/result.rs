@@ -88,6 +88,11 @@ pub enum WaitingOn {
         /// The node.
         node: String,
     },
+    /// The Node object, which is gone, to be registered anew.
+    Registration {
+        /// The node.
+        node: String,
+    },
     /// The node to be left alone for a while after its boot.
     Settle,
     /// Probes to pass.
@@ -121,6 +126,7 @@ impl fmt::Display for WaitingOn {
             Self::Provider { doing } => write!(f, "provider: {doing}"),
             Self::ProviderRetry(message) => write!(f, "provider to answer: {message}"),
             Self::Boot { node } => write!(f, "{node} to boot and be Ready"),
+            Self::Registration { node } => write!(f, "{node} to register again: its Node object is gone"),
             Self::Settle => f.write_str("the node to settle"),
             Self::Probes(probes) => write!(f, "probes to pass: {}", probes.join(", ")),
             Self::Retry { step, attempt, message } => write!(f, "attempt {attempt} of {step:?}: {message}"),

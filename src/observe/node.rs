@@ -45,14 +45,16 @@ pub fn read(node: &Node) -> NodeState {
     }
 }
 
-/// What there is for somebody who means `meant`, when `found` is what the name has now.
-pub fn seen(meant: &NodeRef, found: Option<NodeState>) -> NodeSeen {
+/// What there is for somebody who means `meant`, a machine with this `systemUUID`, when `found` is what the name has now.
+pub fn seen(meant: &NodeRef, system_uuid: &str, found: Option<NodeState>) -> NodeSeen {
     match found {
         None => NodeSeen::Gone,
         Some(node) if node.node.uid == meant.uid => NodeSeen::Here(Box::new(node)),
         Some(node) => {
-            let same_machine = !meant.provider_id.is_empty() && node.node.provider_id == meant.provider_id;
-            NodeSeen::Replaced { now: Box::new(node), same_machine }
+            let same_place = !meant.provider_id.is_empty() && node.node.provider_id == meant.provider_id;
+            // One that is not known is no evidence of another machine.
+            let other = !system_uuid.is_empty() && !node.system_uuid.is_empty() && node.system_uuid != system_uuid;
+            NodeSeen::Replaced { now: Box::new(node), same_machine: same_place && !other }
         }
     }
 }

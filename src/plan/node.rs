@@ -240,7 +240,12 @@ fn look_before(seen: &Observed<'_>, mut ended: Vec<StepRecord>, open: Option<&St
 fn without_the_node(seen: &Observed<'_>, now: Timestamp) -> Option<Decision> {
     let same_machine = match seen.node {
         NodeSeen::Here(_) => return None,
-        NodeSeen::Gone => false,
+        // Ours, and perhaps in the midst of a boot: were it believed to be gone, it would come back without our cordon.
+        NodeSeen::Missing { left } if seen.history.touched_node() => {
+            let on = WaitingOn::Registration { node: seen.intent.node.name.clone() };
+            return Some(Decision::Wait { ended: Vec::new(), on, after: *left });
+        }
+        NodeSeen::Missing { .. } | NodeSeen::Gone => false,
         NodeSeen::Replaced { same_machine, .. } => *same_machine,
     };
     let end = |open| close(open, StepPhase::Failed, None, "the Node object is gone", now);

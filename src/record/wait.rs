@@ -66,6 +66,7 @@ fn is_blocker(on: &WaitingOn) -> bool {
         | WaitingOn::ProviderRetry(_)
         | WaitingOn::Retry { .. }
         | WaitingOn::Claim { .. }
+        | WaitingOn::Registration { .. }
         | WaitingOn::ApiServer(_) => true,
         WaitingOn::Agent { .. }
         | WaitingOn::PodsTerminating { .. }

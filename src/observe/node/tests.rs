@@ -63,7 +63,7 @@ fn what_is_missing_or_strange_is_never_taken_for_good() {
 #[test]
 fn another_object_under_the_name_is_told_from_the_same_machine() {
     let meant = read(&node(|_| {})).node;
-    let found = |change: fn(&mut Value)| seen(&meant, Some(read(&node(change))));
+    let found = |change: fn(&mut Value)| seen(&meant, "s-1", Some(read(&node(change))));
     assert!(matches!(found(|_| {}), NodeSeen::Here(_)));
     assert!(matches!(found(|n| n["metadata"]["uid"] = json!("u-8")), NodeSeen::Replaced { same_machine: true, .. }));
     let other = found(|n| {
@@ -71,10 +71,20 @@ fn another_object_under_the_name_is_told_from_the_same_machine() {
         n["spec"]["providerID"] = json!("simulated://win-8");
     });
     assert!(matches!(other, NodeSeen::Replaced { same_machine: false, .. }));
-    assert_eq!(seen(&meant, None), NodeSeen::Gone);
+    let fresh = found(|n| {
+        n["metadata"]["uid"] = json!("u-8");
+        n["status"]["nodeInfo"]["systemUUID"] = json!("s-8");
+    });
+    assert!(matches!(fresh, NodeSeen::Replaced { same_machine: false, .. }), "the cloud has put another machine there");
+    let silent = found(|n| {
+        n["metadata"]["uid"] = json!("u-8");
+        n["status"]["nodeInfo"]["systemUUID"] = json!("");
+    });
+    assert!(matches!(silent, NodeSeen::Replaced { same_machine: true, .. }), "it has not said who it is");
+    assert_eq!(seen(&meant, "s-1", None), NodeSeen::Gone);
     let nameless = NodeRef { provider_id: String::new(), uid: "x".into(), ..meant.clone() };
     let without = read(&node(|n| n["spec"] = json!({})));
-    assert!(matches!(seen(&nameless, Some(without)), NodeSeen::Replaced { same_machine: false, .. }));
+    assert!(matches!(seen(&nameless, "", Some(without)), NodeSeen::Replaced { same_machine: false, .. }));
 }
 
 #[test]

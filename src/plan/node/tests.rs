@@ -17,6 +17,7 @@ fn intent() -> Intent {
         rollout_uid: "r-uid".into(),
         ring: "canary".into(),
         node: NodeRef { name: "win-1".into(), uid: "n-uid".into(), provider_id: "simulated://h/win-1".into() },
+        system_uuid: "s".into(),
         operation: Operation::Update,
         from: Build::new(10, 0, 20348, 2527),
         to: Build::new(10, 0, 20348, 2582),
@@ -356,6 +357,13 @@ fn a_wish_to_end_is_granted_while_the_machine_is_as_it_was() {
 #[test]
 fn a_node_that_goes_away_ends_it_and_a_new_object_of_the_same_machine_is_held() {
     for step in [Step::Stage, Step::Drain, Step::Install, Step::Verify] {
+        let mut run = Run::new();
+        run.swap_in = Some((step, NodeSeen::Missing { left: Duration::from_secs(60) }));
+        let waited = (0..100).map_while(|_| run.pass(&all_done).is_none().then_some(())).count() == 100;
+        assert_eq!(waited, step != Step::Stage, "{step:?}: a node that was touched is waited for");
+        run.node = NodeSeen::Gone;
+        run.swap_in = None;
+        assert!(!waited || run.run_out(&all_done).0 == Outcome::NodeGone, "{step:?}");
         let mut run = Run::new();
         run.swap_in = Some((step, NodeSeen::Gone));
         assert_eq!(run.run_out(&all_done).0, Outcome::NodeGone, "{step:?}");

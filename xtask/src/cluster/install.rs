@@ -42,7 +42,9 @@ impl Cluster {
         tracing::info!("installing the charts windlass-crds and windlass");
         // The operator runs as a process of this machine, so that it can be killed and measured: no Deployment's pods.
         for chart in CHARTS {
-            let manifests = render_chart(&self.binaries().helm, chart, &["replicas=0"]).await?;
+            // Simulated machines boot within seconds: one that is missing for longer is gone.
+            let values = ["replicas=0", "operator.nodeGoneAfterSeconds=12"];
+            let manifests = render_chart(&self.binaries().helm, chart, &values).await?;
             self.apply(&manifests).await?;
         }
         self.apply(WINFLEET_RIGHTS).await?;

@@ -1,12 +1,11 @@
 //! Nodes that go away, and names that come to mean another machine.
 
 use super::GOOD;
-use crate::harness::{OPERATOR, Scene, Story, Venue, Workload, annotation, is_cordoned, is_tainted};
+use crate::harness::{Scene, Story, Workload, annotation, is_cordoned, is_tainted};
 use anyhow::{Result, ensure};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt};
-use nix::sys::signal::Signal;
 use serde_json::json;
 use windlass::api::{CLAIMED_BY, Outcome, QUARANTINE, Step};
 
@@ -15,11 +14,11 @@ pub fn stories() -> Vec<Story> {
     vec![
         Story::new("node-deleted", node_deleted).machines("ring", 1, &[]),
         Story::new("machine-replaced", machine_replaced).machines("ring", 1, &[]),
-        Story::new("registered-anew", registered_anew).machines("ring", 1, &[]).on(Venue::Outages),
+        Story::new("registered-anew", registered_anew).machines("ring", 1, &[]),
     ]
 }
 
-/// The Node object is deleted in the midst of the drain: there is nothing left to do.
+/// The Node object is deleted in the midst of the drain and stays away: there is nothing left to do.
 async fn node_deleted(scene: Scene) -> Result<()> {
     scene.workload("slow", "ring", Workload { replicas: 1, min_available: 0, ends_after: 8 }).await?;
     let rollout = scene.simple(json!({}), json!({}), GOOD).await?;
@@ -52,9 +51,9 @@ async fn registered_anew(scene: Scene) -> Result<()> {
     let machine = scene.machine("ring", 1);
     let update = rollout.is_in(&machine, Step::Snapshot).await?;
     let mut node = scene.node(&machine).await?;
-    // The operator sleeps meanwhile: a name that nobody has is a node that is gone, however short the moment.
-    scene.stage.cluster()?.signal(OPERATOR, Signal::SIGSTOP)?;
-    let deleted = nodes(&scene).delete(&machine, &DeleteParams::default()).await;
+    nodes(&scene).delete(&machine, &DeleteParams::default()).await?;
+    // The operator sees the name without a node, and waits for it.
+    rollout.waits_on(&machine, &["to register again"]).await?;
     node.metadata.resource_version = None;
     node.metadata.uid = None;
     node.metadata.annotations = None;
@@ -62,10 +61,7 @@ async fn registered_anew(scene: Scene) -> Result<()> {
     if let Some(spec) = &mut node.spec {
         (spec.unschedulable, spec.taints) = (None, None);
     }
-    let created = nodes(&scene).create(&PostParams::default(), &node).await;
-    scene.stage.cluster()?.signal(OPERATOR, Signal::SIGCONT)?;
-    deleted?;
-    created?;
+    nodes(&scene).create(&PostParams::default(), &node).await?;
     rollout.node_ends(&machine, Outcome::Held).await?;
     let node = scene.node(&machine).await?;
     ensure!(is_cordoned(&node) && is_tainted(&node, QUARANTINE), "{machine} takes part in the cluster");

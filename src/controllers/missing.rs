@@ -1,0 +1,67 @@
+//! How long Node objects of machines in work have been missing.
+//!
+//! It lives in memory: after a restart the time begins anew, which only makes the belief come later.
+
+use crate::domain::NodeSeen;
+use jiff::Timestamp;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Nodes in work whose Node object is missing.
+#[derive(Debug)]
+pub(super) struct Missing {
+    believed_after: Duration,
+    /// Since when, by the node update's UID.
+    since: Mutex<HashMap<String, Timestamp>>,
+}
+
+impl Missing {
+    /// Nothing is missing yet; what is, is believed to be gone after this time.
+    pub(super) fn new(believed_after: Duration) -> Self {
+        Self { believed_after, since: Mutex::default() }
+    }
+
+    /// What to believe of the node of the node update `uid`, for which `found` was seen now.
+    pub(super) fn judge(&self, uid: &str, found: NodeSeen, now: Timestamp) -> NodeSeen {
+        let mut since = self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        if found != NodeSeen::Gone {
+            since.remove(uid);
+            return found;
+        }
+        let first = *since.entry(uid.to_owned()).or_insert(now);
+        let age = Duration::try_from(now.duration_since(first)).unwrap_or_default();
+        match self.believed_after.checked_sub(age) {
+            Some(left) if !left.is_zero() => NodeSeen::Missing { left },
+            Some(_) | None => NodeSeen::Gone,
+        }
+    }
+
+    /// Forgets a node update that has ended.
+    pub(super) fn forget(&self, uid: &str) {
+        self.since.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::observe;
+    use k8s_openapi::api::core::v1::Node;
+
+    #[test]
+    fn a_node_is_gone_when_it_was_missing_for_the_whole_time() {
+        let missing = Missing::new(Duration::from_secs(60));
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let left = |seconds| NodeSeen::Missing { left: Duration::from_secs(seconds) };
+        assert_eq!(missing.judge("u", NodeSeen::Gone, at(0)), left(60));
+        assert_eq!(missing.judge("u", NodeSeen::Gone, at(59)), left(1));
+        assert_eq!(missing.judge("other", NodeSeen::Gone, at(59)), left(60), "each for itself");
+        assert_eq!(missing.judge("u", NodeSeen::Gone, at(60)), NodeSeen::Gone);
+        let here = NodeSeen::Here(Box::new(observe::node::read(&Node::default())));
+        assert_eq!(missing.judge("u", here.clone(), at(61)), here);
+        assert_eq!(missing.judge("u", NodeSeen::Gone, at(62)), left(60), "it was here in between");
+        missing.forget("u");
+        assert_eq!(missing.judge("u", NodeSeen::Gone, at(99)), left(60));
+    }
+}

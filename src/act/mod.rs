@@ -21,6 +21,7 @@ mod probes;
 mod provider;
 mod reboot;
 mod report;
+mod reset;
 mod restore;
 mod snapshot;
 mod stage;
@@ -82,7 +83,7 @@ pub async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult, ActE
         Step::Verify => verify::run(ctx, key).await,
         Step::Restore => restore::run(ctx, key).await,
         Step::VerifyRestored => verify_restored::run(ctx, key).await,
-        Step::Uncordon => uncordon::run(ctx).await,
+        Step::Uncordon => uncordon::run(ctx, key).await,
         Step::Hold => hold::run(ctx).await,
     };
     match result {

@@ -103,6 +103,18 @@ impl History {
         self.records.iter().any(|r| r.step == Step::Cordon)
     }
 
+    /// Whether the agent may have left something on the machine: it was asked to stage, and no update went well to its
+    /// end since. (At a good end it takes its things off by itself; a restore brings back the disk on which it had them.)
+    pub fn agent_left_things(&self) -> bool {
+        let asked = self.records.iter().any(|r| r.step == Step::Stage);
+        asked && (self.succeeded(Step::Verify).is_none() || self.failure().is_some_and(|r| self.is_after_verify(r)))
+    }
+
+    /// Whether this failure came after the last verification that passed.
+    fn is_after_verify(&self, failure: &StepRecord) -> bool {
+        self.succeeded(Step::Verify).is_some_and(|verified| failure.started_at.0 > verified.started_at.0)
+    }
+
     /// How many reboots were begun.
     pub fn reboots(&self) -> usize {
         let mut rounds: Vec<_> = self.records.iter().filter(|r| r.step == Step::Reboot).map(|r| r.round).collect();
@@ -195,5 +207,21 @@ mod tests {
         assert_eq!(history.boot_id_before(0), Some("1"), "nothing is installed in round 0");
         assert_eq!(history.boot_id_before(1), Some("3"), "the record of the reboot may be of the boot after it");
         assert_eq!(history.boot_id_before(2), None);
+    }
+    #[test]
+    fn the_agent_takes_its_things_off_by_itself_at_a_good_end_only() {
+        let at = |step, second: i64, phase| {
+            let time = MicroTime(Timestamp::from_second(second).expect("a time"));
+            StepRecord { phase, started_at: time, ..record(step, 1, "") }
+        };
+        let left = |records: &[StepRecord]| History::default().with(records).agent_left_things();
+        let (good, bad) = (StepPhase::Succeeded, StepPhase::Failed);
+        assert!(!left(&[at(Step::Preflight, 1, bad)]), "nobody asked it for anything");
+        assert!(left(&[at(Step::Stage, 1, bad)]));
+        assert!(left(&[at(Step::Stage, 1, good), at(Step::Drain, 2, bad)]));
+        let verified = [at(Step::Stage, 1, good), at(Step::Install, 2, bad), at(Step::Verify, 3, good)];
+        assert!(!left(&verified), "an attempt that failed on the way is no failure");
+        let restored = [verified.as_slice(), &[at(Step::Reboot, 4, bad), at(Step::VerifyRestored, 5, good)]].concat();
+        assert!(left(&restored), "the extra reboot broke it, and the old disk is back");
     }
 }

@@ -169,9 +169,10 @@ fn after_failure(history: &History, last: &StepRecord, row: &Row) -> Option<(Ste
     }
 }
 
-/// After a step that touches nothing: the end, unless the node was claimed in an earlier round.
+/// After a step that touches nothing of the node: the end, unless the node was claimed in an earlier round, or the agent
+/// may have left something on the machine.
 fn after_nothing(history: &History, round: u32) -> Option<(Step, u32)> {
-    history.touched_node().then_some((Step::Uncordon, round))
+    (history.touched_node() || history.agent_left_things()).then_some((Step::Uncordon, round))
 }
 
 fn reboots_left(seen: &Observed<'_>, history: &History) -> bool {

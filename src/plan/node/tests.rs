@@ -224,7 +224,7 @@ fn each_failure_takes_its_arrow() {
     use Outcome::{Failed, Held, Reverted};
     let back = "Restore1 VerifyRestored1 Uncordon1";
     for (step, outcome, code, steps) in [
-        (Step::Stage, Failed, ReasonCode::StageFailed, "Preflight1 Stage1!".to_owned()),
+        (Step::Stage, Failed, ReasonCode::StageFailed, "Preflight1 Stage1! Uncordon1".to_owned()),
         (Step::Cordon, Failed, ReasonCode::CordonFailed, "Preflight1 Stage1 Cordon1! Uncordon1".to_owned()),
         (Step::Drain, Failed, ReasonCode::DrainFailed, "Preflight1 Stage1 Cordon1 Drain1! Uncordon1".to_owned()),
         (Step::Snapshot, Failed, ReasonCode::SnapshotFailed, format!("{TO_SNAPSHOT}! Uncordon1")),
@@ -291,7 +291,7 @@ fn a_policy_that_holds_does_not_restore() {
 #[test]
 fn a_set_that_is_gone_skips_the_node() {
     let script = fails(Step::Stage, Some(StepDetail::NotOffered));
-    check(&script, |_| (), Outcome::Skipped, ReasonCode::PinnedUpdateUnavailable, "Preflight1 Stage1!");
+    check(&script, |_| (), Outcome::Skipped, ReasonCode::PinnedUpdateUnavailable, "Preflight1 Stage1! Uncordon1");
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn a_wish_to_end_is_granted_while_the_machine_is_as_it_was() {
     use Outcome::{Aborted, Updated};
     let rest = "Install1 Reboot1 Verify1 Uncordon1";
     for (step, outcome, steps) in [
-        (Step::Stage, Aborted, "Preflight1 Stage1!".to_owned()),
+        (Step::Stage, Aborted, "Preflight1 Stage1! Uncordon1".to_owned()),
         (Step::Cordon, Aborted, "Preflight1 Stage1 Cordon1! Uncordon1".to_owned()),
         (Step::Drain, Aborted, "Preflight1 Stage1 Cordon1 Drain1! Uncordon1".to_owned()),
         (Step::Snapshot, Aborted, format!("{TO_SNAPSHOT} Uncordon1")),

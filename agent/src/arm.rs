@@ -12,7 +12,7 @@ use windlass_protocol::{AgentPhase, Command, ErrorClass, PinnedUpdate, Progress,
 /// One `arm` in the making.
 #[derive(Debug)]
 pub(crate) struct Arm {
-    uid: String,
+    ticket: Ticket,
     key: WorkKey,
     source: Source,
     updates: Vec<PinnedUpdate>,
@@ -26,7 +26,7 @@ impl Arm {
     /// Takes up the request; another command than `arm` arms nothing.
     pub fn new(ticket: &Ticket, command: Command) -> Self {
         let mut arm = Self {
-            uid: ticket.node_update_uid.clone(),
+            ticket: ticket.clone(),
             key: WorkKey::new(ticket, ""),
             source: Source::WindowsUpdate,
             updates: vec![],
@@ -57,7 +57,8 @@ impl Arm {
     /// Hands the work to the task, or finds that it has it. Says `false` where a task is just ending: not yet.
     fn begin(&self, host: &mut dyn Host, now: Timestamp) -> Result<bool, Trouble> {
         let before = Loaded::read(host)?.writable()?;
-        if let Some(other) = before.as_ref().filter(|s| s.node_update_uid != self.uid && s.active()) {
+        if let Some(other) = before.as_ref().filter(|s| s.node_update_uid != self.ticket.node_update_uid && s.active())
+        {
             let text = format!("task: the work of node update {} is not at its end", other.node_update_uid);
             return Err(error(ErrorClass::Retriable, text).into());
         }
@@ -77,6 +78,7 @@ impl Arm {
                 host.replace(NONCE_B_FILE, self.key.nonce_b.as_bytes())?;
             }
         }
+        state.note(&self.ticket);
         state.save(host)?;
         host.register_task()?;
         host.start_task()?;
@@ -85,13 +87,13 @@ impl Arm {
 
     /// The document this works on. What is to be installed must have been staged; a mere reboot needs nothing.
     fn own(&self, before: Option<&State>, boot_id: &str) -> Result<State, Trouble> {
-        let own = before.filter(|s| s.node_update_uid == self.uid);
+        let own = before.filter(|s| s.node_update_uid == self.ticket.node_update_uid);
         let mine = own.and_then(|s| s.work.as_ref()).is_some_and(|w| w.key == self.key);
         if let Some(state) = own.filter(|s| mine || s.active() || (self.updates.is_empty() && s.mutated)) {
             return Ok(state.clone());
         }
         if self.updates.is_empty() {
-            let mut state = State::new(&self.uid, boot_id.to_owned());
+            let mut state = State::new(&self.ticket.node_update_uid, boot_id.to_owned());
             if let Some(before) = before {
                 state.take_over(before);
             }

@@ -15,7 +15,7 @@
 //! | `preflight`, `policy` | what must hold before anything is touched; who owns automatic updates meanwhile |
 //! | `stage`, `arm`, `reset`, `run` | the commands |
 //! | `task`, `install` | the armed task: install, reboot, rescan |
-//! | `probe` | the machine against its baseline |
+//! | `baseline`, `probe` | the machine as it was before, and against it |
 //!
 //! # Guarantees
 //! * Each transition is on disk before its act. A power cut at any point resumes where it was, or says `Unknown`.
@@ -25,6 +25,7 @@
 
 pub mod args;
 mod arm;
+mod baseline;
 pub mod host;
 pub mod hresult;
 mod install;

@@ -108,6 +108,13 @@ pub(crate) fn feature_upgrade(found: &[FoundUpdate], tracked: &Tracked, here: Bu
     Some(format!("{} leads from Windows {} to {}", f.offer.kb, here.os_build(), target.os_build()))
 }
 
+/// Why an update is not the one that was pinned, although it has its identity: the source knows it by another KB.
+pub(crate) fn other_kb(found: &[FoundUpdate], tracked: &Tracked) -> Option<String> {
+    let f = found.iter().find(|f| tracked.is(&f.offer.update_id, f.offer.revision))?;
+    let (pinned, offered) = (tracked.pinned.kb, f.offer.kb);
+    (pinned != offered).then(|| format!("{pinned} is pinned, but the source knows {} as {offered}", f.offer.update_id))
+}
+
 /// `E_UNEXPECTED`: given to an update that was asked for, and of which the service then said nothing.
 const UNEXPECTED: u32 = 0x8000_FFFF;
 

@@ -4,7 +4,7 @@
 //! right after a revert. The agent then sets `NoAutoUpdate`, and puts the old value back exactly, at the end of the
 //! work or by `reset`. What it replaced is on disk before it is replaced.
 
-use crate::host::{Host, HostResult};
+use crate::host::{Host, HostResult, UpdatePolicy};
 use crate::state::{State, TakenPolicy};
 
 /// `AUOptions` that downloads, installs and reboots on a schedule (Microsoft, "Configure Automatic Updates").
@@ -13,10 +13,16 @@ const INSTALLS_BY_ITSELF: u32 = 4;
 /// `NoAutoUpdate` that turns automatic updates off.
 const OFF: u32 = 1;
 
+/// Whether automatic updates may install and reboot by themselves: on a schedule, or by force after a deadline.
+pub(crate) fn reboots_by_itself(policy: &UpdatePolicy) -> bool {
+    policy.no_auto_update != Some(OFF)
+        && (policy.au_options == Some(INSTALLS_BY_ITSELF) || policy.deadline_days.is_some())
+}
+
 /// Turns automatic updates off where they could reboot the machine by themselves.
 pub(crate) fn take(state: &mut State, host: &mut dyn Host) -> HostResult<()> {
     let policy = host.update_policy()?;
-    if policy.no_auto_update == Some(OFF) || policy.au_options != Some(INSTALLS_BY_ITSELF) {
+    if !reboots_by_itself(&policy) {
         return Ok(());
     }
     if state.taken_policy.is_none() {

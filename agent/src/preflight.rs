@@ -1,30 +1,133 @@
-//! What must hold before anything is touched.
+//! What must hold before anything is touched, and what is worth telling.
+//!
+//! Everything is looked at, so that one report tells all of it; the first finding that forbids the work is its error.
+//! What the machine's owner has set up (BitLocker, time, power) is told and left alone.
 
-use crate::host::Host;
+mod owners;
+
+pub(crate) use owners::deadlines;
+
+use crate::host::{BitLocker, Host, HostResult, StoreHealth};
+use crate::probe::{self, Judged};
 use crate::state::error;
-use windlass_protocol::{AgentError, ErrorClass};
+use windlass_protocol::{AgentError, AutomaticUpdates, ErrorClass, HostCheck, Verdict};
 
 /// Free space an update needs on the system disk, in bytes: 8 GiB. A cumulative update of Windows Server 2025 has up
 /// to 2.5 GB of download and unpacks to several times that; below 8 GB Microsoft's own health checks warn.
 pub(crate) const MIN_FREE_BYTES: u64 = 8 << 30;
 
-/// Checks the machine; changes nothing.
-///
-/// # Errors
-/// The first check that does not hold: disk space, servicing at work, a reboot that is due.
-pub(crate) fn check(host: &dyn Host) -> Result<(), AgentError> {
+/// One finding.
+pub(crate) struct Finding {
+    pub check: HostCheck,
+    /// Why the work must not begin, where it must not.
+    pub error: Option<AgentError>,
+}
+
+/// Looks at the machine; changes nothing.
+pub(crate) fn look(host: &dyn Host, automatic: AutomaticUpdates) -> Vec<Finding> {
+    let mut findings = vec![
+        must("freeSpace", free_space(host)),
+        must("servicing", servicing(host)),
+        must("reboot", reboot(host)),
+        may("componentStore", component_store(host)),
+        must("automaticUpdates", owners::automatic_updates(host, automatic)),
+        may("power", power(host)),
+        told("bitlocker", bitlocker(host)),
+        told("clock", probe::clock(host)),
+    ];
+    findings.extend(owners::others(host).into_iter().map(|check| Finding { check, error: None }));
+    findings
+}
+
+/// What one look came to, and why it forbids the work, where it does.
+type Looked = HostResult<(Judged, Option<AgentError>)>;
+
+/// A look that every machine can take: one that fails forbids the work.
+fn must(name: &str, looked: Looked) -> Finding {
+    match looked {
+        Ok((judged, error)) => Finding { check: judged.named(name), error },
+        Err(e) => Finding { check: Judged::inconclusive(e.to_string()).named(name), error: Some(e.into()) },
+    }
+}
+
+/// A look that not every machine can take: one that fails is told.
+fn may(name: &str, looked: Looked) -> Finding {
+    let mut finding = must(name, looked);
+    if finding.check.verdict == Verdict::Inconclusive {
+        finding.error = None;
+    }
+    finding
+}
+
+/// Something that is told only.
+fn told(name: &str, judged: HostResult<Judged>) -> Finding {
+    may(name, judged.map(|judged| (judged, None)))
+}
+
+fn unless(good: bool, judged: Judged, class: ErrorClass, text: impl Into<String>) -> (Judged, Option<AgentError>) {
+    (judged, (!good).then(|| error(class, text)))
+}
+
+fn free_space(host: &dyn Host) -> Looked {
     let free = host.free_bytes()?;
-    if free < MIN_FREE_BYTES {
-        let text = format!("free space: {free} bytes, an update needs {MIN_FREE_BYTES}");
-        return Err(error(ErrorClass::DiskFull, text));
-    }
-    if host.servicing_busy()? {
-        return Err(error(ErrorClass::Retriable, "servicing: something else is installing on this machine"));
-    }
+    let text = format!("free space: {free} bytes, an update needs {MIN_FREE_BYTES}");
+    let good = free >= MIN_FREE_BYTES;
+    let judged = Judged::pass_if(good, format!("{free} bytes"), format!("{MIN_FREE_BYTES} bytes"), text.clone());
+    Ok(unless(good, judged, ErrorClass::DiskFull, text))
+}
+
+fn servicing(host: &dyn Host) -> Looked {
+    let busy = host.servicing_busy()?;
+    let detail = if busy { "something is installing on this machine" } else { "nothing is being installed" };
+    let judged = Judged::pass_if(!busy, detail, "nothing is being installed", detail);
+    let text = "servicing: something else is installing on this machine";
+    Ok(unless(!busy, judged, ErrorClass::Retriable, text))
+}
+
+fn reboot(host: &dyn Host) -> Looked {
     let signals = host.reboot_signals()?;
-    if signals.due() {
-        let by = if signals.update_agent { "the update service" } else { "packages that are pending" };
-        return Err(error(ErrorClass::RebootFirst, format!("reboot: one is pending, wanted by {by}")));
-    }
-    Ok(())
+    let by = if signals.update_agent { "the update service" } else { "packages that are pending" };
+    let detail = match (signals.due(), signals.servicing_lingers) {
+        (true, _) => format!("one is pending, wanted by {by}"),
+        (false, true) => "none is pending; servicing's mark of the last one lingers, which means nothing".to_owned(),
+        (false, false) => "none is pending".to_owned(),
+    };
+    let judged = Judged::pass_if(!signals.due(), "", "", detail);
+    Ok(unless(!signals.due(), judged, ErrorClass::RebootFirst, format!("reboot: one is pending, wanted by {by}")))
+}
+
+fn component_store(host: &dyn Host) -> Looked {
+    let health = host.component_store()?;
+    let good = health == StoreHealth::Healthy;
+    let help = match health {
+        StoreHealth::Healthy => "nothing is noted against it",
+        StoreHealth::Repairable => "it is damaged: run DISM /Online /Cleanup-Image /RestoreHealth",
+        StoreHealth::Corrupt => "it is damaged beyond repair: give the machine another image",
+    };
+    let judged = Judged::pass_if(good, format!("{health:?}"), "Healthy", help);
+    Ok(unless(good, judged, ErrorClass::Permanent, format!("component store: {help}")))
+}
+
+fn power(host: &dyn Host) -> Looked {
+    let battery = host.on_battery()?;
+    let detail = if battery { "on battery" } else { "on mains" };
+    let text = "power: the machine runs on its battery";
+    Ok(unless(!battery, Judged::pass_if(!battery, detail, "on mains", detail), ErrorClass::Retriable, text))
+}
+
+/// An update of the boot chain may ask for the recovery key where BitLocker is on. Suspending it is its owner's decision.
+fn bitlocker(host: &dyn Host) -> HostResult<Judged> {
+    let state = host.bitlocker()?;
+    let detail = match state {
+        BitLocker::Off => "the system disk is not protected",
+        BitLocker::On => "on: a change of the boot chain may ask for the recovery key at the reboot; left as it is",
+        BitLocker::Suspended => "its protectors are suspended; left as it is",
+        BitLocker::Unknown => "it could not be told",
+    };
+    Ok(match state {
+        BitLocker::Unknown => Judged::inconclusive(detail),
+        BitLocker::Off | BitLocker::On | BitLocker::Suspended => {
+            Judged::pass_if(true, format!("{state:?}"), "", detail)
+        }
+    })
 }

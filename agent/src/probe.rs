@@ -1,84 +1,134 @@
-//! The machine against its baseline.
+//! The machine against its baseline: probes P3 to P5 and P10 to P14 of the catalogue, and the build.
 //!
-//! What could not be read, or has nothing to be compared with, is inconclusive: never a pass.
+//! Every check says what it measured, what would pass, and why. What could not be read, or has nothing to be compared
+//! with, is inconclusive, and never a pass; but what could not be read before the update either is as it was.
 
-use crate::host::{DriverClass, EventSpan, Host, HostResult};
-use crate::preflight::MIN_FREE_BYTES;
+mod events;
+mod network;
+mod services;
+mod system;
+
+pub(crate) use system::clock;
+
+use crate::baseline::{Baseline, Read};
+use crate::host::{Host, HostResult};
+use jiff::Timestamp;
 use std::collections::BTreeSet;
-use windlass_protocol::{Baseline, HostCheck, HostProbe, ServiceState, Verdict};
+use windlass_protocol::{HostCheck, HostProbe, Verdict};
 
-/// Writes down the machine as it is before the update.
-pub(crate) fn baseline(host: &dyn Host) -> HostResult<Baseline> {
-    Ok(Baseline {
-        build: host.build()?,
-        services: host.automatic_services()?,
-        networks: networks(host)?,
-        disks: host.disks()?,
-        drivers: drivers(host)?,
-        critical_events: host.critical_events(EventSpan::Kept)?,
-        free_bytes: host.free_bytes()?,
-    })
+/// What one check came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Judged {
+    verdict: Verdict,
+    value: String,
+    threshold: String,
+    detail: String,
 }
 
-fn networks(host: &dyn Host) -> HostResult<Vec<String>> {
-    Ok(host.host_networks()?.into_iter().map(|n| n.name).collect())
+impl Judged {
+    fn new(
+        verdict: Verdict,
+        value: impl Into<String>,
+        threshold: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { verdict, value: value.into(), threshold: threshold.into(), detail: detail.into() }
+    }
+
+    /// A pass or a failure.
+    pub fn pass_if(
+        good: bool,
+        value: impl Into<String>,
+        threshold: impl Into<String>,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self::new(if good { Verdict::Pass } else { Verdict::Fail }, value, threshold, detail)
+    }
+
+    /// Passes where nothing is wrong; `good` is the detail then.
+    fn all(wrong: &[String], threshold: &str, good: String) -> Self {
+        let detail = if wrong.is_empty() { good } else { wrong.join(", ") };
+        let value = if wrong.is_empty() { "0 differences".to_owned() } else { format!("{} wrong", wrong.len()) };
+        Self::pass_if(wrong.is_empty(), value, threshold, detail)
+    }
+
+    pub fn inconclusive(why: impl Into<String>) -> Self {
+        Self::new(Verdict::Inconclusive, "", "", why)
+    }
+
+    /// As a check of this name.
+    pub fn named(self, name: &str) -> HostCheck {
+        let Self { verdict, value, threshold, detail } = self;
+        HostCheck { name: name.to_owned(), verdict, value, threshold, detail }
+    }
 }
 
-fn drivers(host: &dyn Host) -> HostResult<Vec<String>> {
-    let all = host.drivers()?.into_iter().filter(|d| d.class == DriverClass::Network);
-    Ok(all.map(|d| d.service).collect())
-}
-
-/// Checks the machine.
-pub(crate) fn checks(probe: &HostProbe, baseline: Option<&Baseline>, host: &dyn Host) -> Vec<HostCheck> {
+/// Checks the machine at `now`.
+pub(crate) fn checks(
+    probe: &HostProbe,
+    baseline: Option<&Baseline>,
+    host: &dyn Host,
+    now: Timestamp,
+) -> Vec<HostCheck> {
+    let compared = |name: &str, judge: fn(&Baseline, &dyn Host, Timestamp) -> HostResult<Judged>| {
+        let judged = baseline.map_or_else(
+            || Ok(Judged::inconclusive("there is no baseline to compare with")),
+            |before| judge(before, host, now),
+        );
+        check(name, judged)
+    };
     vec![
         check("build", build(probe, host)),
-        check("services", compared(baseline, |b| services(b, host))),
-        check("networks", compared(baseline, |b| Ok(lost("host networks", &b.networks, &networks(host)?)))),
-        check("disks", compared(baseline, |b| Ok(lost("disks", &b.disks, &host.disks()?)))),
-        check("drivers", compared(baseline, |b| Ok(lost("network drivers", &b.drivers, &drivers(host)?)))),
-        check("events", compared(baseline, |b| events(b, host))),
-        check("freeSpace", free_space(host)),
-        check("reboot", reboot(host)),
+        compared("services", services::as_before),
+        compared("restarts", services::stable),
+        compared("runtime", services::runtime),
+        compared("networks", network::networks),
+        compared("hns", network::hns),
+        compared("adapters", network::adapters),
+        compared("events", events::new_kinds),
+        compared("drivers", system::drivers),
+        compared("disks", system::disks),
+        compared("bitlocker", system::bitlocker),
+        check("freeSpace", system::free_space(host)),
+        check("reboot", system::reboot(host)),
+        check("clock", system::clock(host)),
+        compared("domain", system::domain),
+        compared("memory", system::memory),
     ]
 }
 
-type Judged = (Verdict, String);
-
 fn check(name: &str, judged: HostResult<Judged>) -> HostCheck {
-    let (verdict, detail) = judged.unwrap_or_else(|e| (Verdict::Inconclusive, e.to_string()));
-    HostCheck { name: name.to_owned(), verdict, detail }
+    judged.unwrap_or_else(|e| Judged::inconclusive(e.to_string())).named(name)
 }
 
-fn compared(baseline: Option<&Baseline>, judge: impl FnOnce(&Baseline) -> HostResult<Judged>) -> HostResult<Judged> {
-    baseline.map_or_else(|| Ok((Verdict::Inconclusive, "there is no baseline".to_owned())), judge)
-}
-
-fn pass_if(good: bool, detail: String) -> Judged {
-    (if good { Verdict::Pass } else { Verdict::Fail }, detail)
+/// Judges what is read now against what was read before. Where both fail, the machine is as it was; where only one does,
+/// nothing is known.
+fn against<T>(before: &Read<T>, now: HostResult<T>, judge: impl FnOnce(&T, T) -> Judged) -> HostResult<Judged> {
+    match (before, now) {
+        (Ok(before), Ok(now)) => Ok(judge(before, now)),
+        (Ok(_), Err(e)) => Err(e),
+        (Err(why), Ok(_)) => Ok(Judged::new(Verdict::Pass, "", "", format!("it could not be read before: {why}"))),
+        (Err(_), Err(e)) => Ok(Judged::new(Verdict::Pass, "", "", format!("not to be read, now as before: {e}"))),
+    }
 }
 
 fn build(probe: &HostProbe, host: &dyn Host) -> HostResult<Judged> {
     let (here, want) = (host.build()?, probe.expected_build);
     if probe.exact {
-        return Ok(pass_if(here == want, format!("{here}, exactly {want} is wanted")));
+        return Ok(Judged::pass_if(
+            here == want,
+            here.to_string(),
+            want.to_string(),
+            format!("{here}, exactly {want} is wanted"),
+        ));
     }
-    Ok(pass_if(here.same_os(want) && here >= want, format!("{here}, at least {want} is wanted")))
-}
-
-fn services(baseline: &Baseline, host: &dyn Host) -> HostResult<Judged> {
-    let now = host.automatic_services()?;
-    let running =
-        || baseline.services.iter().filter(|(_, state)| **state == ServiceState::Running).map(|(name, _)| name);
-    let down: Vec<String> = running()
-        .filter_map(|name| match now.get(name).copied().unwrap_or(ServiceState::Missing) {
-            ServiceState::Running => None,
-            ServiceState::Stopped => Some(format!("{name} is stopped")),
-            ServiceState::Missing => Some(format!("{name} is missing")),
-        })
-        .collect();
-    let detail = if down.is_empty() { format!("{} run as before", running().count()) } else { down.join(", ") };
-    Ok(pass_if(down.is_empty(), detail))
+    let good = here.same_os(want) && here >= want;
+    Ok(Judged::pass_if(
+        good,
+        here.to_string(),
+        format!("at least {want}"),
+        format!("{here}, at least {want} is wanted"),
+    ))
 }
 
 /// What the baseline has must still be there; more is no fault.
@@ -89,25 +139,8 @@ fn lost(what: &str, before: &[String], now: &[String]) -> Judged {
     } else {
         format!("{what} lost: {}", gone.join(", "))
     };
-    pass_if(gone.is_empty(), detail)
-}
-
-fn events(baseline: &Baseline, host: &dyn Host) -> HostResult<Judged> {
-    let new = minus(&host.critical_events(EventSpan::SinceBoot)?, &baseline.critical_events);
-    let detail =
-        if new.is_empty() { "no new kind of critical event".to_owned() } else { format!("new: {}", new.join(", ")) };
-    Ok(pass_if(new.is_empty(), detail))
-}
-
-fn free_space(host: &dyn Host) -> HostResult<Judged> {
-    let free = host.free_bytes()?;
-    Ok(pass_if(free >= MIN_FREE_BYTES, format!("{free} bytes free, {MIN_FREE_BYTES} are wanted")))
-}
-
-fn reboot(host: &dyn Host) -> HostResult<Judged> {
-    let signals = host.reboot_signals()?;
-    let detail = if signals.due() { "a reboot is pending" } else { "no reboot is pending" };
-    Ok(pass_if(!signals.due(), detail.to_owned()))
+    let threshold = format!("all {} of before", before.len());
+    Judged::pass_if(gone.is_empty(), format!("{} lost", gone.len()), threshold, detail)
 }
 
 /// What is in `all` and not in `less`, sorted, each once.

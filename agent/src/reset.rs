@@ -2,7 +2,7 @@
 
 use crate::host::{Host, TaskState};
 use crate::policy;
-use crate::state::{Loaded, STATE_FILE, State, UNREADABLE_FILE, error};
+use crate::state::{DISARMED_FILE, Loaded, STATE_FILE, State, UNREADABLE_FILE, error};
 use crate::trouble::Trouble;
 use windlass_protocol::{AgentPhase, ErrorClass, PinnedUpdate, UpdateState};
 
@@ -22,6 +22,7 @@ pub(crate) fn reset(host: &mut dyn Host) -> Result<(), Trouble> {
             put_aside(host)?;
         }
     }
+    host.remove(DISARMED_FILE)?;
     Ok(())
 }
 

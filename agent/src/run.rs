@@ -1,16 +1,19 @@
 //! One command of one agent pod, from its request to its report.
 
 use crate::arm::Arm;
+use crate::baseline::Baseline;
 use crate::host::{Host, Job, Presence};
 use crate::report::{self, Outcome, standing};
 use crate::stage::Stage;
-use crate::state::{Loaded, unreadable};
+use crate::state::{Loaded, State, error, unreadable};
 use crate::trouble::Trouble;
 use crate::{POLL, probe, reset};
 use jiff::Timestamp;
 use serde_json::json;
 use std::time::Duration;
-use windlass_protocol::{AgentPhase, Command, HostProbe, Progress, Report, Request, RequestError, Source};
+use windlass_protocol::{
+    AgentPhase, Command, ErrorClass, HostCheck, HostProbe, Progress, Report, Request, RequestError, Source,
+};
 
 /// What the caller does next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub enum Next {
         /// A line of progress, one JSON object.
         line: Option<String>,
     },
+    /// Print the refusal on stderr and exit with [`windlass_protocol::exit::BAD_REQUEST`]; nothing was touched.
+    Refused(RequestError),
     /// Print the report as the last line ([`Report::to_line`]) and exit.
     Exit {
         /// The exit code, one of [`windlass_protocol::exit`].
@@ -50,13 +55,15 @@ pub struct Run {
     node: String,
     flow: Flow,
     told: Option<AgentPhase>,
+    begun: bool,
 }
 
 #[derive(Debug)]
 enum Flow {
     Scan(Source),
     Stage(Box<Stage>),
-    Arm(Arm),
+    Baseline,
+    Arm(Box<Arm>),
     Collect { follow: bool },
     Probe(HostProbe),
     Reset,
@@ -71,26 +78,56 @@ impl Run {
         request.check_node(node)?;
         let flow = match request.command.clone() {
             Command::Scan { source } => Flow::Scan(source),
-            Command::Stage { source, updates, nonce_a } => {
-                Flow::Stage(Box::new(Stage::new(&request.ticket, source, updates, nonce_a)))
-            }
-            arm @ Command::Arm { .. } => Flow::Arm(Arm::new(&request.ticket, arm)),
+            stage @ Command::Stage { .. } => Flow::Stage(Box::new(Stage::new(&request.ticket, stage))),
+            Command::Baseline {} => Flow::Baseline,
+            arm @ Command::Arm { .. } => Flow::Arm(Box::new(Arm::new(&request.ticket, arm))),
             Command::Collect { follow } => Flow::Collect { follow },
             Command::Probe { host } => Flow::Probe(host),
             Command::Reset {} => Flow::Reset,
         };
-        Ok(Self { request, node: node.to_owned(), flow, told: None })
+        Ok(Self { request, node: node.to_owned(), flow, told: None, begun: false })
     }
 
     /// Does the next bounded piece of the command.
     pub fn step(&mut self, host: &mut dyn Host, now: Timestamp) -> Next {
+        if !std::mem::replace(&mut self.begun, true)
+            && let Err(stale) = self.refuse_stale(host)
+        {
+            return Next::Refused(stale);
+        }
         let outcome = match self.pass(host, now) {
             Ok(Pass::Again(after)) => return Next::Again { after, line: self.news(host, now) },
             Ok(Pass::End(outcome)) => outcome,
-            Err(trouble) => Outcome::failed(trouble.into()),
+            Err(trouble) => Outcome { checks: self.checks(), ..Outcome::failed(trouble.into()) },
         };
+        self.end(outcome, host, now)
+    }
+
+    /// Answers at once that another process works on this machine. The caller holds the lock that says so.
+    pub fn busy(&self, host: &dyn Host, now: Timestamp) -> Next {
+        let text = "lock: another stage, arm or reset is at work on this machine";
+        self.end(Outcome::failed(error(ErrorClass::Retriable, text)), host, now)
+    }
+
+    fn end(&self, outcome: Outcome, host: &dyn Host, now: Timestamp) -> Next {
         let report = report::write(&self.request, &self.node, outcome, host, now);
         Next::Exit { code: report::code(&report), report: Box::new(report) }
+    }
+
+    /// Whether this command changes the machine: one of them at a time.
+    pub fn changes(&self) -> bool {
+        matches!(self.flow, Flow::Stage(_) | Flow::Baseline | Flow::Arm(_) | Flow::Reset)
+    }
+
+    /// Only what changes something can be too late; what looks is answered at any time.
+    fn refuse_stale(&self, host: &dyn Host) -> Result<(), RequestError> {
+        let loaded = if self.changes() { Loaded::read(host).ok() } else { None };
+        loaded.as_ref().and_then(Loaded::state).map_or(Ok(()), |state| state.refuse_stale(&self.request.ticket))
+    }
+
+    /// What was found before the command failed.
+    fn checks(&self) -> Vec<HostCheck> {
+        if let Flow::Stage(stage) = &self.flow { stage.checks() } else { vec![] }
     }
 
     fn pass(&mut self, host: &mut dyn Host, now: Timestamp) -> Step {
@@ -99,7 +136,8 @@ impl Run {
             Flow::Stage(stage) => stage.step(host, now),
             Flow::Arm(arm) => arm.step(host, now),
             Flow::Collect { follow } => collect(*follow, host, now),
-            Flow::Probe(what) => compare(what, host),
+            Flow::Baseline => baseline(&self.request, host),
+            Flow::Probe(what) => compare(what, host, now),
             Flow::Reset => reset::reset(host).map(|()| Pass::End(Outcome::of(Progress::Done))),
         }
     }
@@ -141,9 +179,31 @@ fn collect(follow: bool, host: &dyn Host, now: Timestamp) -> Step {
     Ok(if wait { Pass::Again(POLL) } else { Pass::End(outcome) })
 }
 
-fn compare(what: &HostProbe, host: &dyn Host) -> Step {
+/// Writes down the machine as it is, for this node update. Once anything was changed, it would hide what was before.
+fn baseline(request: &Request, host: &mut dyn Host) -> Step {
+    let uid = &request.ticket.node_update_uid;
+    let mut state = match Loaded::read(host)?.writable()? {
+        Some(state) if state.active() || (state.mutated && state.node_update_uid == *uid) => {
+            let text = "state: an update is under way or was installed; a baseline would hide what was before";
+            return Err(error(ErrorClass::Permanent, text).into());
+        }
+        Some(state) if state.node_update_uid == *uid => state,
+        before => {
+            let mut state = State::new(uid, host.boot_id()?);
+            if let Some(before) = &before {
+                state.take_over(before);
+            }
+            state
+        }
+    };
+    state.baseline = Some(Baseline::of(host)?);
+    state.save(host)?;
+    Ok(Pass::End(Outcome::of(Progress::Done)))
+}
+
+fn compare(what: &HostProbe, host: &dyn Host, now: Timestamp) -> Step {
     let loaded = Loaded::read(host)?;
     let baseline = loaded.state().and_then(|s| s.baseline.as_ref());
-    let checks = probe::checks(what, baseline, host);
+    let checks = probe::checks(what, baseline, host, now);
     Ok(Pass::End(Outcome { checks, ..Outcome::of(Progress::Done) }))
 }

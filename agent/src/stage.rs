@@ -1,31 +1,57 @@
 //! `stage`: preflight, scan, download, baseline, nonce A. Installs nothing, registers nothing.
 
+use crate::baseline::Baseline;
 use crate::host::{Host, HostResult, Job, TaskState, later};
 use crate::report::Outcome;
 use crate::run::{Pass, Step};
-use crate::state::{Loaded, NONCE_A_FILE, NONCE_B_FILE, State, error};
+use crate::state::{DISARMED_FILE, Loaded, NONCE_A_FILE, NONCE_B_FILE, State, error};
 use crate::trouble::Trouble;
-use crate::{PATIENCE, POLL, RETRY, pinned, policy, preflight, probe};
+use crate::{PATIENCE, POLL, RETRY, pinned, policy, preflight};
 use jiff::Timestamp;
 use pinned::Tracked;
-use windlass_protocol::{AgentError, AgentPhase, ErrorClass, PinnedUpdate, Progress, Source, Ticket, UpdateState};
+use windlass_protocol::{
+    AgentError, AgentPhase, AutomaticUpdates, Command, ErrorClass, HostCheck, PinnedUpdate, Progress, Source, Ticket,
+    UpdateState,
+};
 
 /// One `stage` in the making.
 #[derive(Debug)]
 pub(crate) struct Stage {
-    uid: String,
+    ticket: Ticket,
     source: Source,
     updates: Vec<PinnedUpdate>,
     nonce_a: String,
+    automatic: AutomaticUpdates,
+    /// What preflight and search found, for the report.
+    checks: Vec<HostCheck>,
     /// Ours, once the work was begun; nobody else writes it meanwhile.
     state: Option<State>,
     give_up_at: Option<Timestamp>,
 }
 
 impl Stage {
-    pub fn new(ticket: &Ticket, source: Source, updates: Vec<PinnedUpdate>, nonce_a: String) -> Self {
-        let uid = ticket.node_update_uid.clone();
-        Self { uid, source, updates, nonce_a, state: None, give_up_at: None }
+    /// Takes up the request; another command than `stage` stages nothing.
+    pub fn new(ticket: &Ticket, command: Command) -> Self {
+        let mut stage = Self {
+            ticket: ticket.clone(),
+            source: Source::WindowsUpdate,
+            updates: vec![],
+            nonce_a: String::new(),
+            automatic: AutomaticUpdates::Report,
+            checks: vec![],
+            state: None,
+            give_up_at: None,
+        };
+        if let Command::Stage { source, updates, nonce_a, automatic_updates } = command {
+            (stage.source, stage.updates, stage.nonce_a) = (source, updates, nonce_a);
+            stage.automatic = automatic_updates;
+        }
+        stage
+    }
+
+    /// What preflight and search found so far.
+    pub fn checks(&self) -> Vec<HostCheck> {
+        self.checks.clone()
     }
 
     /// Does the next piece. A failure is on disk before it is reported.
@@ -40,8 +66,11 @@ impl Stage {
 
     fn fail(&mut self, trouble: Trouble, host: &mut dyn Host) -> Trouble {
         let error = AgentError::from(trouble);
-        // The report carries the error, whether or not the disk took it.
-        let _ = self.state.as_mut().map(|state| state.fail(error.clone(), host));
+        if let Some(state) = &mut self.state {
+            // The report carries the error, whether or not the disk took it. Nothing will be installed now, so that
+            // nothing need be held off; where that fails, `reset` does it.
+            let _ = state.fail(error.clone(), host).and_then(|()| policy::put_back(state, host));
+        }
         error.into()
     }
 
@@ -51,6 +80,7 @@ impl Stage {
             AgentPhase::Scan => match host.poll_job()? {
                 Job::Running => Ok(Pass::Again(POLL)),
                 Job::Searched(found) => {
+                    self.checks.extend(preflight::deadlines(&found));
                     judge(state, &found, host)?;
                     state.enter(AgentPhase::Download, host)?;
                     self.download(host)
@@ -80,7 +110,7 @@ impl Stage {
             let text = format!("task: the work of node update {whose} is not at its end");
             return Err(error(ErrorClass::Retriable, text).into());
         }
-        if let Some(state) = before.as_ref().filter(|s| s.node_update_uid == self.uid) {
+        if let Some(state) = before.as_ref().filter(|s| s.node_update_uid == self.ticket.node_update_uid) {
             if self.is_done(state, host)? {
                 return Ok(Pass::End(Outcome::of(Progress::Done)));
             }
@@ -89,11 +119,18 @@ impl Stage {
                 return Err(error(ErrorClass::Permanent, text).into());
             }
         }
-        let state = self.state.insert(fresh(&self.uid, &self.updates, before, host.boot_id()?));
+        let state = self.state.insert(fresh(&self.ticket, &self.updates, before, host.boot_id()?));
         state.enter(AgentPhase::Preflight, host)?;
         host.remove_task()?;
-        preflight::check(host)?;
-        policy::take(state, host)?;
+        host.remove(DISARMED_FILE)?;
+        let findings = preflight::look(host, self.automatic);
+        self.checks = findings.iter().map(|f| f.check.clone()).collect();
+        if let Some(error) = findings.into_iter().find_map(|f| f.error) {
+            return Err(error.into());
+        }
+        if self.automatic == AutomaticUpdates::Take {
+            policy::take(state, host)?;
+        }
         state.enter(AgentPhase::Scan, host)?;
         self.search(host)
     }
@@ -111,11 +148,11 @@ impl Stage {
             host.begin_download(&wanted)?;
             return Ok(Pass::Again(POLL));
         }
-        state.baseline = Some(probe::baseline(host)?);
+        state.baseline = Some(Baseline::of(host)?);
         host.replace(NONCE_A_FILE, self.nonce_a.as_bytes())?;
         host.remove(NONCE_B_FILE)?;
         state.enter(AgentPhase::Staged, host)?;
-        Ok(Pass::End(Outcome::of(Progress::Done)))
+        Ok(Pass::End(Outcome { checks: self.checks(), ..Outcome::of(Progress::Done) }))
     }
 
     /// Whether this very question was answered before.
@@ -132,12 +169,13 @@ impl Stage {
 
 /// The document of this node update, from its start. A policy that is held off stays held, whoever took it; boots are
 /// counted on within one node update.
-fn fresh(uid: &str, updates: &[PinnedUpdate], before: Option<State>, boot_id: String) -> State {
-    let mut state = State::new(uid, boot_id);
+fn fresh(ticket: &Ticket, updates: &[PinnedUpdate], before: Option<State>, boot_id: String) -> State {
+    let mut state = State::new(&ticket.node_update_uid, boot_id);
     state.updates = updates.iter().cloned().map(Tracked::new).collect();
     if let Some(before) = before {
         state.take_over(&before);
     }
+    state.note(ticket);
     state
 }
 
@@ -149,6 +187,9 @@ fn judge(state: &mut State, found: &[crate::host::FoundUpdate], host: &dyn Host)
         return Err(
             error(ErrorClass::Permanent, format!("updates: feature upgrades are never taken, and {why}")).into()
         );
+    }
+    if let Some(why) = state.updates.iter().find_map(|u| pinned::other_kb(found, u)) {
+        return Err(error(ErrorClass::Permanent, format!("updates: {why}")).into());
     }
     pinned::none_missing(&state.updates)?;
     Ok(())

@@ -3,13 +3,15 @@
 //! `{"version":1,"sha256":"...","state":{...}}`, the checksum over the text of `state`. It is replaced as a whole, so
 //! that a power cut leaves the old or the new one; whatever else is found there is [`Loaded::Unreadable`].
 
+use crate::baseline::Baseline;
 use crate::host::{Host, HostResult};
 use crate::pinned::Tracked;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
-use windlass_protocol::{AgentError, AgentPhase, Baseline, ErrorClass, Nonces, Source, Ticket, UpdateState};
+use std::collections::BTreeMap;
+use windlass_protocol::{AgentError, AgentPhase, ErrorClass, Nonces, RequestError, Source, Ticket, UpdateState};
 
 /// Name of the state file in the agent's folder.
 pub const STATE_FILE: &str = "state.json";
@@ -22,6 +24,10 @@ pub const NONCE_B_FILE: &str = "nonce-b";
 
 /// Where `reset` puts a state file that it could not read.
 pub(crate) const UNREADABLE_FILE: &str = "state.unreadable.json";
+
+/// The marker that the agent leaves when it gave up and disarmed itself: why, in words, for whoever finds the machine
+/// without the cluster.
+pub(crate) const DISARMED_FILE: &str = "disarmed.txt";
 
 /// Version of the document. One of another version is not interpreted.
 const VERSION: u32 = 1;
@@ -51,6 +57,17 @@ pub(crate) struct State {
     /// The value of `NoAutoUpdate` to put back, while the agent holds automatic updates off.
     pub taken_policy: Option<TakenPolicy>,
     pub error: Option<AgentError>,
+    /// The last question of each step that was worked on: an earlier one that comes late is stale.
+    pub asked: BTreeMap<String, Asked>,
+}
+
+/// One question that was worked on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Asked {
+    pub round: u32,
+    pub attempt: u32,
+    pub challenge: String,
 }
 
 /// What the armed task is to do.
@@ -104,6 +121,7 @@ impl State {
             work: None,
             taken_policy: None,
             error: None,
+            asked: BTreeMap::new(),
         }
     }
 
@@ -114,7 +132,38 @@ impl State {
         if before.node_update_uid == self.node_update_uid {
             self.boots = before.boots + u32::from(before.boot_id != self.boot_id);
             self.reboots = before.reboots;
+            self.asked.clone_from(&before.asked);
         }
+    }
+
+    /// Notes a question that is worked on from now.
+    pub fn note(&mut self, ticket: &Ticket) {
+        let Ticket { round, attempt, challenge, .. } = ticket.clone();
+        self.asked.insert(ticket.step.clone(), Asked { round, attempt, challenge });
+    }
+
+    /// Refuses a question that a later one of the same step overtook, or that pretends to be the one that was asked.
+    ///
+    /// # Errors
+    /// [`RequestError::Stale`], naming the part of the ticket.
+    pub fn refuse_stale(&self, ticket: &Ticket) -> Result<(), RequestError> {
+        let Some(seen) = self.asked.get(&ticket.step).filter(|_| self.node_update_uid == ticket.node_update_uid) else {
+            return Ok(());
+        };
+        let stale = |field, asked: &dyn ToString, seen: &dyn ToString| {
+            Err(RequestError::Stale { field, asked: asked.to_string(), seen: seen.to_string() })
+        };
+        if ticket.round < seen.round {
+            return stale("round", &ticket.round, &seen.round);
+        }
+        let same_round = ticket.round == seen.round;
+        if same_round && ticket.attempt < seen.attempt {
+            return stale("attempt", &ticket.attempt, &seen.attempt);
+        }
+        if same_round && ticket.attempt == seen.attempt && ticket.challenge != seen.challenge {
+            return stale("challenge", &ticket.challenge, &seen.challenge);
+        }
+        Ok(())
     }
 
     /// Whether the armed task has, or should have, the work in hand.
@@ -301,6 +350,33 @@ mod tests {
             let error = decode(text.as_bytes()).expect_err(text);
             assert!(error.contains(seen), "{error} should say {seen}");
         }
+    }
+
+    #[test]
+    fn a_question_that_was_overtaken_is_stale() {
+        let ticket = |step: &str, round, attempt, challenge: &str| Ticket {
+            node_update_uid: "uid-1".into(),
+            step: step.into(),
+            round,
+            attempt,
+            challenge: challenge.into(),
+        };
+        let mut state = sample();
+        state.note(&ticket("Install", 2, 2, "c"));
+        let refused = |t: Ticket| state.refuse_stale(&t).map_err(|e| e.to_string());
+        for (late, field) in [
+            (ticket("Install", 1, 3, "c"), "ticket.round"),
+            (ticket("Install", 2, 1, "c"), "ticket.attempt"),
+            (ticket("Install", 2, 2, "d"), "ticket.challenge"),
+        ] {
+            assert!(refused(late.clone()).is_err_and(|e| e.starts_with(field)), "{late:?}");
+        }
+        for new in [ticket("Install", 2, 2, "c"), ticket("Install", 2, 3, "d"), ticket("Install", 3, 1, "d")] {
+            assert_eq!(refused(new), Ok(()));
+        }
+        assert_eq!(refused(ticket("Reboot", 0, 1, "d")), Ok(()), "each step counts for itself");
+        let other = Ticket { node_update_uid: "uid-2".into(), ..ticket("Install", 1, 1, "d") };
+        assert_eq!(refused(other), Ok(()), "another node update begins anew");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use crate::host::{Host, Job, later};
 use crate::pinned;
-use crate::state::{Loaded, State, error};
+use crate::state::{DISARMED_FILE, Loaded, State, error};
 use crate::trouble::Trouble;
 use crate::{PATIENCE, POLL, RETRY, install, policy};
 use jiff::Timestamp;
@@ -56,7 +56,7 @@ impl Task {
         match self.advance(host, now) {
             Ok(next) => next,
             Err(trouble) if trouble.may_pass() && self.patient(now) => TaskNext::Again { after: RETRY },
-            Err(trouble) => self.give_up(trouble.into(), host),
+            Err(trouble) => self.give_up(&trouble.into(), host),
         }
     }
 
@@ -90,13 +90,16 @@ impl Task {
     }
 
     /// Writes down why, and disarms. While the disk takes nothing, nothing else is safe but to try again.
-    fn give_up(&mut self, error: AgentError, host: &mut dyn Host) -> TaskNext {
+    fn give_up(&mut self, error: &AgentError, host: &mut dyn Host) -> TaskNext {
         let again = TaskNext::Again { after: RETRY };
         let Some(state) = &mut self.state else { return again };
-        if state.fail(error, host).is_err() {
+        if state.fail(error.clone(), host).is_err() {
             self.state = None;
             return again;
         }
+        // What tells a person is no condition of what keeps the machine safe.
+        let _ = host.replace(DISARMED_FILE, format!("{}\n", error.message).as_bytes());
+        let _ = host.write_event(true, &format!("gave up, and took its task off: {}", error.message));
         disarm(state, host).unwrap_or(again)
     }
 }
@@ -145,6 +148,7 @@ fn reboot(state: &mut State, host: &mut dyn Host, now: Timestamp) -> TaskStep {
         }
         state.save(host)?;
     }
+    let _ = host.write_event(false, "asks for a planned reboot");
     host.reboot("Windlass: an update that was installed wants a reboot")?;
     Ok(TaskNext::Again { after: ASK_AGAIN })
 }
@@ -199,6 +203,7 @@ fn verdict(state: &State, host: &dyn Host) -> Result<AgentPhase, Trouble> {
 fn disarm(state: &mut State, host: &mut dyn Host) -> TaskStep {
     if state.phase == AgentPhase::Done {
         policy::put_back(state, host)?;
+        let _ = host.write_event(false, "the work is at its end");
     }
     host.remove_task()?;
     Ok(TaskNext::Ended)

@@ -13,10 +13,12 @@ mod request;
 pub use build::{Build, KbId, ParseBuildError, ParseKbError};
 pub use report::HostCheck;
 pub use report::{
-    AgentError, AgentPhase, Baseline, ErrorClass, Nonces, OfferedUpdate, Progress, RebootSignals, Report, ReportError,
+    AgentError, AgentPhase, ErrorClass, Nonces, OfferedUpdate, Progress, RebootSignals, Report, ReportError,
     ServiceState, UpdateResult, UpdateState, Verdict,
 };
-pub use request::{Command, HostProbe, PinnedUpdate, Request, RequestError, Source, Ticket};
+pub use request::{
+    AutomaticUpdates, Command, HostProbe, MAX_REQUEST_BYTES, PinnedUpdate, Request, RequestError, Source, Ticket,
+};
 
 /// Version of this protocol. An agent refuses a request of another version with exit code 40.
 pub const VERSION: u32 = 1;
@@ -38,4 +40,6 @@ pub mod exit {
     pub const PERMANENT: i32 = 30;
     /// The request is not one this agent accepts; nothing was touched.
     pub const BAD_REQUEST: i32 = 40;
+    /// The agent itself is not fit to work here: it can not open the machine, or print its report.
+    pub const UNFIT: i32 = 50;
 }

@@ -3,7 +3,6 @@
 use crate::{Build, KbId, MAX_REPORT_BYTES, Ticket, VERSION};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// One answer of the agent: the state of the machine, and of the work on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,7 +189,13 @@ pub struct HostCheck {
     pub name: String,
     /// Verdict.
     pub verdict: Verdict,
-    /// What was seen, and what was wanted.
+    /// What was measured, with its unit; empty where it is no single value.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub value: String,
+    /// What would pass, with its unit.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub threshold: String,
+    /// What was seen, and what was wanted, in a sentence.
     pub detail: String,
 }
 
@@ -203,26 +208,6 @@ pub enum Verdict {
     Fail,
     /// Could not be judged.
     Inconclusive,
-}
-
-/// The machine before the update, to compare with afterwards.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Baseline {
-    /// Build before.
-    pub build: Build,
-    /// Services by name.
-    pub services: BTreeMap<String, ServiceState>,
-    /// Names of the host networks (HNS).
-    pub networks: Vec<String>,
-    /// Names of the disks.
-    pub disks: Vec<String>,
-    /// Names of the network adapters' drivers.
-    pub drivers: Vec<String>,
-    /// Kinds of critical events already in the log (`source/id`).
-    pub critical_events: Vec<String>,
-    /// Free space on the system disk, in bytes.
-    pub free_bytes: u64,
 }
 
 /// A service's state.
@@ -312,29 +297,77 @@ impl Report {
 
     /// Writes the report as one line of at most [`MAX_REPORT_BYTES`].
     ///
-    /// The rule of the cut: offered updates go first, from the end of the list, then checks that passed; `omitted`
-    /// counts them. What failed is never cut.
+    /// The rule of the cut, each only as far as it takes: (1) offered updates go, from the end of the list; (2) checks
+    /// that passed, then those that are inconclusive; (3) updates that are installed; (4) every text is shortened to 200
+    /// characters; (5) whatever checks and updates are left go from the end. `omitted` counts the entries that went. The
+    /// line is always the whole JSON of a report, and its error, phase and ticket are always there.
     pub fn to_line(&self) -> String {
+        let line = encode(self);
+        if line.len() <= MAX_REPORT_BYTES {
+            return line;
+        }
         let mut report = self.clone();
-        loop {
-            let line = serde_json::to_string(&report).unwrap_or_default();
-            if line.len() <= MAX_REPORT_BYTES || !report.omit_one() {
-                return line;
+        for cut in CUTS {
+            let excess = encode(&report).len().saturating_sub(MAX_REPORT_BYTES);
+            if excess == 0 {
+                break;
             }
+            cut(&mut report, excess);
+        }
+        encode(&report)
+    }
+}
+
+/// Longest text of a report that is too long, in characters.
+const SHORT: usize = 200;
+
+/// Room for a growing `omitted`, in bytes.
+const SPARE: usize = 16;
+
+/// One rule of the cut; it frees at least so many bytes, or all it may.
+type Cut = fn(&mut Report, usize);
+
+const CUTS: [Cut; 7] = [
+    |report, excess| report.omitted += drop_last(&mut report.offered, excess, |_| true),
+    |report, excess| report.omitted += drop_last(&mut report.checks, excess, |c| c.verdict == Verdict::Pass),
+    |report, excess| report.omitted += drop_last(&mut report.checks, excess, |c| c.verdict == Verdict::Inconclusive),
+    |report, excess| report.omitted += drop_last(&mut report.updates, excess, |u| u.state == UpdateState::Installed),
+    |report, _| report.shorten(),
+    |report, excess| report.omitted += drop_last(&mut report.checks, excess, |_| true),
+    |report, excess| report.omitted += drop_last(&mut report.updates, excess, |_| true),
+];
+
+fn encode(value: &impl Serialize) -> String {
+    // Serialising owned strings, numbers and enums can not fail.
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+/// Drops entries from the end until `excess` bytes of JSON are gone; says how many went.
+fn drop_last<T: Serialize>(entries: &mut Vec<T>, excess: usize, may_go: impl Fn(&T) -> bool) -> u32 {
+    let (mut freed, mut gone) = (0, 0);
+    for at in (0..entries.len()).rev() {
+        if freed >= excess + SPARE {
+            break;
+        }
+        if entries.get(at).is_some_and(&may_go) {
+            freed += encode(&entries.remove(at)).len() + 1;
+            gone += 1;
         }
     }
+    gone
+}
 
-    fn omit_one(&mut self) -> bool {
-        let cut = if self.offered.pop().is_some() {
-            true
-        } else if let Some(at) = self.checks.iter().rposition(|c| c.verdict == Verdict::Pass) {
-            self.checks.remove(at);
-            true
-        } else {
-            false
-        };
-        self.omitted += u32::from(cut);
-        cut
+impl Report {
+    fn shorten(&mut self) {
+        let checks = self.checks.iter_mut().flat_map(|c| [&mut c.name, &mut c.value, &mut c.threshold, &mut c.detail]);
+        let nonces = [&mut self.nonces.a, &mut self.nonces.b].into_iter().flatten();
+        let error = self.error.iter_mut().map(|e| &mut e.message);
+        for text in checks.chain(nonces).chain(error) {
+            if let Some((end, _)) = text.char_indices().nth(SHORT) {
+                text.truncate(end);
+                text.push_str("...");
+            }
+        }
     }
 }
 
@@ -384,20 +417,37 @@ mod tests {
         assert!(matches!(Report::from_log("boom", &report.ticket, "win-7"), Err(ReportError::Json(_))));
     }
 
+    fn check(i: usize, verdict: Verdict, detail: &str) -> HostCheck {
+        let (value, threshold) = (String::new(), String::new());
+        HostCheck { name: format!("check-{i}"), verdict, value, threshold, detail: detail.to_owned() }
+    }
+
     #[test]
     fn a_long_report_is_cut_by_entries_and_stays_json() {
         let mut report = sample();
-        report.checks = (0..2000)
-            .map(|i| HostCheck {
-                name: format!("check-{i}"),
-                verdict: if i == 7 { Verdict::Fail } else { Verdict::Pass },
-                detail: "x".repeat(80),
-            })
-            .collect();
+        let verdict = |i| if i == 7 { Verdict::Fail } else { Verdict::Pass };
+        report.checks = (0..2000).map(|i| check(i, verdict(i), &"x".repeat(80))).collect();
         let line = report.to_line();
         assert!(line.len() <= MAX_REPORT_BYTES);
         let read = Report::from_log(&line, &report.ticket, "win-7").expect("still a report");
-        assert!(read.omitted > 0);
-        assert!(read.checks.iter().any(|c| c.verdict == Verdict::Fail), "what failed is never cut");
+        assert_eq!(usize::try_from(read.omitted), Ok(2000 - read.checks.len()));
+        assert!(line.len() > MAX_REPORT_BYTES - 400, "no more than needed went: {}", line.len());
+        assert!(read.checks.iter().any(|c| c.verdict == Verdict::Fail), "what failed stays while anything else may go");
+        assert_eq!(read.checks.first(), report.checks.first(), "and what comes first");
+    }
+
+    #[test]
+    fn nothing_is_too_long_for_a_report() {
+        let mut report = sample();
+        // A quotation mark takes two bytes of JSON, a letter of many alphabets two or three.
+        let long = "\"ä漢".repeat(40_000);
+        report.checks =
+            (0..1000).map(|i| check(i, Verdict::Fail, &long.chars().take(300).collect::<String>())).collect();
+        report.error = Some(AgentError { class: ErrorClass::Permanent, message: long.clone(), hresult: None });
+        report.nonces.a = Some(long);
+        let line = report.to_line();
+        assert!(line.len() <= MAX_REPORT_BYTES, "{}", line.len());
+        let read = Report::from_log(&line, &report.ticket, "win-7").expect("still a report");
+        assert_eq!(read.error.map(|e| e.message.chars().count()), Some(SHORT + 3));
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Largest request in bytes after decoding: Windows command lines end at 32,767 characters, base64 takes a third.
-const MAX_REQUEST_BYTES: usize = 20 * 1024;
+pub const MAX_REQUEST_BYTES: usize = 20 * 1024;
 
 /// Names the one question that a report answers; the agent echoes it unchanged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +55,12 @@ pub enum Command {
         updates: Vec<PinnedUpdate>,
         /// Written beside the state before the snapshot: its presence after a restore proves the disk is the captured one.
         nonce_a: String,
+        /// What to do about automatic updates that would install and reboot by themselves meanwhile.
+        #[serde(default)]
+        automatic_updates: AutomaticUpdates,
     },
+    /// Writes down the machine as it is now, to compare with later; refused once anything was changed.
+    Baseline {},
     /// Writes nonce B, registers the one-shot task that installs, and follows it until a reboot is requested or it ends.
     Arm {
         /// The catalogue the updates were staged from.
@@ -91,6 +96,7 @@ impl Command {
         match self {
             Self::Scan { .. } => "scan",
             Self::Stage { .. } => "stage",
+            Self::Baseline {} => "baseline",
             Self::Arm { .. } => "arm",
             Self::Collect { .. } => "collect",
             Self::Probe { .. } => "probe",
@@ -114,6 +120,16 @@ pub enum Source {
         /// SHA-256 of `manifest.json` in that folder, 64 hexadecimal digits: what it says is believed only with this sum.
         manifest_sha256: String,
     },
+}
+
+/// What to do about automatic updates of the machine that would install and reboot by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AutomaticUpdates {
+    /// Hold them off (`NoAutoUpdate`) until the end, and put the old value back exactly.
+    #[default]
+    Take,
+    /// Change nothing: say so, and refuse to work beside them.
+    Report,
 }
 
 /// One update of the pinned set.
@@ -153,6 +169,29 @@ pub enum RequestError {
     /// Another version of the protocol.
     #[error("version: {0} asked, this agent speaks {VERSION}")]
     Version(u32),
+    /// A question that was overtaken by a later one.
+    #[error("ticket.{field}: stale: {asked} asked, this machine has worked on {seen} already")]
+    Stale {
+        /// The part of the ticket.
+        field: &'static str,
+        /// What the request says.
+        asked: String,
+        /// What the state on the disk says.
+        seen: String,
+    },
+    /// A folder that the agent does not read from.
+    #[error("{field}: {path} is outside of {allowed}")]
+    Folder {
+        /// The field.
+        field: &'static str,
+        /// The path that was given.
+        path: String,
+        /// The folder below which it must be.
+        allowed: String,
+    },
+    /// A file of a request that can not be read.
+    #[error("request: {0}")]
+    File(String),
     /// Meant for another machine.
     #[error("node: meant for {asked}, this machine is {here}")]
     Node {
@@ -175,17 +214,33 @@ impl Request {
     /// # Errors
     /// [`RequestError`], naming the field; the version is checked before the rest is believed.
     pub fn from_arg(arg: &str) -> Result<Self, RequestError> {
-        let bytes = BASE64_STANDARD.decode(arg.trim()).map_err(|e| RequestError::Base64(e.to_string()))?;
+        let arg = arg.trim();
+        // Base64 makes four characters of three bytes: what is too long is not even decoded.
+        if arg.len() / 4 * 3 > MAX_REQUEST_BYTES + 2 {
+            return Err(RequestError::TooLarge(arg.len() / 4 * 3));
+        }
+        Self::from_json(&BASE64_STANDARD.decode(arg).map_err(|e| RequestError::Base64(e.to_string()))?)
+    }
+
+    /// Reads the JSON of a request: what a file of one holds.
+    ///
+    /// # Errors
+    /// [`RequestError`], naming the field; the version is checked before the rest is believed.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, RequestError> {
         if bytes.len() > MAX_REQUEST_BYTES {
             return Err(RequestError::TooLarge(bytes.len()));
         }
-        let raw: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| RequestError::Json(e.to_string()))?;
+        let text = std::str::from_utf8(bytes).map_err(|e| RequestError::Json(e.to_string()))?;
+        let raw: serde_json::Value = serde_json::from_str(text).map_err(|e| RequestError::Json(e.to_string()))?;
         if let Some(version) = raw.get("version").and_then(serde_json::Value::as_u64)
             && version != u64::from(VERSION)
         {
             return Err(RequestError::Version(u32::try_from(version).unwrap_or(u32::MAX)));
         }
-        serde_json::from_value(raw).map_err(|e| RequestError::Json(e.to_string()))
+        serde_path_to_error::deserialize(raw).map_err(|e| match e.path().to_string().as_str() {
+            "." => RequestError::Json(e.into_inner().to_string()),
+            path => RequestError::Json(format!("{path}: {}", e.inner())),
+        })
     }
 
     /// Refuses a request that is meant for another machine (Windows node names are compared without case).
@@ -236,5 +291,24 @@ mod tests {
         assert!(sample().check_node("win-8").is_err_and(|e| e.to_string().starts_with("node:")));
         let huge = BASE64_STANDARD.encode(vec![b' '; MAX_REQUEST_BYTES + 1]);
         assert!(matches!(Request::from_arg(&huge), Err(RequestError::TooLarge(_))));
+        assert!(matches!(Request::from_json(&vec![b' '; MAX_REQUEST_BYTES + 1]), Err(RequestError::TooLarge(_))));
+        assert!(Request::from_json(b"{\"version\":\"\xff\"}").is_err_and(|e| e.to_string().contains("utf-8")));
+    }
+
+    #[test]
+    fn a_value_that_does_not_parse_is_named_by_its_path() {
+        let stage = |kb: &str| {
+            let update = format!(r#"{{"updateId":"u","revision":1,"kb":"{kb}"}}"#);
+            let command = format!(r#"{{"stage":{{"source":"WindowsUpdate","updates":[{update}],"nonceA":"a"}}}}"#);
+            let ticket = r#"{"nodeUpdateUid":"u","step":"Stage","round":1,"attempt":1,"challenge":"c"}"#;
+            format!(r#"{{"version":1,"node":"n","ticket":{ticket},"command":{command}}}"#)
+        };
+        let good = Request::from_json(stage("KB5040437").as_bytes()).expect("a request");
+        let Command::Stage { automatic_updates, .. } = good.command else { panic!("it stages") };
+        assert_eq!(automatic_updates, AutomaticUpdates::Take);
+        for kb in ["5040437", "kb5040437", "KB1", "KB504043799", ""] {
+            let error = Request::from_json(stage(kb).as_bytes()).expect_err(kb).to_string();
+            assert!(error.starts_with("request: command.stage.updates[0].kb: "), "{error}");
+        }
     }
 }

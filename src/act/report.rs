@@ -2,7 +2,7 @@
 
 use crate::api::{Step, StepDetail};
 use crate::domain::{Intent, StepKey, StepResult};
-use windlass_protocol::{AgentPhase, Command, ErrorClass, Progress, Report, Source};
+use windlass_protocol::{AgentPhase, AutomaticUpdates, Command, ErrorClass, Progress, Report, Source};
 
 /// In place of the boot id before an installation: it needs no reboot, so any boot is the one after it.
 pub(super) const NO_REBOOT: &str = "";
@@ -18,7 +18,8 @@ pub(super) fn nonces(uid: &str) -> (String, String) {
 /// The command that downloads the pinned set.
 pub(super) fn stage(intent: &Intent) -> Command {
     let (nonce_a, _) = nonces(&intent.uid);
-    Command::Stage { source: Source::WindowsUpdate, updates: intent.updates.clone(), nonce_a }
+    let automatic_updates = AutomaticUpdates::Take;
+    Command::Stage { source: Source::WindowsUpdate, updates: intent.updates.clone(), nonce_a, automatic_updates }
 }
 
 /// The KBs of the pinned set, in words.

@@ -6,6 +6,7 @@ use windlass_agent::host::{
     BitLocker, Files, FoundUpdate, HistoryEntry, HostResult, ItemResult, Job, MemoryUse, Power, Presence, Registry,
     StoreHealth, TaskState, Tasks, UpdatePolicy, Updates,
 };
+use windlass_agent::hresult::{Class, class, is_failure};
 use windlass_protocol::{Build, KbId, OfferedUpdate, PinnedUpdate, RebootSignals, ServiceState, Source};
 
 /// How long each job takes.
@@ -257,7 +258,7 @@ impl Machine {
     }
 
     fn install(&mut self, offer: &Offer) -> (u32, bool) {
-        if offer.install & 0x8000_0000 != 0 {
+        if is_failure(offer.install) && class(offer.install) != Class::RebootNeeded {
             return (offer.install, false);
         }
         assert!(!self.disk.pending.contains(&offer.kb) && !self.disk.installed.contains(&offer.kb), "installed twice");

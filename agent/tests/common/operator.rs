@@ -2,7 +2,9 @@ use super::{Machine, pin};
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use windlass_agent::{Next, Run, Task, TaskNext};
-use windlass_protocol::{AgentPhase, Command, Progress, Report, Request, Source, Ticket, VERSION, exit};
+use windlass_protocol::{
+    AgentPhase, AutomaticUpdates, Command, Progress, Report, Request, Source, Ticket, VERSION, exit,
+};
 
 /// The machine's name.
 const NODE: &str = "win-7";
@@ -51,7 +53,8 @@ impl Operator {
 
     pub fn stage_command(&self, nonce_a: &str) -> Command {
         let updates = self.set.iter().map(|kb| pin(kb)).collect();
-        Command::Stage { source: Source::WindowsUpdate, updates, nonce_a: nonce_a.into() }
+        let automatic_updates = AutomaticUpdates::Take;
+        Command::Stage { source: Source::WindowsUpdate, updates, nonce_a: nonce_a.into(), automatic_updates }
     }
 
     pub fn arm_command(&self, nonce_b: &str) -> Command {
@@ -86,6 +89,7 @@ impl Operator {
                 return None;
             }
             match next {
+                Next::Refused(error) => panic!("refused: {error}"),
                 Next::Exit { code, report } => return Some(Answer { code, report: *report, lines }),
                 Next::Again { after, line } => {
                     lines.extend(line);

@@ -134,7 +134,8 @@ mod tests {
     use windlass_protocol::{HostCheck, Nonces};
 
     fn check(verdict: Verdict) -> HostCheck {
-        HostCheck { name: "services".into(), verdict, detail: "dns is stopped".into() }
+        let (value, threshold) = (String::new(), String::new());
+        HostCheck { name: "services".into(), verdict, value, threshold, detail: "dns is stopped".into() }
     }
 
     #[test]

@@ -96,6 +96,10 @@ impl AgentProcess {
                 lines.extend(line);
                 *next = after(now, wait);
             }
+            Next::Refused(error) => {
+                lines.push(format!("windlass-agent: {error}"));
+                self.state = State::Ended(exit::BAD_REQUEST);
+            }
             Next::Exit { code, report } => {
                 lines.push(report.to_line());
                 self.state = State::Ended(code);

@@ -7,8 +7,8 @@ use crate::{
 };
 use std::collections::BTreeMap;
 use windlass_protocol::{
-    AgentPhase, Build, Command, ErrorClass, HostProbe, PinnedUpdate, Progress, Report, Request, Source, Ticket,
-    UpdateState, VERSION, Verdict, exit,
+    AgentPhase, AutomaticUpdates, Build, Command, ErrorClass, HostProbe, PinnedUpdate, Progress, Report, Request,
+    Source, Ticket, UpdateState, VERSION, Verdict, exit,
 };
 
 const OLD: Build = Build::new(10, 0, 20348, 2461);
@@ -110,7 +110,7 @@ impl Field {
             step: step.into(),
             round,
             attempt: 1,
-            challenge: format!("{step}-{round}-{}", self.now),
+            challenge: format!("{step}-{round}"),
         };
         let request = Request { version: VERSION, node: NODE.into(), ticket: ticket.clone(), command };
         let args = [request.command.name().to_owned(), "--request".to_owned(), request.to_arg()];
@@ -120,7 +120,12 @@ impl Field {
     }
 
     fn stage(&mut self) -> (i32, Report) {
-        let command = Command::Stage { source: Source::WindowsUpdate, updates: self.pinned(), nonce_a: "a".into() };
+        let command = Command::Stage {
+            source: Source::WindowsUpdate,
+            updates: self.pinned(),
+            nonce_a: "a".into(),
+            automatic_updates: AutomaticUpdates::Take,
+        };
         self.ask("Stage", 1, command).expect("the machine stays up")
     }
 
@@ -248,7 +253,7 @@ fn a_power_cut_at_any_second_of_the_installation_leads_to_the_same_end() {
                 step: "Install".into(),
                 round: 1,
                 attempt: 1,
-                challenge: "c".into(),
+                challenge: "Install-1".into(),
             },
             command: Command::Arm {
                 source: Source::WindowsUpdate,
@@ -343,5 +348,5 @@ fn the_host_probe_sees_a_service_that_a_bad_update_stopped() {
     field.stage();
     field.arm(1);
     assert_eq!(field.collect().1.phase, AgentPhase::Done);
-    assert_eq!(field.failed_checks(NEW, false), ["services"]);
+    assert_eq!(field.failed_checks(NEW, false), ["services", "runtime"]);
 }

@@ -1,0 +1,84 @@
+//! The machine before the update, to compare with afterwards.
+
+use crate::host::{
+    Adapter, BitLocker, Driver, EventSpan, Host, HostNetwork, HostResult, MemoryUse, Route, Service, StartMode,
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use windlass_protocol::{Build, ServiceState};
+
+/// The services of a Kubernetes node whose start and process are watched closely: what kubelet, container runtime, pod
+/// network and storage run as.
+pub(crate) const WATCHED: [&str; 6] = ["kubelet", "containerd", "hns", "vmcompute", "kube-proxy", "csi-proxy"];
+
+/// Something that was read, or why it could not be.
+pub(crate) type Read<T> = Result<T, String>;
+
+/// The machine before the update.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Baseline {
+    pub build: Build,
+    /// All services that start by themselves.
+    pub services: BTreeMap<String, ServiceState>,
+    /// How those of [`WATCHED`] that are there were set to start.
+    pub starts: BTreeMap<String, StartMode>,
+    pub kubelet: Read<u16>,
+    pub runtime: Read<bool>,
+    pub networks: Read<Vec<HostNetwork>>,
+    pub adapters: Read<Vec<Adapter>>,
+    pub routes: Read<Vec<Route>>,
+    pub disks: Vec<String>,
+    pub bitlocker: Read<BitLocker>,
+    pub drivers: Read<Vec<Driver>>,
+    /// Kinds of critical events that the log has.
+    pub events: Read<Vec<String>>,
+    /// Whether the domain trusts the machine; `None` in no domain.
+    pub secure_channel: Read<Option<bool>>,
+    pub memory: Read<MemoryUse>,
+}
+
+impl Baseline {
+    /// Writes down the machine as it is.
+    ///
+    /// # Errors
+    /// What every Windows machine can tell and this one does not: build, services, disks. Of the rest it is noted that
+    /// it could not be read.
+    pub fn of(host: &dyn Host) -> HostResult<Self> {
+        Ok(Self {
+            build: host.build()?,
+            services: host.automatic_services()?,
+            starts: starts(host)?,
+            kubelet: read(host.kubelet_health()),
+            runtime: read(host.runtime_answers()),
+            networks: read(host.host_networks()),
+            adapters: read(host.adapters()),
+            routes: read(host.routes()),
+            disks: host.disks()?,
+            bitlocker: read(host.bitlocker()),
+            drivers: read(host.drivers()),
+            events: read(host.critical_events(EventSpan::Kept)),
+            secure_channel: read(host.secure_channel()),
+            memory: read(host.memory()),
+        })
+    }
+}
+
+fn read<T>(answer: HostResult<T>) -> Read<T> {
+    answer.map_err(|e| e.to_string())
+}
+
+fn starts(host: &dyn Host) -> HostResult<BTreeMap<String, StartMode>> {
+    Ok(watched(host)?.into_iter().map(|(name, service)| (name, service.start)).collect())
+}
+
+/// Those of [`WATCHED`] that the machine has.
+pub(crate) fn watched(host: &dyn Host) -> HostResult<BTreeMap<String, Service>> {
+    let mut all = BTreeMap::new();
+    for name in WATCHED {
+        if let Some(service) = host.service(name)? {
+            all.insert(name.to_owned(), service);
+        }
+    }
+    Ok(all)
+}

@@ -1,0 +1,54 @@
+//! P10: new kinds of critical events since the boot.
+
+use super::{Judged, against, minus};
+use crate::baseline::Baseline;
+use crate::host::{EventSpan, Host, HostResult};
+use jiff::Timestamp;
+
+/// Kinds that come with some updates and mean nothing, one a line: kind, why, source. New ones are added there.
+const HARMLESS: &str = include_str!("harmless-events.csv");
+
+/// No kind of critical event is new, but for those that are known to be harmless.
+pub(super) fn new_kinds(before: &Baseline, host: &dyn Host, _: Timestamp) -> HostResult<Judged> {
+    against(&before.events, host.critical_events(EventSpan::SinceBoot), |was, now| {
+        let (harmless, grave): (Vec<String>, Vec<String>) =
+            minus(&now, was).into_iter().partition(|kind| why_harmless(kind).is_some());
+        let detail = match (grave.is_empty(), harmless.is_empty()) {
+            (false, _) => format!("new: {}", grave.join(", ")),
+            (true, true) => "no new kind of critical event".to_owned(),
+            (true, false) => format!("only harmless ones are new: {}", harmless.join(", ")),
+        };
+        Judged::pass_if(grave.is_empty(), format!("{} new kinds", grave.len()), "0 new kinds", detail)
+    })
+}
+
+/// Why a kind of event is harmless, if it is.
+fn why_harmless(kind: &str) -> Option<&'static str> {
+    rows().find(|(harmless, ..)| harmless.eq_ignore_ascii_case(kind)).map(|(_, why, _)| why)
+}
+
+/// The table: kind, why, source.
+fn rows() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let lines = HARMLESS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.filter_map(|line| {
+        let mut words = line.splitn(3, ';').map(str::trim);
+        Some((words.next()?, words.next()?, words.next()?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_row_says_what_why_and_from_where() {
+        let lines = HARMLESS.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
+        assert_eq!(rows().count(), lines, "each line has three parts");
+        for (kind, why, source) in rows() {
+            assert!(kind.split('/').nth(1).is_some_and(|id| id.parse::<u32>().is_ok()), "{kind}");
+            assert!(!why.is_empty() && !source.is_empty(), "{kind}");
+        }
+        assert!(why_harmless("service control manager/7023/SgrmBroker").is_some());
+        assert!(why_harmless("BugCheck/1001").is_none());
+    }
+}

@@ -1,0 +1,107 @@
+//! P11 to P14: drivers, disks, BitLocker, free space, pending reboots, time, domain, memory.
+
+use super::{Judged, against, lost};
+use crate::baseline::Baseline;
+use crate::host::{BitLocker, Driver, Host, HostResult, MemoryUse};
+use crate::preflight::MIN_FREE_BYTES;
+use jiff::{SignedDuration, Timestamp};
+
+/// How far a clock may be off: 5 minutes, the skew that Kerberos takes by default (RFC 4120, and Windows' own policy).
+pub(crate) const MOST_SKEW: SignedDuration = SignedDuration::from_mins(5);
+
+/// Growth of memory in bytes per minute that is a leak: 20 MB, far above what a machine's start-up shows over the time
+/// that is looked at, and below what the leak of March 2024 (KB5035857) did to domain controllers.
+const MOST_GROWTH: u64 = 20_000_000;
+
+/// Time since the boot that is assumed at least, so that what a start-up takes at once is not read as a slope.
+const LEAST_TIME: SignedDuration = SignedDuration::from_mins(5);
+
+/// The drivers of before are there and their devices work. A newer version is what an update may bring.
+pub(super) fn drivers(before: &Baseline, host: &dyn Host, _: Timestamp) -> HostResult<Judged> {
+    against(&before.drivers, host.drivers(), |was, now| {
+        let broken: Vec<String> = now.iter().filter_map(|d| broke(d, was)).collect();
+        if broken.is_empty() {
+            lost("drivers", &names(was), &names(&now))
+        } else {
+            Judged::all(&broken, "no device with a problem", String::new())
+        }
+    })
+}
+
+fn names(drivers: &[Driver]) -> Vec<String> {
+    drivers.iter().map(|d| d.service.clone()).collect()
+}
+
+fn broke(driver: &Driver, was: &[Driver]) -> Option<String> {
+    let before = was.iter().any(|d| d.device == driver.device && d.problem != 0);
+    (driver.problem != 0 && !before).then(|| format!("{} has problem {}", driver.device, driver.problem))
+}
+
+/// The disks of before are online.
+pub(super) fn disks(before: &Baseline, host: &dyn Host, _: Timestamp) -> HostResult<Judged> {
+    Ok(lost("disks", &before.disks, &host.disks()?))
+}
+
+/// BitLocker protects what it protected. (Protectors that were suspended for the reboots may be back.)
+pub(super) fn bitlocker(before: &Baseline, host: &dyn Host, _: Timestamp) -> HostResult<Judged> {
+    against(&before.bitlocker, host.bitlocker(), |was, now| {
+        let good = *was == now || matches!((was, now), (BitLocker::Suspended, BitLocker::On));
+        let detail = format!("{now:?} on the system disk, {was:?} before");
+        Judged::pass_if(good, format!("{now:?}"), format!("{was:?}"), detail)
+    })
+}
+
+/// There is room for what comes next.
+pub(super) fn free_space(host: &dyn Host) -> HostResult<Judged> {
+    let free = host.free_bytes()?;
+    let detail = format!("{free} bytes free, {MIN_FREE_BYTES} are wanted");
+    Ok(Judged::pass_if(free >= MIN_FREE_BYTES, format!("{free} bytes"), format!("{MIN_FREE_BYTES} bytes"), detail))
+}
+
+/// No reboot is due.
+pub(super) fn reboot(host: &dyn Host) -> HostResult<Judged> {
+    let signals = host.reboot_signals()?;
+    let detail = if signals.due() { "a reboot is pending" } else { "no reboot is pending" };
+    Ok(Judged::pass_if(!signals.due(), detail, "no reboot is pending", detail))
+}
+
+/// The clock is right enough for Kerberos and TLS; a machine without a time server has nothing to be compared with.
+pub(crate) fn clock(host: &dyn Host) -> HostResult<Judged> {
+    let threshold = format!("less than {} s", MOST_SKEW.as_secs());
+    Ok(match host.clock_ahead()? {
+        None => Judged::pass_if(true, "", threshold, "the machine has no time server"),
+        Some(ahead) => {
+            let detail = format!("{} s off its time server", ahead.as_secs());
+            Judged::pass_if(ahead.abs() < MOST_SKEW, format!("{} s", ahead.as_secs()), threshold, detail)
+        }
+    })
+}
+
+/// The domain trusts the machine, where it did before.
+pub(super) fn domain(before: &Baseline, host: &dyn Host, _: Timestamp) -> HostResult<Judged> {
+    against(&before.secure_channel, host.secure_channel(), |was, now| {
+        let word = |channel: Option<bool>| match channel {
+            None => "in no domain",
+            Some(true) => "the secure channel holds",
+            Some(false) => "the secure channel is broken",
+        };
+        Judged::pass_if(now == *was || now == Some(true), word(now), word(*was), word(now))
+    })
+}
+
+/// Neither the kernel's pools nor LSASS grow as fast as those that leak.
+pub(super) fn memory(before: &Baseline, host: &dyn Host, now: Timestamp) -> HostResult<Judged> {
+    let up = now.duration_since(host.boot_time()?).max(LEAST_TIME);
+    against(&before.memory, host.memory(), |was, used| {
+        let slope = |pick: fn(&MemoryUse) -> u64| per_minute(pick(&used).saturating_sub(pick(was)), up);
+        let (lsass, pool) = (slope(|m| m.lsass_bytes), slope(|m| m.pool_bytes));
+        let worst = lsass.max(pool);
+        let detail = format!("since the boot, above what it was: LSASS {lsass}, kernel pools {pool} bytes per minute");
+        Judged::pass_if(worst < MOST_GROWTH, format!("{worst} bytes/min"), format!("{MOST_GROWTH} bytes/min"), detail)
+    })
+}
+
+fn per_minute(bytes: u64, time: SignedDuration) -> u64 {
+    let minutes = u64::try_from(time.as_secs() / 60).unwrap_or(1).max(1);
+    bytes / minutes
+}

@@ -16,6 +16,7 @@ mod ring;
 mod rollout;
 mod selector;
 mod snapshot_class;
+mod update_hold;
 mod values;
 
 pub use node_snapshot::{NodeSnapshot, NodeSnapshotSpec, NodeSnapshotStatus};
@@ -35,6 +36,7 @@ pub use rollout::{
 };
 pub use selector::{NodeSelector, Requirement, SelectorOperator};
 pub use snapshot_class::{Provider, Simulated, SnapshotClass, SnapshotClassSpec};
+pub use update_hold::{BuildRange, HeldUpdates, HoldScope, UpdateHold, UpdateHoldSpec};
 pub use values::{Date, IntOrPercent, Span, TimeOfDay, TimeZone};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -53,8 +55,12 @@ pub const CORDONED_BY_US: &str = "windlass.dev/cordoned";
 pub const KEEP_CORDONED: &str = "windlass.dev/keep-cordoned";
 /// Annotation that a person sets on a Node: leave it alone.
 pub const SKIP: &str = "windlass.dev/skip";
-/// Annotation that a person sets on a Held NodeUpdate: `release`.
+/// Annotation that a person sets on a NodeUpdate that has ended: [`RELEASE`] or [`RETRY`].
 pub const REQUEST: &str = "windlass.dev/request";
+/// The request that gives a held node back as it is.
+pub const RELEASE: &str = "release";
+/// The request that takes a node along once more.
+pub const RETRY: &str = "retry";
 /// Taint on a Held node, effect NoSchedule.
 pub const QUARANTINE: &str = "windlass.dev/quarantine";
 /// Finalizer of UpdateRollouts and NodeUpdates: an unfinished one ends its work first.
@@ -75,6 +81,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         UpdateRing::crd(),
         UpdateRollout::crd(),
         SnapshotClass::crd(),
+        UpdateHold::crd(),
         NodeUpdate::crd(),
         NodeSnapshot::crd(),
     ]
@@ -85,6 +92,6 @@ mod tests {
     #[test]
     fn every_kind_makes_a_schema() {
         let names: Vec<_> = super::crds().into_iter().filter_map(|crd| crd.metadata.name).collect();
-        assert_eq!(names.len(), 6, "{names:?}");
+        assert_eq!(names.len(), 7, "{names:?}");
     }
 }

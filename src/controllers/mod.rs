@@ -7,6 +7,7 @@ mod backoff;
 mod context;
 mod error;
 mod guard;
+mod holds;
 mod invalid;
 mod missing;
 mod node_update;

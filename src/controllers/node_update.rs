@@ -4,13 +4,14 @@ use super::context::Context;
 use super::error::ReconcileError;
 use super::invalid;
 use super::pace::fingerprint;
-use super::release::{self, RELEASE};
+use super::{holds, release};
 use crate::act::{self, ActContext};
-use crate::api::{DesiredState, FINALIZER, NODE_UPDATE_LABEL, NodeUpdate, Outcome, StepPhase, StepRecord};
+use crate::api::{DesiredState, FINALIZER, NODE_UPDATE_LABEL, NodeUpdate, Outcome, RELEASE, StepPhase, StepRecord};
 use crate::domain::{History, Intent, NodeSeen, StepKey, StepResult, Wish};
 use crate::observe::{self, Stores};
 use crate::plan::Reason;
 use crate::plan::conditions::step_name;
+use crate::plan::holds::against;
 use crate::plan::node::{Decision, Observed, conclude, decide};
 use crate::record::{NodeUpdateLog, Recorded, Tone};
 use jiff::Timestamp;
@@ -84,7 +85,7 @@ impl Pass<'_> {
         for _ in 0..MAX_TRANSITIONS {
             let now = self.ctx.clock.now();
             let node = node_seen(self.ctx, &self.intent, now).await?;
-            let wish = wish(self.ctx, &self.update);
+            let wish = wish(self.ctx, &self.update, now);
             let seen = Observed { intent: &self.intent, history: &self.history, node: &node, wish };
             let decision = match result.take() {
                 None => decide(&seen, now),
@@ -224,18 +225,30 @@ async fn node_seen(ctx: &Context, intent: &Intent, now: Timestamp) -> Result<Nod
     Ok(ctx.missing.judge(&intent.uid, found, now))
 }
 
-/// What people want of it: an aborted, deleted or vanished rollout ends its node updates.
-fn wish(ctx: &Context, update: &NodeUpdate) -> Wish {
+/// What people want of it: an aborted, deleted or vanished rollout ends its node updates, and a hold those that it is about.
+fn wish(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Wish {
     if update.metadata.deletion_timestamp.is_some() {
         return Wish::End;
     }
     let rollout = Stores::get(&ctx.stores.rollouts, &update.spec.rollout_name);
     match rollout.filter(|r| r.uid().as_deref() == Some(update.spec.rollout_uid.as_str())) {
-        Some(r) if r.metadata.deletion_timestamp.is_none() && r.spec.state != DesiredState::Aborted => Wish::GoOn,
+        Some(r) if r.metadata.deletion_timestamp.is_none() && r.spec.state != DesiredState::Aborted => {
+            held_back(ctx, update, now).map_or(Wish::GoOn, |why| Wish::HoldBack { why })
+        }
         // One that does not parse any more is no wish to end anything.
         None if Stores::invalid(&ctx.stores.rollouts, &update.spec.rollout_name).is_some() => Wish::GoOn,
         Some(_) | None => Wish::End,
     }
+}
+
+/// Why its updates must not be installed now, if an UpdateHold stands against them.
+fn held_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Option<String> {
+    let holds = holds::seen(&ctx.stores);
+    let spec = &update.spec;
+    let node = ctx.stores.nodes.get(&ObjectRef::new(&spec.node_name));
+    let labels = node.map(|node| node.labels().clone()).unwrap_or_default();
+    let to = spec.to_build.parse().ok()?;
+    against(&holds, &spec.rollout_name, &labels, (&spec.updates, to), now).map(|held| held.to_string())
 }
 
 /// A number for all that a pass reads besides the object itself.
@@ -243,8 +256,8 @@ fn inputs(ctx: &Context, update: &NodeUpdate) -> u64 {
     let node = ctx.stores.nodes.get(&ObjectRef::new(&update.spec.node_name));
     let uid = update.uid().unwrap_or_default();
     let pods = [&ctx.stores.agent_pods, &ctx.stores.probe_pods].map(|pods| phases(pods, &uid));
-    let end = wish(ctx, update) == Wish::End;
-    fingerprint(&(node.map(|node| observe::node::fingerprint(&node)), pods, end))
+    let wish = wish(ctx, update, ctx.clock.now());
+    fingerprint(&(node.map(|node| observe::node::fingerprint(&node)), pods, wish))
 }
 
 /// Names and phases of a node update's pods.

@@ -1,23 +1,21 @@
-//! A person's request at a held node, the annotation `windlass.dev/request`: answered once.
+//! A person's request at a node update that has ended, the annotation `windlass.dev/request`: answered once.
 
 use super::context::Context;
 use super::error::ReconcileError;
 use crate::act::{self, ActContext};
-use crate::api::{NodeUpdate, Outcome, REQUEST, Step};
+use crate::api::{NodeUpdate, Outcome, RELEASE, REQUEST, RETRY, RingState, RolloutState, Step, UpdateRolloutStatus};
 use crate::domain::{History, Intent, StepKey, StepResult};
-use crate::observe;
+use crate::observe::{self, Stores};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
 use std::sync::Arc;
 
-/// The request that gives a held node back, and its answer.
-pub const RELEASE: &str = "release";
-
 /// Longest part of a request that an answer repeats.
 const MAX_REQUEST: usize = 24;
 
 /// Answers a request that was not answered yet. `release` gives the node back as it is; the outcome stays `Held`.
+/// `retry` lets the rollout take the node along once more, in its turn and with its budget, as a new NodeUpdate.
 ///
 /// # Errors
 /// [`ReconcileError`]; the request is answered by a later pass.
@@ -25,10 +23,20 @@ pub async fn answer(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<(), Recon
     let Some(request) = unanswered(update) else { return Ok(()) };
     let outcome = update.status.as_ref().and_then(|s| s.outcome);
     let now = ctx.clock.now();
-    if request != RELEASE || outcome != Some(Outcome::Held) {
-        let why = if request == RELEASE { "nothing is held" } else { "unknown, use release" };
-        let answer = format!("{request}: {why}");
-        ctx.updates.answer(update, (&answer, ""), false, now).await?;
+    let refusal = match request.as_str() {
+        RELEASE if outcome == Some(Outcome::Held) => None,
+        RELEASE => Some("nothing is held"),
+        RETRY => {
+            no_retry(outcome.filter(|_| !was_released(update)), &update.spec.ring, rollout_of(ctx, update).as_ref())
+        }
+        _ => Some("unknown, use release or retry"),
+    };
+    if let Some(why) = refusal {
+        ctx.updates.answer(update, (&format!("{request}: {why}"), ""), false, now).await?;
+        return Ok(());
+    }
+    if request == RETRY {
+        ctx.updates.answer(update, (RETRY, ""), false, now).await?;
         return Ok(());
     }
     let message = give_back(ctx, update, now).await?;
@@ -36,6 +44,39 @@ pub async fn answer(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<(), Recon
     let reason = format!("released on request, {message}; it was held because: {before}");
     ctx.updates.answer(update, (&request, &reason), true, now).await?;
     Ok(())
+}
+
+/// Where the rollout stands that the update is of, if it is there still.
+fn rollout_of(ctx: &Context, update: &NodeUpdate) -> Option<UpdateRolloutStatus> {
+    let rollout = Stores::get(&ctx.stores.rollouts, &update.spec.rollout_name)?;
+    (rollout.uid().as_deref() == Some(update.spec.rollout_uid.as_str())).then(|| rollout.status.clone())?
+}
+
+/// Whether its node was held, and given back on request.
+fn was_released(update: &NodeUpdate) -> bool {
+    update.status.as_ref().is_some_and(|status| status.last_handled_request.as_deref() == Some(RELEASE))
+}
+
+/// Why the node can not be taken along once more; `None`: it can. One that was held and released has no outcome here.
+fn no_retry(outcome: Option<Outcome>, ring: &str, rollout: Option<&UpdateRolloutStatus>) -> Option<&'static str> {
+    match outcome {
+        Some(Outcome::Updated) => return Some("it is updated"),
+        Some(Outcome::Held) => return Some("release it first"),
+        Some(Outcome::NodeGone) => return Some("the node is gone"),
+        None | Some(Outcome::Reverted | Outcome::Skipped | Outcome::Failed | Outcome::Aborted) => {}
+    }
+    let Some(rollout) = rollout else { return Some("its rollout is gone") };
+    match rollout.state {
+        RolloutState::Completed | RolloutState::Aborted => return Some("its rollout has ended"),
+        RolloutState::Pending
+        | RolloutState::Running
+        | RolloutState::Soaking
+        | RolloutState::Paused
+        | RolloutState::Halted
+        | RolloutState::Stalled => {}
+    }
+    let promoted = rollout.rings.iter().any(|r| r.name == ring && r.state == RingState::Promoted);
+    promoted.then_some("its ring is promoted")
 }
 
 /// The request, if there is one that was not answered.
@@ -79,8 +120,9 @@ mod tests {
             (None, None, None),
             (Some("release"), None, Some("release")),
             (Some("release"), Some("release"), None),
-            (Some("accept"), Some("accept: unknown, use release"), None),
-            (Some("release"), Some("accept: unknown, use release"), Some("release")),
+            (Some("accept"), Some("accept: unknown, use release or retry"), None),
+            (Some("release"), Some("accept: unknown, use release or retry"), Some("release")),
+            (Some("retry"), Some("retry"), None),
             (Some("rel"), Some("release"), Some("rel")),
             (Some(""), None, None),
         ];

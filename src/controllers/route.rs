@@ -43,11 +43,15 @@ pub async fn route(changes: UnboundedReceiver<Change>, stores: Stores, queues: Q
 
 fn targets(changes: &[Change], stores: &Stores) -> Targets {
     let mut targets = Targets::default();
-    let (mut nodes, mut rollouts) = (BTreeSet::new(), BTreeSet::new());
+    // A hold may be about any rollout, and about any node in work.
+    let held = if changes.contains(&Change::Hold) { live_rollouts(stores, true) } else { Vec::new() };
+    let mut nodes = BTreeSet::new();
+    let mut rollouts: BTreeSet<_> = held.iter().map(String::as_str).collect();
     let mut catalogue = false;
     for change in changes {
         match change {
             Change::Catalogue => catalogue = true,
+            Change::Hold => {}
             Change::Rollout(name) => drop(rollouts.insert(name.as_str())),
             Change::NodeUpdate { name, rollout } => {
                 targets.updates.insert(name.clone());
@@ -142,6 +146,7 @@ mod tests {
         check(&[Change::Rollout("now".into())], &["nu-1", "nu-2"], &["now"], &["s-1"]);
         check(&[Change::Rollout("before".into())], &[], &["before"], &["s-0"]);
         check(&[Change::Catalogue], &[], &["now"], &[]);
+        check(&[Change::Hold], &["nu-1", "nu-2"], &["now"], &["s-1"]);
         check(&[update("nu-1", "now")], &["nu-1"], &["now"], &[]);
         check(&[update("broken", "")], &["broken"], &[], &[]);
         check(&[pod("NodeUpdate", "nu-2")], &["nu-2"], &[], &[]);

@@ -97,11 +97,31 @@ impl NodeSeen {
 }
 
 /// What people want of a node update that is under way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Wish {
     /// That it goes on.
     #[default]
     GoOn,
     /// That it ends: its rollout was aborted, or it or its rollout is being deleted.
     End,
+    /// That it does not install what it was made to: an UpdateHold stands against it.
+    HoldBack {
+        /// Which, and why, in one sentence.
+        why: String,
+    },
+}
+
+impl Wish {
+    /// Whether it is to end as long as the machine is as it was.
+    pub fn ends(&self) -> bool {
+        *self != Self::GoOn
+    }
+
+    /// Why it is to end, in words.
+    pub fn why(&self) -> &str {
+        match self {
+            Self::GoOn | Self::End => "ended by a person",
+            Self::HoldBack { why } => why,
+        }
+    }
 }

@@ -11,6 +11,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 pub enum Change {
     /// A ring, policy or snapshot class.
     Catalogue,
+    /// An update hold.
+    Hold,
     /// A rollout.
     Rollout(String),
     /// A node update.
@@ -86,6 +88,7 @@ macro_rules! watched {
 watched!(crate::api::UpdatePolicy, |_| Change::Catalogue);
 watched!(crate::api::UpdateRing, |_| Change::Catalogue);
 watched!(crate::api::SnapshotClass, |_| Change::Catalogue);
+watched!(crate::api::UpdateHold, |_| Change::Hold);
 watched!(UpdateRollout, |rollout| Change::Rollout(rollout.name_any()));
 watched!(NodeSnapshot, |snapshot| Change::NodeSnapshot(snapshot.name_any()));
 watched!(NodeUpdate, |update| Change::NodeUpdate {

@@ -3,10 +3,10 @@
 use super::fleet::{Fleet, UpdateSeen};
 use super::report::ReasonCode;
 use super::selector::Selectors;
-use crate::api::{Counts, Outcome, PinnedSet, RingState, Spread};
+use crate::api::{Counts, DesiredState, Outcome, PinnedSet, RingState, Spread};
 use crate::domain::{Build, NodeState};
 use jiff::Timestamp;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 /// The label that orders nodes where the ring names none: the well-known zone label of Kubernetes.
@@ -73,6 +73,8 @@ pub struct Pending<'a> {
     pub pinned: &'a PinnedSet,
     /// A node update of the same node name that still is in work: for the machine that had the name before.
     pub predecessor: Option<&'a str>,
+    /// UID of the update that this rollout has made of the node before, where it is taken along once more.
+    pub previous: Option<&'a str>,
 }
 
 impl Pending<'_> {
@@ -116,14 +118,16 @@ enum Class<'a> {
 pub fn take<'a>(fleet: &Fleet<'a>) -> Vec<RingCensus<'a>> {
     let mut census = Census::new(fleet);
     let updates = by_node_uid(fleet.updates);
+    let again = go_again(fleet, &updates);
     // Whatever the map's order, each update adds to counters and to lists that are sorted below.
-    for update in updates.values() {
+    for update in updates.values().filter(|update| !again.contains(update.node_uid.as_str())) {
         census.count_update(update);
     }
     for node in fleet.nodes {
         match updates.get(node.node.uid.as_str()) {
+            Some(update) if again.contains(update.node_uid.as_str()) => census.count_unworked(node, Some(update)),
             Some(update) => census.count_worked(node, update),
-            None => census.count_unworked(node),
+            None => census.count_unworked(node, None),
         }
     }
     census.sorted()
@@ -141,8 +145,21 @@ fn by_node_uid(updates: &[UpdateSeen]) -> HashMap<&str, &UpdateSeen> {
     of
 }
 
-fn rank(update: &UpdateSeen) -> (bool, Option<Timestamp>, &str) {
-    (update.in_work(), update.started_at, &update.name)
+fn rank(update: &UpdateSeen) -> (bool, Option<Timestamp>, Option<Timestamp>, &str) {
+    (update.in_work(), update.created_at, update.started_at, &update.name)
+}
+
+/// UIDs of the nodes that are taken along once more: those that are there, and whose ring is not through.
+fn go_again<'a>(fleet: &Fleet<'a>, updates: &HashMap<&'a str, &'a UpdateSeen>) -> HashSet<&'a str> {
+    let promoted = |name: &str| fleet.status.rings.iter().any(|r| r.name == name && r.state == RingState::Promoted);
+    let ending = fleet.deleting || fleet.desired == DesiredState::Aborted;
+    let asked = updates.values().filter(|update| !ending && update.may_go_again() && !promoted(&update.ring));
+    let mut again: HashSet<_> = asked.map(|update| update.node_uid.as_str()).collect();
+    if !again.is_empty() {
+        let present: HashSet<_> = fleet.nodes.iter().map(|node| node.node.uid.as_str()).collect();
+        again.retain(|uid| present.contains(uid));
+    }
+    again
 }
 
 struct Census<'f, 'a> {
@@ -224,10 +241,12 @@ impl<'f, 'a> Census<'f, 'a> {
         ring.count_away(node, held);
     }
 
-    fn count_unworked(&mut self, node: &'a NodeState) {
+    /// Counts a node that has still to start, or need not; `before` is its update that does not count any more.
+    fn count_unworked(&mut self, node: &'a NodeState, before: Option<&'a UpdateSeen>) {
         let Some(place) = self.selectors.ring_of(&node.labels) else { return };
         let class = self.classify(node);
         let closed = self.fleet.status.rings.get(place).is_some_and(|ring| ring.state == RingState::Promoted);
+        let previous = before.map(|update| update.uid.as_str());
         let predecessor = self.busy.get(node.node.name.as_str()).copied();
         let Some(ring) = self.rings.get_mut(place) else { return };
         ring.present += 1;
@@ -237,7 +256,7 @@ impl<'f, 'a> Census<'f, 'a> {
             Class::Pending { .. } if closed => return,
             Class::Pending { from, to, pinned } => {
                 ring.counts.pending += 1;
-                ring.pending.push(Pending { node, from, to, pinned, predecessor });
+                ring.pending.push(Pending { node, from, to, pinned, predecessor, previous });
             }
             Class::AtBuild => ring.counts.updated += 1,
             Class::Skipped(why) => {

@@ -1,6 +1,7 @@
 //! What the rollout planner looks at: plain facts about one rollout and its nodes.
 
-use crate::api::{DesiredState, NodeUpdate, Outcome, Step, StepPhase, UpdateRolloutStatus};
+use super::holds::HoldSeen;
+use crate::api::{DesiredState, NodeUpdate, Outcome, RETRY, Step, StepPhase, UpdateRolloutStatus};
 use crate::domain::NodeState;
 use jiff::Timestamp;
 
@@ -20,6 +21,8 @@ pub struct Fleet<'a> {
     pub nodes: &'a [NodeState],
     /// The node updates of this rollout, in any order.
     pub updates: &'a [UpdateSeen],
+    /// All UpdateHolds, by name; also those that are about others, or have expired.
+    pub holds: &'a [HoldSeen],
     /// What is known of the soak.
     pub soak: SoakSeen<'a>,
     /// Name of the node the operator runs on: it is the last of its ring.
@@ -39,6 +42,8 @@ pub struct UpdateSeen {
     pub node_uid: String,
     /// Its ring.
     pub ring: String,
+    /// When it was made.
+    pub created_at: Option<Timestamp>,
     /// How it ended; `None` while it is in work.
     pub outcome: Option<Outcome>,
     /// The reason's CamelCase code ([`super::report::ReasonCode`]), where it ended.
@@ -51,8 +56,18 @@ pub struct UpdateSeen {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// Whether a person wants its node taken along once more.
+    pub retry: bool,
     /// Whether it is being deleted. It is in work until it is gone or has an outcome.
     pub deleted: bool,
+}
+
+impl<'a> Fleet<'a> {
+    /// The holds that are about this rollout now.
+    pub(super) fn holds_now(&self, now: Timestamp) -> impl Iterator<Item = &'a HoldSeen> + use<'a> {
+        let (holds, rollout) = (self.holds, self.rollout);
+        holds.iter().filter(move |hold| hold.is_about(rollout, now))
+    }
 }
 
 impl UpdateSeen {
@@ -69,6 +84,8 @@ impl UpdateSeen {
             node_uid: update.spec.node_uid.clone(),
             ring: update.spec.ring.clone(),
             reason_code: status.conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.reason.clone()),
+            created_at: update.metadata.creation_timestamp.as_ref().map(|at| at.0),
+            retry: status.last_handled_request.as_deref() == Some(RETRY),
             outcome: status.outcome,
             reason: status.reason.or(failure),
             step: status.step,
@@ -81,6 +98,12 @@ impl UpdateSeen {
     /// Whether it is still going on.
     pub fn in_work(&self) -> bool {
         self.outcome.is_none()
+    }
+
+    /// Whether its node may be taken along once more: it ended because of a hold or a person before anything was changed,
+    /// or a person wants it tried again.
+    pub fn may_go_again(&self) -> bool {
+        self.outcome == Some(Outcome::Aborted) || self.retry && !self.in_work()
     }
 
     /// Whether it has failed on a changed machine, and is on its way back or being held. That is certain before it ends.

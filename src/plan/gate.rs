@@ -5,6 +5,7 @@
 
 use super::budget::Budget;
 use super::census::Pending;
+use super::holds::{HeldBack, HoldSeen};
 use super::window::Closed;
 use crate::domain::NodeState;
 use std::collections::BTreeSet;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 pub enum Hold<'a> {
     /// A person has paused the rollout.
     Paused,
+    /// An UpdateHold stands against it.
+    UpdateHeld(HeldBack<'a>),
     /// The rollout starts nothing any more: it was halted or aborted.
     Ended,
     /// The node is not Ready.
@@ -62,6 +65,7 @@ impl Hold<'_> {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Paused => "Paused",
+            Self::UpdateHeld(_) => "UpdateHeld",
             Self::Ended => "Ended",
             Self::NotReady => "NotReady",
             Self::Quarantined => "Quarantined",
@@ -80,6 +84,7 @@ impl fmt::Display for Hold<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Paused => f.write_str("the rollout is paused"),
+            Self::UpdateHeld(held) => write!(f, "{held}"),
             Self::Ended => f.write_str("the rollout starts no further node"),
             Self::NotReady => f.write_str("is not Ready"),
             Self::Quarantined => f.write_str("is in quarantine (taint windlass.dev/quarantine)"),
@@ -126,6 +131,8 @@ impl<'a> Candidate<'a> {
 pub struct Gatehouse<'a> {
     /// What stops the whole rollout.
     pub stopped: Option<Hold<'a>>,
+    /// The UpdateHolds that are about this rollout now.
+    pub holds: Vec<&'a HoldSeen>,
     /// Why no node may start at this time.
     pub window: Option<Arc<Closed>>,
     /// How many nodes may be unavailable, and are.
@@ -147,8 +154,9 @@ pub struct Gatehouse<'a> {
 type Gate = for<'a> fn(&Gatehouse<'a>, &Candidate<'a>) -> Option<Hold<'a>>;
 
 /// The gates, in the order in which they are asked; the first that holds a node back gives the reason.
-const GATES: [Gate; 10] = [
+const GATES: [Gate; 11] = [
     running,
+    not_held,
     ready,
     not_quarantined,
     name_is_free,
@@ -179,6 +187,11 @@ impl<'a> Gatehouse<'a> {
 
 fn running<'a>(house: &Gatehouse<'a>, _: &Candidate<'a>) -> Option<Hold<'a>> {
     house.stopped.clone()
+}
+
+fn not_held<'a>(house: &Gatehouse<'a>, candidate: &Candidate<'a>) -> Option<Hold<'a>> {
+    let Pending { node, to, pinned, .. } = candidate.pending;
+    house.holds.iter().find_map(|hold| hold.holds_back(&node.labels, &pinned.updates, to)).map(Hold::UpdateHeld)
 }
 
 fn ready<'a>(_: &Gatehouse<'a>, candidate: &Candidate<'a>) -> Option<Hold<'a>> {

@@ -4,8 +4,11 @@
 //! programs is wrong, and a node less is updated today rather than one too many.
 
 use super::fleet::{Fleet, UpdateSeen};
+use super::holds::Held;
 use super::rollout::{Plan, Start};
-use crate::api::{DesiredState, IntOrPercent, Maintenance, NodeSelector, RingState, RingStatus, RolloutState, Weekday};
+use crate::api::{
+    DesiredState, IntOrPercent, Maintenance, NodeSelector, Outcome, RingState, RingStatus, RolloutState, Weekday,
+};
 use crate::domain::{Build, NodeRef, NodeState};
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
@@ -36,7 +39,8 @@ pub enum Rule {
     ClosedRingStarts,
     /// No node starts that is not among the nodes seen, or whose labels its ring does not select.
     StrangeNode,
-    /// No node starts twice, nor one that this rollout has worked on before, nor one whose name is in work.
+    /// No node starts twice, nor one that this rollout has worked on before (unless that update ended before anything was
+    /// changed, or a person wants it tried again), nor one whose name is in work.
     StartedTwice,
     /// No node starts that is claimed, in quarantine, not Ready, or to be left alone.
     UnfitNode,
@@ -46,6 +50,8 @@ pub enum Rule {
     FeatureUpgrade,
     /// With what starts, no more nodes of the ring are unavailable than its budget, and no more are in work.
     OverBudget,
+    /// No node starts under an UpdateHold.
+    UnderHold,
     /// No node starts outside of the maintenance windows or on a denied day.
     OutsideWindow,
     /// Nodes of one domain only are in work, where the ring says so.
@@ -98,7 +104,11 @@ impl<'f, 'a> Facts<'f, 'a> {
         Self {
             fleet,
             nodes: nodes.iter().map(|node| (node.node.uid.as_str(), node)).collect(),
-            worked_on: updates.iter().map(|update| (update.node_uid.as_str(), update.ring.as_str())).collect(),
+            worked_on: updates
+                .iter()
+                .filter(|update| !is_void(update))
+                .map(|update| (update.node_uid.as_str(), update.ring.as_str()))
+                .collect(),
             in_work: updates.iter().filter(|update| update.outcome.is_none()).collect(),
         }
     }
@@ -128,9 +138,36 @@ fn start_rules(facts: &Facts<'_, '_>, plan: &Plan<'_>, start: &Start<'_>, now: T
         (Rule::UnfitNode, is_unfit(start.node)),
         (Rule::NotPinned, !is_pinned(facts.fleet, start)),
         (Rule::FeatureUpgrade, !start.from.same_os(start.to)),
+        (Rule::UnderHold, is_held(facts.fleet, start, now)),
         (Rule::OutsideWindow, maintenance.is_some_and(|maintenance| !is_allowed(maintenance, now))),
     ];
     checks.into_iter().filter(|(_, broken)| *broken).map(|(rule, _)| rule).collect()
+}
+
+/// Whether an update stands in no other one's way.
+fn is_void(update: &UpdateSeen) -> bool {
+    match update.outcome {
+        None => false,
+        Some(Outcome::Aborted) => true,
+        Some(_) => update.retry,
+    }
+}
+
+/// Whether a hold that has not expired forbids this start.
+fn is_held(fleet: &Fleet<'_>, start: &Start<'_>, now: Timestamp) -> bool {
+    fleet.holds.iter().any(|hold| {
+        let expired = hold.expires_at.is_some_and(|at| at <= now);
+        let named = hold.rollouts.is_empty() || hold.rollouts.contains(&fleet.rollout.to_owned());
+        let selected = hold.selector.as_ref().is_none_or(|selector| selects(selector, start.node));
+        let forbidden = match &hold.what {
+            Held::Everything => true,
+            Held::Updates { kbs, builds } => {
+                start.pinned.updates.iter().any(|update| kbs.contains(&update.kb))
+                    || builds.is_some_and(|(first, last)| first <= start.to && start.to <= last)
+            }
+        };
+        !expired && named && selected && forbidden
+    })
 }
 
 fn is_open(plan: &Plan<'_>, name: &str) -> bool {

@@ -8,6 +8,7 @@ mod census;
 pub mod conditions;
 pub mod fleet;
 pub mod gate;
+pub mod holds;
 pub mod lint;
 pub mod log;
 pub mod node;

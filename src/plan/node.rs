@@ -21,7 +21,7 @@ use std::time::Duration;
 const RESERVED_RECORDS: usize = 12;
 
 /// What was seen of one node update.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Observed<'a> {
     /// What it was made to do.
     pub intent: &'a Intent,
@@ -72,8 +72,8 @@ pub fn decide(seen: &Observed<'_>, now: Timestamp) -> Decision {
         return decision;
     }
     let Some(open) = seen.history.open() else { return after(seen, Vec::new(), now) };
-    if seen.wish == Wish::End && may_end_in(open) {
-        let ended = vec![close(open, StepPhase::Failed, Some(StepDetail::Aborted), "ended by a person", now)];
+    if seen.wish.ends() && may_end_in(open) {
+        let ended = vec![close(open, StepPhase::Failed, Some(StepDetail::Aborted), seen.wish.why(), now)];
         return after(seen, ended, now);
     }
     if open.step == Step::Preflight {
@@ -114,11 +114,11 @@ fn after(seen: &Observed<'_>, ended: Vec<StepRecord>, now: Timestamp) -> Decisio
     let row = Row::of(last.step, seen.intent);
     let next = match last.phase {
         StepPhase::Succeeded => after_success(seen, &history, last, &row),
-        StepPhase::Failed if may_retry(last, &row, seen.wish) => return retry_later(seen, ended, last, now),
+        StepPhase::Failed if may_retry(last, &row, &seen.wish) => return retry_later(seen, ended, last, now),
         StepPhase::Failed | StepPhase::Started => after_failure(&history, last, &row),
     };
     let Some((step, round)) = next else {
-        let (outcome, reason) = verdict(&history);
+        let (outcome, reason) = verdict(seen, &history);
         return Decision::Done { ended, outcome, reason };
     };
     if step == Step::Preflight {
@@ -131,7 +131,7 @@ fn after(seen: &Observed<'_>, ended: Vec<StepRecord>, now: Timestamp) -> Decisio
 
 fn after_success(seen: &Observed<'_>, history: &History, last: &StepRecord, row: &Row) -> Option<(Step, u32)> {
     let round = u32::try_from(last.round).unwrap_or_default();
-    let abort = seen.wish == Wish::End && history.succeeded(Step::Install).is_none();
+    let abort = seen.wish.ends() && history.succeeded(Step::Install).is_none();
     match last.step {
         Step::Cordon | Step::Drain | Step::Snapshot | Step::Reboot if abort => Some((Step::Uncordon, round)),
         Step::Preflight | Step::Stage if abort => after_nothing(history, round),
@@ -188,8 +188,8 @@ fn extra_reboots(history: &History) -> i32 {
     i32::try_from(history.records().iter().filter(extra).count()).unwrap_or(i32::MAX)
 }
 
-fn may_retry(last: &StepRecord, row: &Row, wish: Wish) -> bool {
-    let given_up = wish == Wish::End && matches!(last.step, Step::Stage | Step::Snapshot);
+fn may_retry(last: &StepRecord, row: &Row, wish: &Wish) -> bool {
+    let given_up = wish.ends() && matches!(last.step, Step::Stage | Step::Snapshot);
     last.detail == Some(StepDetail::Retriable)
         && u32::try_from(last.attempt).is_ok_and(|a| a < row.attempts)
         && !given_up
@@ -209,8 +209,8 @@ fn retry_later(seen: &Observed<'_>, ended: Vec<StepRecord>, last: &StepRecord, n
 
 /// The look before anything is touched. It is pure, so that its record and the beginning of `Stage` are one write.
 fn look_before(seen: &Observed<'_>, mut ended: Vec<StepRecord>, open: Option<&StepRecord>, now: Timestamp) -> Decision {
-    if seen.wish == Wish::End && !seen.history.touched_node() {
-        return Decision::Done { ended, outcome: Outcome::Aborted, reason: aborted() };
+    if seen.wish.ends() && !seen.history.touched_node() {
+        return Decision::Done { ended, outcome: Outcome::Aborted, reason: aborted(seen.history, &seen.wish) };
     }
     let fresh = record(Step::Preflight, 1, now);
     let open = open.unwrap_or(&fresh);
@@ -275,7 +275,7 @@ fn may_end_in(open: &StepRecord) -> bool {
 }
 
 /// How it all ended, read from a log at its end.
-fn verdict(history: &History) -> (Outcome, Reason) {
+fn verdict(seen: &Observed<'_>, history: &History) -> (Outcome, Reason) {
     let last_is = |step| history.last().is_some_and(|r| r.step == step);
     let failure = history.failure();
     let why = |r: &StepRecord| Reason { code: reason_code(r), message: r.message.clone() };
@@ -285,10 +285,10 @@ fn verdict(history: &History) -> (Outcome, Reason) {
         return (Outcome::Held, reason);
     }
     if history.succeeded(Step::VerifyRestored).is_some() {
-        return (Outcome::Reverted, failure.map_or_else(aborted, why));
+        return (Outcome::Reverted, failure.map_or_else(|| aborted(history, &seen.wish), why));
     }
     if history.aborted() || failure.is_none() && history.succeeded(Step::Verify).is_none() {
-        return (Outcome::Aborted, aborted());
+        return (Outcome::Aborted, aborted(history, &seen.wish));
     }
     match failure {
         Some(r) if history.succeeded(Step::Verify).is_none() && r.detail == Some(StepDetail::NotOffered) => {
@@ -318,8 +318,11 @@ fn reason_code(failed: &StepRecord) -> ReasonCode {
     }
 }
 
-fn aborted() -> Reason {
-    Reason { code: ReasonCode::Aborted, message: "ended by a person before anything was changed".into() }
+/// The sentence of an end before anything was changed: as the log has it, or else what is wanted now.
+fn aborted(history: &History, wish: &Wish) -> Reason {
+    let recorded = history.records().iter().rev().find(|r| r.detail == Some(StepDetail::Aborted));
+    let why = recorded.map_or(wish.why(), |record| record.message.as_str());
+    Reason { code: ReasonCode::Aborted, message: cut(&format!("{why}; nothing was changed")) }
 }
 
 fn node_replaced() -> Reason {

@@ -3,6 +3,7 @@
 use super::census::{self, RingCensus};
 use super::fleet::{Fleet, UpdateSeen};
 use super::gate::Hold;
+use super::holds::{next_expiry, pausing};
 use super::progress;
 use super::ring::{Judged, judge_all, whole_second};
 use super::rollout_report::{self, Story};
@@ -77,6 +78,8 @@ pub struct Start<'a> {
     pub to: Build,
     /// What is installed.
     pub pinned: &'a PinnedSet,
+    /// UID of the update that this rollout has made of the node before, where it is taken along once more.
+    pub previous: Option<&'a str>,
 }
 
 /// One node that does not start now.
@@ -226,7 +229,7 @@ pub fn plan<'a>(fleet: &Fleet<'a>, now: Timestamp) -> Plan<'a> {
     let ending = fleet.deleting || fleet.desired == DesiredState::Aborted;
     let mut rings = judge_all(fleet, &census, ending, now);
     let current = current(&rings);
-    let state = state(fleet, &rings, ending);
+    let state = state(fleet, &rings, ending, now);
     let turn = current.map(|place| Turn::take(fleet, &census, place, state, now)).unwrap_or_default();
     let mut counts = total(&census);
     // Counted before it is made, so that one record says that the node before has ended and that this one starts.
@@ -234,7 +237,7 @@ pub fn plan<'a>(fleet: &Fleet<'a>, now: Timestamp) -> Plan<'a> {
     open.into_iter().chain([&mut counts]).for_each(|counts| count_starts(counts, turn.starts.len()));
     let story =
         Story { fleet, census: &census, rings: &rings, current, waiting: &turn.waiting, starts: turn.starts.len() };
-    let reason = rollout_report::reason(&story, state);
+    let reason = rollout_report::reason(&story, state, now);
     let soaking = current.filter(|_| !ending && state != RolloutState::Halted);
     let probe_at = soaking.and_then(|place| rings.get(place)?.probe_at);
     let probe = soaking.filter(|_| probe_at.is_some_and(|at| at <= now)).and_then(|place| probe(fleet, &census, place));
@@ -248,7 +251,7 @@ pub fn plan<'a>(fleet: &Fleet<'a>, now: Timestamp) -> Plan<'a> {
         eta: if going { progress::eta(fleet, &census, &states, now) } else { None },
         stalled: stalled(state, &rings, reason.as_deref()),
         ended: is_final(state) && !fleet.updates.iter().any(UpdateSeen::in_work),
-        wake_at: probe_at.into_iter().chain(turn.opens_at).filter(|at| *at > now).min(),
+        wake_at: probe_at.into_iter().chain(turn.opens_at).chain(next_expiry(fleet, now)).filter(|at| *at > now).min(),
         starts: turn.starts,
         waiting: turn.waiting,
         reason,
@@ -269,7 +272,7 @@ fn current(rings: &[Judged<'_>]) -> Option<usize> {
 }
 
 /// Where the rollout stands. What a person said comes first, but for what has halted or is through already.
-fn state(fleet: &Fleet<'_>, rings: &[Judged<'_>], ending: bool) -> RolloutState {
+fn state(fleet: &Fleet<'_>, rings: &[Judged<'_>], ending: bool, now: Timestamp) -> RolloutState {
     if ending {
         return RolloutState::Aborted;
     }
@@ -280,7 +283,7 @@ fn state(fleet: &Fleet<'_>, rings: &[Judged<'_>], ending: bool) -> RolloutState 
         return RolloutState::Pending;
     }
     let Some(ring) = current(rings).and_then(|place| rings.get(place)) else { return RolloutState::Completed };
-    if fleet.desired == DesiredState::Paused {
+    if fleet.desired == DesiredState::Paused || pausing(fleet, now).is_some() {
         return RolloutState::Paused;
     }
     match (&ring.stalled, ring.plan.state) {

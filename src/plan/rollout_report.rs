@@ -5,9 +5,11 @@
 use super::census::RingCensus;
 use super::fleet::{Fleet, UpdateSeen};
 use super::gate::Hold;
+use super::holds::{HeldBack, pausing};
 use super::ring::Judged;
 use super::rollout::Waiting;
 use crate::api::{Outcome, RingState, RingStatus, RolloutState};
+use jiff::Timestamp;
 
 /// Longest reason of a rollout, in characters: the schema's bound.
 pub const MAX_REASON: usize = 1024;
@@ -36,12 +38,15 @@ pub struct Story<'s, 'a> {
 }
 
 /// Says why the rollout stands in this state.
-pub fn reason(story: &Story<'_, '_>, state: RolloutState) -> Option<String> {
+pub fn reason(story: &Story<'_, '_>, state: RolloutState, now: Timestamp) -> Option<String> {
     let text = match state {
         RolloutState::Pending => return None,
         RolloutState::Running => running(story)?,
         RolloutState::Soaking => soaking(story)?,
-        RolloutState::Paused => format!("paused by a person{}", still_in_work(story)),
+        RolloutState::Paused => match pausing(story.fleet, now) {
+            Some(hold) => format!("{}{}", HeldBack { hold, what: None }, still_in_work(story)),
+            None => format!("paused by a person{}", still_in_work(story)),
+        },
         RolloutState::Halted => halted(story)?,
         RolloutState::Completed => completed(story),
         RolloutState::Aborted if story.fleet.deleting => {
@@ -71,6 +76,7 @@ impl Waiting<'_> {
         let Self { node, on } = self;
         match on {
             Hold::Paused
+            | Hold::UpdateHeld(_)
             | Hold::Ended
             | Hold::Window(_)
             | Hold::NodesVanished { .. }

@@ -34,6 +34,7 @@ impl Sample {
             status: &self.status,
             nodes: &self.nodes,
             updates: &self.updates,
+            holds: &[],
             soak: SoakSeen::default(),
             operator_node: None,
         }
@@ -165,12 +166,14 @@ pub fn update(node: &NodeState, ring: &str, outcome: Option<Outcome>) -> UpdateS
         node: name.clone(),
         node_uid: uid.clone(),
         ring: ring.to_owned(),
+        created_at: Some(Timestamp::UNIX_EPOCH),
         outcome,
         reason_code: None,
         reason: None,
         step: Some(if outcome.is_some() { Step::Uncordon } else { Step::Install }),
         started_at: Some(Timestamp::UNIX_EPOCH),
         ended_at: outcome.map(|_| Timestamp::UNIX_EPOCH + 20.minutes()),
+        retry: false,
         deleted: false,
     }
 }

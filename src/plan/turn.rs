@@ -4,6 +4,7 @@ use super::budget::{Budget, max_unavailable};
 use super::census::{Pending, RingCensus, domain};
 use super::fleet::Fleet;
 use super::gate::{Candidate, Gatehouse, Hold};
+use super::holds::{HeldBack, pausing};
 use super::progress;
 use super::rollout::{Start, Waiting};
 use super::window::{self, Closed};
@@ -38,10 +39,11 @@ impl<'a> Turn<'a> {
         if census.pending.is_empty() {
             return turn;
         }
-        let stopped = stopped(state);
+        let stopped = stopped(fleet, state, now);
         let window = if stopped.is_none() { closed_window(fleet, ring, now) } else { None };
         turn.opens_at = window.as_ref().and_then(|closed| closed.opens_at);
         let mut house = gatehouse(fleet, ring, census, stopped, window);
+        house.holds = fleet.holds_now(now).collect();
         for candidate in queue(ring, census) {
             match house.admit(&candidate) {
                 Ok(()) => turn.starts.push(start(ring, &candidate.pending)),
@@ -80,6 +82,7 @@ fn gatehouse<'a>(
     });
     Gatehouse {
         stopped,
+        holds: Vec::new(),
         window,
         budget: Budget {
             max: max_unavailable(batch.max_unavailable, census.present),
@@ -95,10 +98,14 @@ fn gatehouse<'a>(
     }
 }
 
-fn stopped<'a>(state: RolloutState) -> Option<Hold<'a>> {
+/// What stops the whole rollout in this state.
+fn stopped<'a>(fleet: &Fleet<'a>, state: RolloutState, now: Timestamp) -> Option<Hold<'a>> {
     match state {
         RolloutState::Running | RolloutState::Soaking | RolloutState::Stalled => None,
-        RolloutState::Paused => Some(Hold::Paused),
+        RolloutState::Paused => Some(match pausing(fleet, now) {
+            Some(hold) => Hold::UpdateHeld(HeldBack { hold, what: None }),
+            None => Hold::Paused,
+        }),
         RolloutState::Pending | RolloutState::Halted | RolloutState::Completed | RolloutState::Aborted => {
             Some(Hold::Ended)
         }
@@ -106,6 +113,6 @@ fn stopped<'a>(state: RolloutState) -> Option<Hold<'a>> {
 }
 
 fn start<'a>(ring: &'a RingStatus, pending: &Pending<'a>) -> Start<'a> {
-    let Pending { node, from, to, pinned, predecessor: _ } = *pending;
-    Start { node, ring: &ring.name, revision: &ring.revision, from, to, pinned }
+    let Pending { node, from, to, pinned, previous, predecessor: _ } = *pending;
+    Start { node, ring: &ring.name, revision: &ring.revision, from, to, pinned, previous }
 }

@@ -3,9 +3,11 @@
 use super::memory::{Memory, uid_of};
 use crate::api::{UpdateRollout, UpdateRolloutStatus};
 use crate::controllers::context::Context;
+use crate::controllers::holds;
 use crate::domain::NodeState;
 use crate::observe;
 use crate::plan::fleet::{Fleet, SoakSeen, UpdateSeen};
+use crate::plan::holds::HoldSeen;
 use std::collections::HashMap;
 
 /// Nodes and node updates, as they are now.
@@ -14,6 +16,7 @@ pub struct Facts {
     /// All Windows nodes. One that another rollout works on counts as claimed before its claim is written.
     pub nodes: Vec<NodeState>,
     updates: Vec<UpdateSeen>,
+    holds: Vec<HoldSeen>,
 }
 
 impl Facts {
@@ -36,7 +39,8 @@ impl Facts {
         let not_shown = memory.not_shown(&updates);
         updates.extend(not_shown);
         let nodes = ctx.stores.nodes.state().iter().map(|node| claimed(observe::node::read(node), &claims)).collect();
-        Self { name: rollout.metadata.name.clone().unwrap_or_default(), nodes, updates }
+        let name = rollout.metadata.name.clone().unwrap_or_default();
+        Self { name, nodes, updates, holds: holds::seen(&ctx.stores) }
     }
 
     /// As the planner wants them.
@@ -54,6 +58,7 @@ impl Facts {
             status,
             nodes: &self.nodes,
             updates: &self.updates,
+            holds: &self.holds,
             soak,
             operator_node: ctx.settings.operator_node.as_deref(),
         }

@@ -33,10 +33,12 @@ pub async fn make(ctx: &Context, rollout: &UpdateRollout, start: &Start<'_>) -> 
     }
 }
 
-/// The NodeUpdate of a node that starts. Its name is made of the UIDs: made twice, it is a conflict and no second one.
+/// The NodeUpdate of a node that starts. Its name is made of the UIDs, that of the update before included: made twice, it
+/// is a conflict and no second one.
 fn node_update(rollout: &UpdateRollout, start: &Start<'_>) -> NodeUpdate {
     let (node, uid, rollout_name) = (&start.node.node, uid_of(rollout), rollout.name_any());
-    let name = child_name(&[&rollout_name, &node.name], &format!("{uid}/{}", node.uid));
+    let again = start.previous.map(|before| format!("/{before}")).unwrap_or_default();
+    let name = child_name(&[&rollout_name, &node.name], &format!("{uid}/{}{again}", node.uid));
     let in_place = start.revision.policy.strategy.in_place.as_ref();
     let mut update = NodeUpdate::new(
         &name,
@@ -92,7 +94,8 @@ mod tests {
             .expect("a Node"),
         );
         let (from, to) = ("10.0.20348.1".parse().expect("a build"), "10.0.20348.2".parse().expect("a build"));
-        let start = Start { node: &node, ring: "early", revision: &revision, from, to, pinned: &pinned };
+        let start =
+            Start { node: &node, ring: "early", revision: &revision, from, to, pinned: &pinned, previous: None };
         let rollout = samples::rollout("july", None);
         let made = node_update(&rollout, &start);
         assert_eq!(made.name_any(), node_update(&rollout, &start).name_any());
@@ -104,5 +107,7 @@ mod tests {
         assert_eq!(made.spec.policy, revision.policy);
         let other = samples::rollout("august", None);
         assert_ne!(node_update(&other, &start).name_any(), made.name_any());
+        let again = Start { previous: Some("the one before"), ..start };
+        assert_ne!(node_update(&rollout, &again).name_any(), made.name_any());
     }
 }

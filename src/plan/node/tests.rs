@@ -94,8 +94,10 @@ struct Run {
     intent: Intent,
     node: NodeSeen,
     wish: Wish,
-    /// From this step on, the wish is to end.
+    /// From this step on, the wish is another.
     end_in: Option<Step>,
+    /// That one.
+    wish_then: Wish,
     /// From this step on, this is what is under the node's name.
     swap_in: Option<(Step, NodeSeen)>,
     log: History,
@@ -113,6 +115,7 @@ impl Run {
             node: NodeSeen::Here(Box::new(node())),
             wish: Wish::GoOn,
             end_in: None,
+            wish_then: Wish::End,
             swap_in: None,
             log: History::default(),
             now: Timestamp::from_second(1_000_000).expect("a time"),
@@ -148,12 +151,12 @@ impl Run {
     fn pass(&mut self, script: &Script) -> Option<(Outcome, Reason)> {
         let open = self.log.open().map(|r| r.step);
         if self.end_in.is_some() && open == self.end_in {
-            self.wish = Wish::End;
+            self.wish = self.wish_then.clone();
         }
         if let Some((_, seen)) = self.swap_in.take_if(|(step, _)| Some(*step) == open) {
             self.node = seen;
         }
-        let seen = Observed { intent: &self.intent, history: &self.log, node: &self.node, wish: self.wish };
+        let seen = Observed { intent: &self.intent, history: &self.log, node: &self.node, wish: self.wish.clone() };
         let decision = decide(&seen, self.now);
         let key = match decision {
             Decision::Run(key) => key,
@@ -164,7 +167,7 @@ impl Run {
         if self.crashes() {
             return None; // after the effect, before its record
         }
-        let seen = Observed { intent: &self.intent, history: &self.log, node: &self.node, wish: self.wish };
+        let seen = Observed { intent: &self.intent, history: &self.log, node: &self.node, wish: self.wish.clone() };
         let decision = conclude(&seen, result, self.now);
         self.write(decision)
     }
@@ -352,6 +355,21 @@ fn a_wish_to_end_is_granted_while_the_machine_is_as_it_was() {
         check(&all_done, |r| r.end_in = Some(step), outcome, code, &steps);
     }
     check(&all_done, |r| r.wish = Wish::End, Aborted, ReasonCode::Aborted, "");
+}
+
+#[test]
+fn a_hold_gives_the_node_back_and_says_which() {
+    let why = "KB5065432 is held by UpdateHold h: it breaks";
+    for step in [None, Some(Step::Stage), Some(Step::Drain), Some(Step::Snapshot)] {
+        let mut run = Run::new();
+        run.end_in = step;
+        run.wish_then = Wish::HoldBack { why: why.into() };
+        if step.is_none() {
+            run.wish = run.wish_then.clone();
+        }
+        let (outcome, reason) = run.run_out(&all_done);
+        assert_eq!((outcome, reason.message), (Outcome::Aborted, format!("{why}; nothing was changed")), "{step:?}");
+    }
 }
 
 #[test]

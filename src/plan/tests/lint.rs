@@ -57,6 +57,7 @@ const CASES: &[Case] = &[
         |_| {},
         &[OverBudget],
     ),
+    ("held since", |w| w.holds.push(HoldSeen::unreadable("h", "x")), |_| {}, &[UnderHold]),
     ("the window has closed", |w| window(w, "22:00"), |_| {}, &[OutsideWindow]),
     ("the window is open", |w| window(w, "11:00"), |_| {}, &[]),
     (

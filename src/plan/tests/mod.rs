@@ -2,6 +2,7 @@
 
 mod facts;
 mod gates;
+mod holds;
 mod lint;
 mod pin;
 mod properties;
@@ -12,6 +13,7 @@ mod soak;
 mod window;
 
 use super::fleet::{Fleet, SoakObservation, SoakSeen};
+use super::holds::HoldSeen;
 use super::rollout::{Plan, plan};
 use super::sample::{self, NEW, Sample};
 use crate::api::{DesiredState, Outcome, RingState, RingStatus};
@@ -34,6 +36,7 @@ struct World {
     sample: Sample,
     deleting: bool,
     operator_node: Option<String>,
+    holds: Vec<HoldSeen>,
     probed_at: Option<Timestamp>,
     fresh: Option<SoakObservation>,
 }
@@ -57,13 +60,14 @@ impl World {
             nodes: nodes.collect(),
             updates: Vec::new(),
         };
-        Self { sample, deleting: false, operator_node: None, probed_at: None, fresh: None }
+        Self { sample, deleting: false, operator_node: None, holds: Vec::new(), probed_at: None, fresh: None }
     }
 
     fn fleet(&self) -> Fleet<'_> {
         Fleet {
             deleting: self.deleting,
             operator_node: self.operator_node.as_deref(),
+            holds: &self.holds,
             soak: SoakSeen { probed_at: self.probed_at, fresh: self.fresh.as_ref() },
             ..self.sample.fleet()
         }

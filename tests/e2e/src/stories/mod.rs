@@ -5,6 +5,7 @@ mod bad_input;
 mod budget;
 mod crash;
 mod good;
+mod holds;
 mod identity;
 mod outage;
 mod probes;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<Story> {
         snapshots::stories(),
         probes::stories(),
         wishes::stories(),
+        holds::stories(),
         rivals::stories(),
         budget::stories(),
         identity::stories(),

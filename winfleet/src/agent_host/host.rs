@@ -84,6 +84,7 @@ impl Updates for SimulatedHost<'_> {
         if *source != Source::WindowsUpdate {
             return Err(HostError::new(NOT_THERE, format!("search: this machine has no source {source:?}")));
         }
+        self.guest.begin_search().map_err(failed("search"))?;
         *self.job = Some(Begun::Search);
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::{SharedWorld, wire::Failure};
 use crate::{
     model::Code,
-    scenario::{Period, Throttle},
+    scenario::{HypervisorEffect, Period, Throttle},
 };
 use axum::{
     extract::{Request, State},
@@ -37,8 +37,22 @@ enum Treatment {
 }
 
 impl Mode {
-    fn treat_next(&mut self) -> Treatment {
-        self.requests = self.requests.wrapping_add(1);
+    /// Treats a request as this mode and the scenario's troubles of the moment say.
+    fn treat_next(&self, troubles: &[HypervisorEffect]) -> Treatment {
+        let mut mode = self.clone();
+        for trouble in troubles {
+            match *trouble {
+                HypervisorEffect::Down => mode.down = true,
+                HypervisorEffect::Throttled(throttle) => mode.throttle = Some(throttle),
+                HypervisorEffect::AnswersLate { by } => mode.answers_late = mode.answers_late.plus(by),
+                // The model makes its tasks slow.
+                HypervisorEffect::Slow { .. } => {}
+            }
+        }
+        mode.treat()
+    }
+
+    fn treat(&self) -> Treatment {
         if self.down {
             return Treatment::Refuse(Failure::new(Code::Unavailable, "the hypervisor is down"));
         }
@@ -57,7 +71,12 @@ impl Mode {
 
 /// The layer in front of `/v1` that misbehaves as the mode says.
 pub(super) async fn misbehave(State(world): State<SharedWorld>, request: Request, next: Next) -> Response {
-    match world.with_mode(Mode::treat_next) {
+    let troubles = world.with(|world, now| world.hypervisor_troubles(now).collect::<Vec<_>>());
+    let treat = |mode: &mut Mode| {
+        mode.requests = mode.requests.wrapping_add(1);
+        mode.treat_next(&troubles)
+    };
+    match world.with_mode(treat) {
         Treatment::Refuse(failure) => failure.into_response(),
         Treatment::Rubbish => Html("<html><body>It works!</body></html>").into_response(),
         Treatment::Serve { late } => {

@@ -239,7 +239,7 @@ pub fn decide(
         return PodAction::Lose { boot: machine.boot };
     }
     match pod.deletion_grace {
-        Some(grace) => end_pod(pod, seen, exit, grace, timings, now),
+        Some(grace) => end_pod(pod, seen, machine, exit, grace, timings, now),
         None => match deadline(pod, seen) {
             Some(deadline) if now >= deadline => PodAction::Fail(PodFailure::DeadlineExceeded),
             deadline => live(pod, seen, machine, exit, timings, now).not_after(deadline),
@@ -272,10 +272,11 @@ fn live(
     timings: PodTimings,
     now: Timestamp,
 ) -> PodAction {
-    let create = || PodAction::Create { ready_at: after(now, timings.start) };
+    let create = || PodAction::Create { ready_at: after(now, timings.start.saturating_add(machine.pod_start_delay)) };
+    let blocked = !machine.can_start_pods || pod.domain_identity && !machine.domain_ok;
     match seen.state {
-        State::Waiting | State::Creating { .. } if !machine.can_start_pods => PodAction::Block,
-        State::Blocked if !machine.can_start_pods => PodAction::Wait(None),
+        State::Waiting | State::Creating { .. } if blocked => PodAction::Block,
+        State::Blocked if blocked => PodAction::Wait(None),
         State::Waiting | State::Blocked => create(),
         State::Creating { ready_at } if now >= ready_at => PodAction::Start,
         State::Creating { ready_at } => PodAction::Wait(Some(ready_at)),
@@ -307,6 +308,7 @@ fn back_off(restarts: i32) -> Duration {
 fn end_pod(
     pod: &PodView,
     seen: &Containers,
+    machine: &MachineFacts,
     exit: Option<i32>,
     grace: Duration,
     timings: PodTimings,
@@ -317,6 +319,7 @@ fn end_pod(
             PodAction::Remove
         }
         State::Running => exit.map_or(PodAction::Stop, |code| PodAction::End(seen.ended(code, now))),
+        State::Stopping { .. } if !machine.pods_stop => PodAction::Wait(None),
         State::Stopping { asked, .. } => {
             let takes = stop_takes(pod, timings);
             let gone_at = after(asked, takes.min(grace));

@@ -2,7 +2,7 @@
 
 use crate::model::Machine;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use windlass_protocol::Build;
 
 /// What never changes about a machine.
@@ -38,6 +38,12 @@ pub struct MachineFacts {
     pub system_uuid: String,
     /// Whether sandboxes of new pods can be made.
     pub can_start_pods: bool,
+    /// How much longer a new pod takes until its containers run: its image is pulled slowly.
+    pub pod_start_delay: Duration,
+    /// Whether containers end that are told to.
+    pub pods_stop: bool,
+    /// Whether pods with a domain identity start.
+    pub domain_ok: bool,
     /// What the network does for pods.
     pub pod_network: PodNetwork,
 }
@@ -47,6 +53,8 @@ pub struct MachineFacts {
 pub enum PodNetwork {
     /// All that it should.
     Works,
+    /// No service (cluster IP) is reached.
+    NoServices,
     /// No name is resolved.
     NoDns,
     /// Nothing is reached.
@@ -77,10 +85,14 @@ impl MachineFacts {
             boot_id: machine.boot_id().to_string(),
             system_uuid: machine.system_uuid(),
             can_start_pods: machine.can_start_pods(),
-            pod_network: match (machine.pod_network_ok(), machine.dns_ok()) {
-                (false, _) => PodNetwork::Dead,
-                (true, false) => PodNetwork::NoDns,
-                (true, true) => PodNetwork::Works,
+            pod_start_delay: machine.pod_start_delay().to_std(),
+            pods_stop: machine.pods_stop(),
+            domain_ok: machine.domain_ok(),
+            pod_network: match (machine.pod_network_ok(), machine.dns_ok(), machine.services_ok()) {
+                (false, _, _) => PodNetwork::Dead,
+                (true, false, _) => PodNetwork::NoDns,
+                (true, true, false) => PodNetwork::NoServices,
+                (true, true, true) => PodNetwork::Works,
             },
         }
     }
@@ -101,6 +113,9 @@ pub(super) mod tests {
             boot_id: "7".into(),
             system_uuid: "u".into(),
             can_start_pods: true,
+            pod_start_delay: Duration::ZERO,
+            pods_stop: true,
+            domain_ok: true,
             pod_network: PodNetwork::Works,
         }
     }

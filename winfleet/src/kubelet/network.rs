@@ -33,6 +33,7 @@ pub fn end_of_work(network: PodNetwork, forced: Option<i32>) -> Exit {
         (Some(code), _) => Exit::new(code, ""),
         (None, PodNetwork::Works) => Exit::new(0, "done"),
         (None, PodNetwork::Dead) => Exit::new(1, "dial tcp: lookup kubernetes.default.svc.cluster.local: i/o timeout"),
+        (None, PodNetwork::NoServices) => Exit::new(1, "dial tcp 10.96.0.1:443: i/o timeout"),
         (None, PodNetwork::NoDns) => Exit::new(1, no_such_host("kubernetes.default.svc.cluster.local")),
     }
 }
@@ -52,7 +53,7 @@ pub async fn probe(client: reqwest::Client, probe: HttpProbe, network: PodNetwor
         probe.url.port_or_known_default().unwrap_or_default()
     );
     match network {
-        PodNetwork::Dead => {
+        PodNetwork::Dead | PodNetwork::NoServices => {
             tokio::time::sleep(probe.timeout).await;
             return Exit::new(1, format!("Get {url:?}: dial tcp {address}: i/o timeout"));
         }

@@ -62,6 +62,8 @@ pub struct PodView {
     pub containers: Vec<ContainerView>,
     /// Init containers; they complete as soon as the sandbox is there.
     pub init_containers: Vec<ContainerView>,
+    /// Whether it has a domain identity (gMSA).
+    pub domain_identity: bool,
     /// What the pod runs.
     pub program: Program,
     /// The grace that is left to it since its deletion was asked for; `None`: it is to live.
@@ -99,6 +101,7 @@ impl PodView {
             restart: restart_policy(&spec),
             containers: views(&spec.containers),
             init_containers: views(spec.init_containers.as_deref().unwrap_or_default()),
+            domain_identity: has_domain_identity(&spec),
             program: Program::of(&spec, annotation(&annotations, EXIT_CODE, &name)),
             deletion_grace: meta.deletion_timestamp.map(|_| seconds(grace)),
             terminates_after: annotation(&annotations, TERMINATES_AFTER, &name)
@@ -120,6 +123,13 @@ impl PodView {
 fn views(containers: &[Container]) -> Vec<ContainerView> {
     let image = |c: &Container| c.image.clone().unwrap_or_default();
     containers.iter().map(|c| ContainerView { name: c.name.clone(), image: image(c) }).collect()
+}
+
+/// Whether the pod, or one of its containers, names a credential spec of a group managed service account.
+fn has_domain_identity(spec: &PodSpec) -> bool {
+    let pod = spec.security_context.as_ref().and_then(|s| s.windows_options.as_ref());
+    let containers = spec.containers.iter().filter_map(|c| c.security_context.as_ref()?.windows_options.as_ref());
+    pod.into_iter().chain(containers).any(|w| w.gmsa_credential_spec.is_some() || w.gmsa_credential_spec_name.is_some())
 }
 
 fn restart_policy(spec: &PodSpec) -> RestartPolicy {

@@ -1,18 +1,20 @@
 //! How a machine goes down, starts, and moves on in time.
 
-use super::{Certificate, Disk, Installed, Machine, Site, machine::Boot};
-use crate::scenario::{Effect, Fault, MachineSpec, Phase, Update};
+use super::{Certificate, Disk, Installed, Machine, Origin, Site, machine::Boot};
+use crate::scenario::{Effect, MachineSpec, Phase, Update};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_protocol::KbId;
 
 impl Machine {
     /// A machine that has been running for a while, with its faults still ahead.
-    pub(super) fn new(spec: MachineSpec, provider_id: String, faults: Vec<Fault>, site: &Site, now: Timestamp) -> Self {
+    pub(super) fn new(spec: MachineSpec, origin: Origin, site: &Site, now: Timestamp) -> Self {
         let disk = Disk::fresh(&spec.group, now, site.timings.kubelet_certificate);
         let mut machine = Self {
-            provider_id,
-            faults,
+            provider_id: origin.provider_id,
+            faults: origin.faults,
+            dice: origin.dice,
+            start: now,
             attached_volumes: spec.group.attached_volumes.clone(),
             root_attached: true,
             boot: Boot::Up,
@@ -24,25 +26,32 @@ impl Machine {
             jobs: BTreeMap::new(),
             conditions: BTreeMap::new(),
             uses: BTreeMap::new(),
-            replaced_by: BTreeSet::new(),
+            once: BTreeSet::new(),
+            crashed_by: BTreeSet::new(),
+            foreign: None,
+            dark: false,
+            unready_since: None,
             generation: 0,
             counters: super::Counters::default(),
             clock: now,
             disk,
             spec,
         };
-        machine.begin_with_installed(Phase::Running);
+        machine.begin_timed(now);
+        machine.meets(Phase::Running, site);
         machine
     }
 
     /// Lets time pass up to `now`.
     pub(super) fn advance(&mut self, now: Timestamp, site: &Site) {
         while let Some(at) = self.next_event().filter(|at| *at <= now) {
+            let before = self.clock;
             self.clock = self.clock.max(at);
+            self.begin_timed(before);
             self.boot_on(site);
             self.finish_jobs(site);
             self.renew_certificate(site);
-            self.replace_if_struck(site);
+            self.happen(site);
         }
         self.clock = self.clock.max(now);
     }
@@ -51,12 +60,14 @@ impl Machine {
     pub(super) fn next_event(&self) -> Option<Timestamp> {
         let boot = match self.boot {
             Boot::Booting { until } | Boot::ShuttingDown { until } => Some(until),
-            Boot::Up | Boot::Off | Boot::Hung | Boot::Loop => None,
+            Boot::Up | Boot::Off | Boot::Hung | Boot::Loop | Boot::Prompt => None,
         };
         let kubelet = self.kubelet_at.filter(|at| *at > self.clock);
         let certificate = self.kubelet_at.map(|_| self.disk.certificate.renew_at()).filter(|at| *at > self.clock);
         let jobs = self.jobs.values().filter_map(super::job::Job::ends_at).min();
-        [boot, kubelet, certificate, jobs, self.next_onset()].into_iter().flatten().min()
+        let by_faults =
+            if self.faults.is_empty() { None } else { self.next_turn().into_iter().chain(self.next_happening()).min() };
+        [boot, kubelet, certificate, jobs, by_faults].into_iter().flatten().min()
     }
 
     fn boot_on(&mut self, site: &Site) {
@@ -76,11 +87,17 @@ impl Machine {
         self.up_since = None;
         self.kubelet_at = None;
         self.startup_task_runs = false;
+        self.foreign = None;
         self.jobs.clear();
     }
 
     /// Starts a machine that is down: installs what waits for the boot, and sees whether it comes up.
     pub(super) fn start(&mut self, site: &Site) {
+        if self.suffers(|effect| *effect == Effect::PowerLost) {
+            self.boot = Boot::Off;
+            self.dark = true;
+            return;
+        }
         if !self.root_attached {
             // Power, and nothing to start from.
             self.boot = Boot::Hung;
@@ -102,6 +119,9 @@ impl Machine {
         }
         if self.struck_by(None, &Effect::RebootNeverReturns) {
             return Boot::Hung;
+        }
+        if self.struck_by(None, &Effect::RecoveryPrompt) {
+            return Boot::Prompt;
         }
         let slower = self.strikes(None, |effect| if let Effect::SlowBoot { by } = effect { Some(*by) } else { None });
         Boot::Booting { until: site.timings.reboot.plus(slower.unwrap_or_default()).after(self.clock) }
@@ -129,8 +149,12 @@ impl Machine {
         }
         self.disk.rounds.remove(&kb);
         self.disk.staged.remove(&kb);
+        let other = self
+            .strikes(Some(kb), |e| if let Effect::OtherVersionInstalled { build } = e { Some(*build) } else { None });
         let unchanged = self.struck_by(Some(kb), &Effect::BuildUnchanged);
-        if let Some(target) = update.target_for(self.disk.build).filter(|_| !unchanged) {
+        if let Some(build) = other {
+            self.disk.build = build;
+        } else if let Some(target) = update.target_for(self.disk.build).filter(|_| !unchanged) {
             // An older cumulative update does not take a newer build back.
             self.disk.build = self.disk.build.max(target);
         }
@@ -141,24 +165,16 @@ impl Machine {
         self.boot = Boot::Up;
         self.up_since = Some(self.clock);
         self.kubelet_at = Some(site.timings.kubelet_start.after(self.clock));
-        self.kubelet_build = self.disk.build;
-        self.startup_task_due = self.disk.task.is_some();
         self.begin_with_installed(Phase::Running);
+        if !self.suffers(|effect| *effect == Effect::KernelVersionStale) {
+            self.kubelet_build = self.disk.build;
+        }
+        self.startup_task_due = self.disk.task.is_some();
     }
 
     fn renew_certificate(&mut self, site: &Site) {
         if self.kubelet_up() && self.disk.certificate.renew_at() <= self.clock {
             self.disk.certificate = Certificate::issue(self.clock, site.timings.kubelet_certificate);
-        }
-    }
-
-    /// The cloud's replacement happens once for each fault that says so.
-    pub(super) fn replace_if_struck(&mut self, site: &Site) {
-        let new = |fault: &Fault| !self.replaced_by.contains(&fault.name);
-        let struck = self.effects().find(|(fault, effect)| **effect == Effect::MachineReplaced && new(fault));
-        if let Some(name) = struck.map(|(fault, _)| fault.name.clone()) {
-            self.replaced_by.insert(name);
-            self.replace(site);
         }
     }
 

@@ -50,12 +50,20 @@ impl Guest<'_> {
 
     /// Whether servicing works right now: a reboot would break it off.
     pub fn servicing_busy(&self) -> bool {
-        self.machine.busy(JobKind::Install)
+        self.machine.busy(JobKind::Install) || self.machine.foreign.is_some()
     }
 
     /// The update catalogue.
     pub fn catalogue(&self) -> &Catalogue {
         &self.site.catalogue
+    }
+
+    /// Asks the update service.
+    ///
+    /// # Errors
+    /// The code with which it fails.
+    pub fn begin_search(&mut self) -> Result<(), Hresult> {
+        self.machine.update_service_fails(None).map_or(Ok(()), Err)
     }
 
     /// The updates that the source offers to this machine and that are not installed.
@@ -128,7 +136,7 @@ impl Guest<'_> {
     /// down, [`Hresult::NO_UPDATE`] for an empty list.
     pub fn begin_install(&mut self, updates: &[PinnedUpdate]) -> Result<u64, Hresult> {
         self.check_ready(updates)?;
-        if self.machine.busy(JobKind::Install) || self.reboot_signals().due() {
+        if self.servicing_busy() || self.reboot_signals().due() {
             return Err(Hresult::INSTALL_NOT_ALLOWED);
         }
         if updates.iter().any(|update| !self.machine.disk.staged.contains(&update.kb)) {
@@ -164,14 +172,14 @@ impl Guest<'_> {
         self.machine.networks()
     }
 
-    /// Names of the disks.
+    /// Names of the disks that can be used.
     pub fn disks(&self) -> Vec<String> {
-        self.machine.disks().to_vec()
+        self.machine.usable_disks()
     }
 
     /// Names of the network adapters' drivers.
     pub fn drivers(&self) -> Vec<String> {
-        self.machine.disk.drivers.iter().cloned().collect()
+        self.machine.drivers()
     }
 
     /// Kinds of critical events in the log (`source/id`).

@@ -91,11 +91,21 @@ impl Machine {
     }
 
     fn finish_one(&mut self, kind: JobKind, update: &PinnedUpdate, site: &Site) -> Hresult {
+        if let Some(code) = self.update_service_fails(Some(update.kb)) {
+            return code;
+        }
         match (kind, site.catalogue.find(update)) {
             (_, None) => Hresult::NO_UPDATE,
             (JobKind::Download, Some(update)) => self.finish_download(update),
             (JobKind::Install, Some(update)) => self.finish_install(update),
         }
+    }
+
+    /// The code with which the update service answers now, where it does not work; counts it.
+    pub(super) fn update_service_fails(&mut self, kb: Option<KbId>) -> Option<Hresult> {
+        let fails =
+            |e: &Effect| if let Effect::UpdateServiceFails { hresult } = e { Some(Hresult(*hresult)) } else { None };
+        self.strikes(kb, fails)
     }
 
     fn finish_download(&mut self, update: &Update) -> Hresult {
@@ -117,9 +127,10 @@ impl Machine {
         if !self.wants(update) {
             return Hresult::NOT_APPLICABLE;
         }
+        let full = self.free_bytes() == 0;
         let fails = |effect: &Effect| match effect {
             Effect::InstallFails { hresult } => Some(Hresult(*hresult)),
-            Effect::DiskFull => Some(Hresult::DISK_FULL),
+            Effect::DiskFull if full => Some(Hresult::DISK_FULL),
             _ => None,
         };
         if let Some(code) = self.strikes(Some(update.kb), fails) {

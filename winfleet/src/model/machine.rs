@@ -2,15 +2,16 @@
 //!
 //! Everything is as of the last tick.
 
-use super::{Counters, Disk, fault::Conditions, job::Job};
+use super::{Counters, Disk, fault::Conditions, happen::Foreign, job::Job};
 use crate::scenario::{Effect, Fault, MachineSpec};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use windlass_protocol::{Build, ServiceState};
 
 /// The service that the kubelet runs as.
-const KUBELET: &str = "kubelet";
+pub(super) const KUBELET: &str = "kubelet";
 
 /// One simulated Windows machine.
 #[derive(Clone, Debug)]
@@ -18,7 +19,7 @@ pub struct Machine {
     pub(super) spec: MachineSpec,
     pub(super) provider_id: String,
     /// The faults that strike this machine, each when its time comes.
-    pub(super) faults: Vec<Fault>,
+    pub(super) faults: Vec<Arc<Fault>>,
     /// The system disk.
     pub disk: Disk,
     /// Volumes of pods that are attached.
@@ -38,8 +39,20 @@ pub struct Machine {
     pub(super) conditions: Conditions,
     /// How often each fault struck an operation; no restore rewinds it.
     pub(super) uses: BTreeMap<String, u32>,
-    /// The faults by which the cloud replaced it: each does so once.
-    pub(super) replaced_by: BTreeSet<String>,
+    /// The faults by which something happened that happens once for each.
+    pub(super) once: BTreeSet<String>,
+    /// The faults by which it crashed.
+    pub(super) crashed_by: BTreeSet<String>,
+    /// What something else installs on it.
+    pub(super) foreign: Option<Foreign>,
+    /// Whether it went down because its power was lost.
+    pub(super) dark: bool,
+    /// Since when its node is not ready.
+    pub(super) unready_since: Option<Timestamp>,
+    /// Where its draws begin.
+    pub(super) dice: u64,
+    /// When the world began.
+    pub(super) start: Timestamp,
     pub(super) generation: u32,
     pub(super) counters: Counters,
     /// How far this machine has been advanced.
@@ -55,6 +68,7 @@ pub(super) enum Boot {
     ShuttingDown { until: Timestamp },
     Hung,
     Loop,
+    Prompt,
 }
 
 /// Whether a machine has power.
@@ -134,7 +148,7 @@ impl Machine {
             Boot::Off => MachineState::Off,
             Boot::Booting { .. } | Boot::ShuttingDown { .. } => MachineState::Booting,
             Boot::Up => MachineState::Running,
-            Boot::Hung => MachineState::Hung,
+            Boot::Hung | Boot::Prompt => MachineState::Hung,
             Boot::Loop => MachineState::BootLoop,
         }
     }
@@ -142,6 +156,7 @@ impl Machine {
     /// The last line on its screen.
     pub fn console(&self) -> &'static str {
         match self.state() {
+            MachineState::Hung if self.boot == Boot::Prompt => "Enter the recovery key for this drive.",
             MachineState::Running => "Press Ctrl+Alt+Delete to unlock.",
             MachineState::Booting => "Working on updates. Don't turn off your computer.",
             MachineState::Off => "",
@@ -154,9 +169,10 @@ impl Machine {
     }
 
     /// Its disks as the hypervisor sees them; without the system disk when that is detached.
-    pub fn disks(&self) -> &[String] {
-        let disks = &self.spec.group.disks;
-        if self.root_attached { disks } else { disks.get(1..).unwrap_or_default() }
+    pub fn disks(&self) -> Vec<String> {
+        let disks = self.spec.group.disks.iter().skip(usize::from(!self.root_attached));
+        let missing = |disk: &String| self.suffers(|e| matches!(e, Effect::DiskMissing { name } if name == disk));
+        disks.filter(|disk| !missing(disk)).cloned().collect()
     }
 
     /// Whether software on it runs (up to the end of a shutdown).
@@ -178,8 +194,10 @@ impl Machine {
     pub fn kubelet_up(&self) -> bool {
         self.is_up()
             && self.kubelet_at.is_some_and(|at| at <= self.clock)
-            && self.disk.certificate.not_after > self.clock
+            && self.disk.certificate.not_after > self.wall_clock()
             && self.runs(KUBELET)
+            && self.host_network_ok()
+            && !self.suffers(|e| *e == Effect::CertificateExpired)
     }
 
     /// `nodeInfo.kernelVersion`: the build that the kubelet read when it last started.
@@ -199,12 +217,12 @@ impl Machine {
 
     /// Whether its pods reach others and are reached.
     pub fn pod_network_ok(&self) -> bool {
-        self.is_up() && self.runs("hns") && !self.suffers(|e| *e == Effect::PodNetworkDead)
+        self.host_network_ok() && self.runs("hns") && !self.suffers(|e| *e == Effect::PodNetworkDead)
     }
 
     /// Whether its pods resolve names.
     pub fn dns_ok(&self) -> bool {
-        self.is_up() && !self.suffers(|e| *e == Effect::DnsDead)
+        self.host_network_ok() && !self.suffers(|e| *e == Effect::DnsDead)
     }
 
     /// The state of a service.
@@ -216,22 +234,19 @@ impl Machine {
         }
     }
 
-    fn service_struck(&self, name: &str) -> bool {
-        self.suffers(|effect| match effect {
-            Effect::ServiceStopped { name: stopped } => stopped == name,
-            Effect::KubeletDead => name == KUBELET,
-            _ => false,
-        })
-    }
-
-    /// Whether a service that this machine has runs; what it never had is not missed.
-    fn runs(&self, name: &str) -> bool {
-        self.service(name) != ServiceState::Stopped
-    }
-
     /// Free bytes on the system disk.
     pub fn free_bytes(&self) -> u64 {
-        if self.suffers(|e| *e == Effect::DiskFull) { 0 } else { self.disk.free_bytes }
+        let fills = |(fault, e): (&Fault, &Effect)| (*e == Effect::DiskFull).then(|| self.grown(fault));
+        let full = self.effects().filter_map(fills).fold(0.0, f64::max);
+        // A share of the bytes that are free without it: a rounding of bytes does not matter.
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "see above"
+        )]
+        let free = (self.disk.free_bytes as f64 * (1.0 - full)) as u64;
+        free
     }
 
     /// Names of the host networks (HNS) that are there.

@@ -8,9 +8,12 @@
 mod boot;
 mod catalogue;
 mod counters;
+mod dice;
 mod disk;
 mod fault;
 mod guest;
+mod happen;
+mod health;
 mod hresult;
 mod job;
 mod machine;
@@ -27,10 +30,11 @@ pub use machine::{Machine, MachineState, Power};
 pub use task::{Code, PowerRequest, Refusal, Snapshot, SnapshotState, Task, TaskKind, TaskState};
 
 use crate::scenario::{
-    Effect, Fault, Heals, HypervisorSpec, MachineSpec, Period, Phase, Scenario, Timings, When, Where,
+    Effect, Fault, Heals, HypervisorEffect, HypervisorSpec, MachineSpec, Metric, Phase, Scenario, Timings, When, Where,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use windlass_protocol::KbId;
 
 /// All machines, what surrounds them, and the hypervisor's books.
@@ -47,7 +51,17 @@ pub struct World {
     snapshots: BTreeMap<String, Snapshot>,
     /// The number of the next task or snapshot.
     serial: u64,
+    start: Timestamp,
     clock: Timestamp,
+}
+
+/// What a machine is born with.
+pub(in crate::model) struct Origin {
+    pub provider_id: String,
+    /// The faults that strike it, each when its time comes.
+    pub faults: Vec<Arc<Fault>>,
+    /// Where its draws begin.
+    pub dice: u64,
 }
 
 /// What all machines share.
@@ -61,10 +75,14 @@ impl World {
     /// The world of a scenario at its beginning: every machine runs, and chance is drawn.
     pub fn new(scenario: &Scenario, now: Timestamp) -> Self {
         let site = Site { catalogue: Catalogue::new(&scenario.updates), timings: scenario.timings.clone() };
+        let faults: Vec<Arc<Fault>> = scenario.faults.iter().cloned().map(Arc::new).collect();
         let machine = |spec: &MachineSpec| {
-            let provider_id = format!("simulated://{}/{}", scenario.hypervisor.id, spec.name);
-            let faults = faults_of(scenario, spec);
-            (spec.name.clone(), Machine::new(spec.clone(), provider_id, faults, &site, now))
+            let origin = Origin {
+                provider_id: format!("simulated://{}/{}", scenario.hypervisor.id, spec.name),
+                faults: faults_of(scenario.seed, &faults, spec),
+                dice: dice::dice(&[scenario.seed, dice::of(&spec.name)]),
+            };
+            (spec.name.clone(), Machine::new(spec.clone(), origin, &site, now))
         };
         Self {
             machines: scenario.machines.iter().map(machine).collect(),
@@ -74,6 +92,7 @@ impl World {
             keys: BTreeMap::new(),
             snapshots: BTreeMap::new(),
             serial: 1,
+            start: now,
             clock: now,
             site,
         }
@@ -139,6 +158,17 @@ impl World {
         &self.hypervisor
     }
 
+    /// What is wrong with the hypervisor's API at `now`.
+    pub fn hypervisor_troubles(&self, now: Timestamp) -> impl Iterator<Item = HypervisorEffect> {
+        let start = self.start;
+        self.hypervisor.troubles.iter().filter(move |trouble| trouble.holds(start, now)).map(|trouble| trouble.effect)
+    }
+
+    /// What a metric shows of these machines together; nothing, where there is none.
+    pub fn metric<'a>(&self, metric: &Metric, machines: impl Iterator<Item = &'a str>) -> Option<f64> {
+        metric.value(machines.filter_map(|name| self.machines.get(name)))
+    }
+
     /// Publishes an update, or takes it back; says whether the KB is in the catalogue.
     pub fn publish(&mut self, kb: KbId, published: bool) -> bool {
         self.site.catalogue.publish(kb, published)
@@ -154,18 +184,21 @@ impl World {
     /// Makes effects hold on a machine from now on, until [`World::heal`]; says whether there is such a machine.
     pub fn strike(&mut self, name: &str, effects: Vec<Effect>) -> bool {
         let Some(machine) = self.machines.get_mut(name) else { return false };
-        let when = When { phase: Phase::Running, kb: None, delay: Period::ZERO, nth_boot: None };
+        let when = When { phase: Some(Phase::Running), ..When::default() };
         let fault = format!("{BY_HAND}{}", machine.faults.len());
-        machine.faults.push(Fault {
+        machine.faults.push(Arc::new(Fault {
             name: fault.clone(),
             when,
             r#where: Where::default(),
             effects,
+            lasts: None,
+            ramps: None,
+            intermittent: None,
             times: None,
             heals: Heals::Never,
-        });
+        }));
         machine.begin_by_hand(&fault);
-        machine.replace_if_struck(&self.site);
+        machine.happen(&self.site);
         true
     }
 
@@ -175,7 +208,9 @@ impl World {
         machine.faults.retain(|fault| !fault.name.starts_with(BY_HAND));
         machine.conditions.retain(|fault, _| !fault.starts_with(BY_HAND));
         machine.uses.retain(|fault, _| !fault.starts_with(BY_HAND));
-        machine.replaced_by.retain(|fault| !fault.starts_with(BY_HAND));
+        machine.once.retain(|fault| !fault.starts_with(BY_HAND));
+        machine.crashed_by.retain(|fault| !fault.starts_with(BY_HAND));
+        machine.happen(&self.site);
         true
     }
 
@@ -190,15 +225,15 @@ const BY_HAND: &str = "by hand ";
 
 /// The faults that strike a machine. Each pair of fault and machine has its own draw: adding a machine or a fault does
 /// not change what others drew.
-fn faults_of(scenario: &Scenario, spec: &MachineSpec) -> Vec<Fault> {
-    let drawn = |fault: &&Fault| {
+fn faults_of(seed: u64, faults: &[Arc<Fault>], spec: &MachineSpec) -> Vec<Arc<Fault>> {
+    let drawn = |fault: &&Arc<Fault>| {
         let Some(chance) = fault.r#where.chance else { return true };
-        let seed = format!("{}/{}/{}", scenario.seed, fault.name, spec.name);
+        let seed = format!("{seed}/{}/{}", fault.name, spec.name);
         let seed = seed.bytes().fold(0, |hash: u64, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)));
         fastrand::Rng::with_seed(seed).f64() < chance
     };
-    let fits = |fault: &&Fault| fault.r#where.fits(&spec.name, &spec.labels, &spec.group.traits);
-    scenario.faults.iter().filter(fits).filter(drawn).cloned().collect()
+    let fits = |fault: &&Arc<Fault>| fault.r#where.fits(&spec.name, &spec.labels, &spec.group);
+    faults.iter().filter(fits).filter(drawn).cloned().collect()
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::{
     Code, Machine, MachineState, PowerRequest, Refusal, Snapshot, SnapshotState, Task, TaskKind, TaskState, World,
     machine::Boot,
 };
-use crate::scenario::{Effect, Period, Phase};
+use crate::scenario::{Effect, HypervisorEffect, Period, Phase};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -52,7 +52,7 @@ impl World {
             disk,
         };
         self.snapshots.insert(id.clone(), snapshot);
-        let takes = self.hypervisor.snapshot_takes.plus(slower.unwrap_or_default());
+        let takes = self.hypervisor.snapshot_takes.plus(slower.unwrap_or_default()).plus(self.slower());
         Ok(self.enqueue(TaskKind::Snapshot, machine, key, takes, Some(id), None))
     }
 
@@ -77,9 +77,12 @@ impl World {
         if !restorable {
             return Err(refusal(Code::Conflict, format!("snapshot {snapshot_id} is not restorable now")));
         }
+        if subject.dark {
+            return Err(refusal(Code::Unavailable, format!("the host of {machine} has no power")));
+        }
         subject.begin_with_installed(Phase::Restore);
         subject.stop();
-        let takes = self.hypervisor.restore_takes;
+        let takes = self.hypervisor.restore_takes.plus(self.slower());
         Ok(self.enqueue(TaskKind::Restore, machine, key, takes, Some(snapshot_id.to_owned()), None))
     }
 
@@ -92,7 +95,8 @@ impl World {
             return Ok(task);
         }
         self.idle_machine(machine)?;
-        Ok(self.enqueue(TaskKind::Power, machine, key, self.hypervisor.power_takes, None, Some(want)))
+        let takes = self.hypervisor.power_takes.plus(self.slower());
+        Ok(self.enqueue(TaskKind::Power, machine, key, takes, None, Some(want)))
     }
 
     /// The task of this id.
@@ -149,6 +153,12 @@ impl World {
 
     fn open_tasks(&self) -> impl Iterator<Item = &Task> {
         self.open.iter().filter_map(|(_, id)| self.tasks.get(id))
+    }
+
+    /// How much longer tasks take that begin now.
+    fn slower(&self) -> Period {
+        let by = |effect: HypervisorEffect| if let HypervisorEffect::Slow { by } = effect { Some(by) } else { None };
+        self.hypervisor_troubles(self.clock).filter_map(by).fold(Period::ZERO, Period::plus)
     }
 
     fn next_id(&mut self, what: &str) -> String {
@@ -252,6 +262,7 @@ impl World {
         machine.root_attached = true;
         machine.counters.restores += 1;
         machine.heal_by_restore();
+        machine.begin_with_installed(Phase::Restored);
         machine.start(&self.site);
         Ok(())
     }
@@ -269,6 +280,9 @@ impl World {
             machine.start(&self.site);
         }
         match machine.state() {
+            _ if machine.dark && want != PowerRequest::Off => {
+                Err(refusal(Code::Unavailable, format!("the host of {} has no power", task.machine)))
+            }
             MachineState::Detached if want != PowerRequest::Off => {
                 Err(refusal(Code::Detached, format!("{} has no system disk to start from", task.machine)))
             }

@@ -1,12 +1,15 @@
 //! What a scenario must satisfy beyond its form.
 
-use super::{Effect, Fault, File, MachineGroup, MachineSpec, Phase, Scenario, ScenarioError, Update};
+use super::{
+    Effect, Fault, File, Heals, MachineGroup, MachineSpec, Manifest, Period, Phase, Scenario, ScenarioError, Update,
+    surroundings,
+};
 use serde_saphyr::Spanned;
 use std::collections::BTreeSet;
 use windlass_protocol::KbId;
 
 /// A field of a list's item, and what is wrong with it.
-type Complaint = (&'static str, String);
+pub(super) type Complaint = (&'static str, String);
 
 /// Spells the machines out and checks every reference.
 pub(super) fn scenario(file: File) -> Result<Scenario, ScenarioError> {
@@ -14,22 +17,41 @@ pub(super) fn scenario(file: File) -> Result<Scenario, ScenarioError> {
     let kbs: BTreeSet<KbId> = file.updates.iter().map(|update| update.value.kb).collect();
     check_each("updates", &file.updates, |at| update(&file.updates, at, &kbs))?;
     check_each("faults", &file.faults, |at| fault(&file.faults, at, &kbs, &machines))?;
+    surroundings::check(&file, &machines)?;
+    let is_machine = |name: &str| machines.iter().any(|machine| machine.name == name);
+    let expect = file.expect.expectations(machines.len(), &is_machine)?;
     Ok(Scenario {
         seed: file.seed,
-        machines,
-        updates: file.updates.into_iter().map(|update| update.value).collect(),
-        faults: file.faults.into_iter().map(|fault| fault.value).collect(),
-        hypervisor: file.hypervisor,
+        start: file.start,
+        lasts: file.lasts,
+        updates: plain(file.updates),
+        faults: plain(file.faults),
+        hypervisor: file.hypervisor.map(|spec| spec.value).unwrap_or_default(),
         timings: file.timings,
+        api_server: file.api_server.map(|spec| spec.value).unwrap_or_default(),
+        operator: file.operator.map(|spec| spec.value).unwrap_or_default(),
+        workloads: plain(file.workloads),
+        metrics: plain(file.metrics),
+        manifests: file.manifests.into_iter().map(manifest).collect(),
+        expect,
+        machines,
     })
 }
 
-fn refuse(line: u64, field: String, message: String) -> ScenarioError {
+fn plain<T>(items: Vec<Spanned<T>>) -> Vec<T> {
+    items.into_iter().map(|item| item.value).collect()
+}
+
+fn manifest(object: Spanned<serde_json::Value>) -> Manifest {
+    Manifest { line: object.referenced.line(), object: object.value }
+}
+
+pub(super) fn refuse(line: u64, field: String, message: String) -> ScenarioError {
     ScenarioError { line, field, message }
 }
 
 /// Runs a check on each item; a complaint gets the item's line and the field's full path.
-fn check_each<T>(
+pub(super) fn check_each<T>(
     list: &str,
     items: &[Spanned<T>],
     check: impl Fn(usize) -> Result<(), Complaint>,
@@ -112,39 +134,97 @@ fn fault(all: &[Spanned<Fault>], at: usize, kbs: &BTreeSet<KbId>, machines: &[Ma
         return Err(("name", format!("{} is there twice", fault.name)));
     }
     known("when.kb", fault.when.kb.iter(), kbs)?;
-    if fault.when.nth_boot.is_some_and(|n| n == 0 || fault.when.phase != Phase::Boot) {
-        return Err(("when.nthBoot", "counts from 1, with phase boot only".into()));
-    }
-    selector(fault, machines)?;
+    moment(fault)?;
+    selector(fault, kbs, machines)?;
     if fault.effects.is_empty() {
         return Err(("effects", "at least one is needed".into()));
     }
     if fault.times == Some(0) {
         return Err(("times", "must be at least 1".into()));
     }
-    fault.effects.iter().try_for_each(|one| effect(one, fault))
+    if let Heals::Kb(kb) = fault.heals {
+        known("heals.kb", std::iter::once(&kb), kbs)?;
+    }
+    if fault.intermittent.is_some_and(|i| i.bad > i.of || i.each == Period::ZERO) {
+        return Err(("intermittent", "bad must be at most of, and each more than 0s".into()));
+    }
+    fault.effects.iter().try_for_each(|one| effect(one, fault, kbs, machines))
 }
 
-fn selector(fault: &Fault, machines: &[MachineSpec]) -> Result<(), Complaint> {
-    if let Some(node) = fault.r#where.nodes.iter().find(|node| machines.iter().all(|m| m.name != **node)) {
+fn moment(fault: &Fault) -> Result<(), Complaint> {
+    let when = &fault.when;
+    match (when.phase, when.after, when.at) {
+        (None, None, None) => return Err(("when", "phase, after or at is needed".into())),
+        (_, Some(_), Some(_)) => return Err(("when.at", "either after or at, not both".into())),
+        _ => {}
+    }
+    if when.nth_boot.is_some_and(|n| n == 0 || when.phase != Some(Phase::Boot)) {
+        return Err(("when.nthBoot", "counts from 1, with phase boot only".into()));
+    }
+    if when.phase.is_none() && when.delay != Period::ZERO {
+        return Err(("when.delay", "counts from a phase: without one, after and at say it all".into()));
+    }
+    Ok(())
+}
+
+fn selector(fault: &Fault, kbs: &BTreeSet<KbId>, machines: &[MachineSpec]) -> Result<(), Complaint> {
+    let chosen = &fault.r#where;
+    if let Some(node) = chosen.nodes.iter().find(|node| machines.iter().all(|m| m.name != **node)) {
         return Err(("where.nodes", format!("{node} is not in machines")));
     }
-    if fault.r#where.chance.is_some_and(|chance| !(chance > 0.0 && chance <= 1.0)) {
+    if let Some(text) = chosen.bad_os_build() {
+        return Err(("where.osBuilds", format!("{text:?} is not an OS build like 10.0.20348")));
+    }
+    known("where.installed", chosen.installed.iter(), kbs)?;
+    if chosen.chance.is_some_and(|chance| !(chance > 0.0 && chance <= 1.0)) {
         return Err(("where.chance", "must be above 0 and at most 1".into()));
     }
-    if machines.iter().any(|m| fault.r#where.fits(&m.name, &m.labels, &m.group.traits)) {
+    if machines.iter().any(|m| chosen.fits(&m.name, &m.labels, &m.group)) {
         return Ok(());
     }
     Err(("where", format!("fits no machine (fault {})", fault.name)))
 }
 
-fn effect(effect: &Effect, fault: &Fault) -> Result<(), Complaint> {
+fn effect(effect: &Effect, fault: &Fault, kbs: &BTreeSet<KbId>, machines: &[MachineSpec]) -> Result<(), Complaint> {
+    let struck = || machines.iter().filter(|m| fault.r#where.fits(&m.name, &m.labels, &m.group));
+    let no_machine_has =
+        |what: &str, name: &str| Err(("effects", format!("no machine that the fault fits has the {what} {name}")));
     match effect {
         Effect::RoundsNeeded { n: 0 } => Err(("effects", "roundsNeeded.n must be at least 1".into())),
+        Effect::RequestsFail { share } if !(*share > 0.0 && *share <= 1.0) => {
+            Err(("effects", "requestsFail.share must be above 0 and at most 1".into()))
+        }
+        Effect::CrashesAfter { up: after }
+        | Effect::MemoryLeaks { exhausted_after: after }
+        | Effect::HandlesLeak { exhausted_after: after, .. }
+            if *after == Period::ZERO =>
+        {
+            Err(("effects", "must be more than 0s: a machine that never runs is bootLoop".into()))
+        }
+        Effect::OtherAgentInstalls { kb } => known("effects", std::iter::once(kb), kbs),
+        Effect::ServiceStopped { name } | Effect::HandlesLeak { service: name, .. }
+            if !struck().any(|m| m.group.services.contains(name)) =>
+        {
+            no_machine_has("service", name)
+        }
+        Effect::NetworkMissing { name } if !struck().any(|m| m.group.networks.contains(name)) => {
+            no_machine_has("network", name)
+        }
+        Effect::DriverReplaced { name, .. } if !struck().any(|m| m.group.drivers.contains(name)) => {
+            no_machine_has("driver", name)
+        }
+        Effect::DiskMissing { name } | Effect::DiskRaw { name }
+            if !struck().any(|m| m.group.disks.iter().skip(1).any(|disk| disk == name)) =>
+        {
+            no_machine_has("data disk", name)
+        }
         Effect::BreaksAfterExtraReboot { .. } if fault.when.kb.is_none() => {
             Err(("when.kb", "breaksAfterExtraReboot needs the update whose second boot is meant".into()))
         }
-        Effect::BreaksAfterExtraReboot { effects } => breaks_later(effects),
+        Effect::BreaksAfterExtraReboot { effects } => {
+            breaks_later(effects)?;
+            effects.iter().try_for_each(|one| self::effect(one, fault, kbs, machines))
+        }
         _ => Ok(()),
     }
 }

@@ -1,9 +1,10 @@
-//! What goes wrong, where, when, and what heals it.
+//! What goes wrong, where, when, for how long, and what heals it.
 
-use super::Period;
+use super::{Effect, Period, moment::Moment, updates::optional_date_or_time};
+use jiff::Timestamp;
 use serde::Deserialize;
-use std::collections::BTreeMap;
-use windlass_protocol::KbId;
+use std::{collections::BTreeMap, num::NonZeroU32};
+use windlass_protocol::{Build, KbId};
 
 /// One fault: effects that hold together on the chosen machines from a moment on.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -18,8 +19,17 @@ pub struct Fault {
     pub r#where: Where,
     /// What becomes false.
     pub effects: Vec<Effect>,
-    /// How many operations (downloads, installations, boots, snapshots, restores) its effects strike in all; any
-    /// number, when left out.
+    /// How long it holds; until it is healed, when left out.
+    #[serde(default)]
+    pub lasts: Option<Period>,
+    /// How long its effects that have a size take to grow to it; they have it at once, when left out.
+    #[serde(default)]
+    pub ramps: Option<Period>,
+    /// When it comes and goes.
+    #[serde(default)]
+    pub intermittent: Option<Intermittent>,
+    /// How many operations (searches, downloads, installations, boots, snapshots, restores) its effects strike in all;
+    /// any number, when left out.
     #[serde(default)]
     pub times: Option<u32>,
     /// What ends it.
@@ -27,21 +37,23 @@ pub struct Fault {
     pub heals: Heals,
 }
 
-/// The moment from which a fault holds on a machine.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+/// The moment from which a fault holds on a machine: a phase of the machine, a time, or a phase not before a time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct When {
     /// What the machine is doing then.
-    pub phase: Phase,
+    pub phase: Option<Phase>,
     /// Only when it does so with this update, and only on operations of this update.
-    #[serde(default)]
     pub kb: Option<KbId>,
     /// How long after the phase began.
-    #[serde(default)]
     pub delay: Period,
     /// Phase `boot` only: at the n-th boot, from 1; with `kb`, the boot that applied the update is the first.
-    #[serde(default)]
     pub nth_boot: Option<u32>,
+    /// How long after the scenario's start; with a phase, not before that.
+    pub after: Option<Period>,
+    /// A date (midnight, UTC) or a time; with a phase, not before that.
+    #[serde(deserialize_with = "optional_date_or_time")]
+    pub at: Option<Timestamp>,
 }
 
 /// What a machine is doing when a fault begins.
@@ -62,6 +74,8 @@ pub enum Phase {
     Snapshot,
     /// It is restored from a snapshot.
     Restore,
+    /// A restore has worked: it starts from the older disk.
+    Restored,
 }
 
 /// The machines that a fault strikes: all that fit everything given here.
@@ -74,8 +88,29 @@ pub struct Where {
     pub traits: Vec<String>,
     /// Names of which one must be the machine's.
     pub nodes: Vec<String>,
+    /// OS builds (`10.0.20348`) of which one must be the machine's at the start.
+    pub os_builds: Vec<String>,
+    /// Updates that must all be installed at the start.
+    pub installed: Vec<KbId>,
     /// Of the fitting machines, the share that is struck, from 0 to 1, drawn from the scenario's seed.
     pub chance: Option<f64>,
+}
+
+/// A fault that comes and goes: of each `of` slices of time, as many as `bad` says are bad, drawn from the seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Intermittent {
+    /// How many slices are bad.
+    pub bad: NonZeroU32,
+    /// Of how many.
+    pub of: NonZeroU32,
+    /// Length of a slice.
+    #[serde(default = "minute")]
+    pub each: Period,
+}
+
+const fn minute() -> Period {
+    Period::seconds(60)
 }
 
 /// What ends a fault.
@@ -87,96 +122,34 @@ pub enum Heals {
     Restore,
     /// The next restart, for good.
     Restart,
+    /// The second restart from its beginning, for good.
+    SecondRestart,
+    /// A later update, or a disk from before it began.
+    Kb(KbId),
     /// Nothing.
     Never,
 }
 
-/// What becomes false while a fault holds.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
-pub enum Effect {
-    /// Downloads end with this code.
-    DownloadFails {
-        /// The code that Windows gives.
-        hresult: u32,
-    },
-    /// The source no longer offers the update to this machine.
-    UpdateWithdrawn,
-    /// The system disk has no free byte.
-    DiskFull,
-    /// Installations end with this code.
-    InstallFails {
-        /// The code that Windows gives.
-        hresult: u32,
-    },
-    /// Installations never end.
-    InstallHangs,
-    /// The update counts as installed after the reboot and the build is as before.
-    BuildUnchanged,
-    /// The update must be installed, with a reboot each time, this often before it is in.
-    RoundsNeeded {
-        /// Rounds in all.
-        n: u32,
-    },
-    /// The machine goes down and hangs before its services run.
-    RebootNeverReturns,
-    /// The machine starts over and over, and its services never run.
-    BootLoop,
-    /// Boots take longer.
-    SlowBoot {
-        /// By how much.
-        by: Period,
-    },
-    /// Effects that begin with the second boot that has the fault's `kb` installed.
-    BreaksAfterExtraReboot {
-        /// What breaks then.
-        effects: Vec<Effect>,
-    },
-    /// Pods reach nothing and are not reached; the host does, and the node is `Ready`.
-    PodNetworkDead,
-    /// Pods resolve no name.
-    DnsDead,
-    /// New pods do not start (no sandbox); those that run go on.
-    NewPodsDoNotStart,
-    /// A service does not run.
-    ServiceStopped {
-        /// The service's name.
-        name: String,
-    },
-    /// A host network (HNS) is not there.
-    NetworkMissing {
-        /// The network's name.
-        name: String,
-    },
-    /// A kind of critical event stands in the event log.
-    EventLogged {
-        /// The kind, as `source/id`.
-        kind: String,
-    },
-    /// The kubelet does not run.
-    KubeletDead,
-    /// Snapshots fail.
-    SnapshotFails,
-    /// Snapshots take longer.
-    SnapshotSlow {
-        /// By how much.
-        by: Period,
-    },
-    /// The task of a snapshot ends as timed out; the snapshot is there and good.
-    SnapshotTimesOutButExists,
-    /// Restores fail, with the old disk still attached.
-    RestoreFails,
-    /// Restores fail half-way, with no system disk attached.
-    RestoreDetachesRoot,
-    /// The cloud replaces the machine by a fresh one of the same name.
-    MachineReplaced,
+impl When {
+    /// The time from which it may hold, if one is given.
+    pub const fn moment(&self) -> Option<Moment> {
+        Moment::of(self.after, self.at)
+    }
 }
 
 impl Where {
-    /// Whether a machine with these properties is meant, chance aside.
-    pub fn fits(&self, name: &str, labels: &BTreeMap<String, String>, traits: &[String]) -> bool {
+    /// Whether a machine is meant, chance aside: its name, labels and traits, its build and updates at the start.
+    pub fn fits(&self, name: &str, labels: &BTreeMap<String, String>, group: &super::MachineGroup) -> bool {
         self.labels.iter().all(|(k, v)| labels.get(k) == Some(v))
-            && self.traits.iter().all(|t| traits.contains(t))
+            && self.traits.iter().all(|t| group.traits.contains(t))
             && (self.nodes.is_empty() || self.nodes.iter().any(|n| n == name))
+            && (self.os_builds.is_empty() || self.os_builds.contains(&group.build.os_build()))
+            && self.installed.iter().all(|kb| group.installed.contains(kb))
+    }
+
+    /// The OS build among `os_builds` that is none, if there is one.
+    pub(super) fn bad_os_build(&self) -> Option<&str> {
+        let is_one = |text: &str| format!("{text}.0").parse::<Build>().is_ok_and(|build| build.os_build() == text);
+        self.os_builds.iter().map(String::as_str).find(|text| !is_one(text))
     }
 }

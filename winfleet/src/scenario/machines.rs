@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use windlass_protocol::{Build, KbId};
 
 /// The label by which Kubernetes knows a node's zone (well-known labels, Kubernetes documentation).
@@ -58,6 +59,9 @@ pub struct MachineGroup {
     /// Free bytes on the system disk at the start.
     #[serde(default = "usual_free_bytes")]
     pub free_bytes: u64,
+    /// How many pods a node takes.
+    #[serde(default = "usual_pods")]
+    pub pods: u32,
     /// Volumes of pods that are attached at the start.
     #[serde(default)]
     pub attached_volumes: Vec<String>,
@@ -76,7 +80,7 @@ pub struct MachineSpec {
     /// Labels of its Node object, the zone's among them.
     pub labels: BTreeMap<String, String>,
     /// Everything that the machines of its group share.
-    pub group: MachineGroup,
+    pub group: Arc<MachineGroup>,
 }
 
 impl MachineGroup {
@@ -89,7 +93,11 @@ impl MachineGroup {
         if self.free_bytes > self.disk_bytes {
             return Err(("freeBytes", format!("{} free of {} bytes", self.free_bytes, self.disk_bytes)));
         }
-        Ok(names.into_iter().enumerate().map(|(at, name)| self.machine(at, name)).collect())
+        if self.pods == 0 {
+            return Err(("pods", "must be at least 1".into()));
+        }
+        let group = Arc::new(self.clone());
+        Ok(names.into_iter().enumerate().map(|(at, name)| group.machine(at, name)).collect())
     }
 
     fn all_names(&self) -> Result<Vec<String>, (&'static str, String)> {
@@ -103,13 +111,13 @@ impl MachineGroup {
         }
     }
 
-    fn machine(&self, at: usize, name: String) -> MachineSpec {
+    fn machine(self: &Arc<Self>, at: usize, name: String) -> MachineSpec {
         let zone = self.zones.get(at % self.zones.len().max(1)).cloned();
         let mut labels = self.labels.clone();
         if let Some(zone) = &zone {
             labels.insert(ZONE_LABEL.into(), zone.clone());
         }
-        MachineSpec { name, zone, labels, group: self.clone() }
+        MachineSpec { name, zone, labels, group: Arc::clone(self) }
     }
 }
 
@@ -136,6 +144,11 @@ fn usual_drivers() -> BTreeSet<String> {
 
 fn usual_disks() -> Vec<String> {
     vec!["disk0".into()]
+}
+
+/// The kubelet's default (`maxPods`).
+const fn usual_pods() -> u32 {
+    110
 }
 
 /// 128 GiB, what clouds give a Windows Server image.

@@ -4,18 +4,32 @@
 //! field. This room holds the words and their checks, and no behaviour: that is [`crate::model`].
 
 mod check;
+mod cluster;
+mod effect;
+mod expect;
 mod faults;
 mod machines;
+mod manifest;
+mod moment;
 mod period;
 mod settings;
+mod surroundings;
 mod updates;
 
-pub use faults::{Effect, Fault, Heals, Phase, When, Where};
+pub use cluster::{
+    ApiServerEffect, ApiServerSpec, CountOrPercent, Kill, Metric, OperatorSpec, Over, Percent, Shows, Side, Workload,
+};
+pub use effect::{Effect, Repair};
+pub use expect::{Expectation, Expected, NodeOutcome, Range, RolloutState, Tally};
+pub use faults::{Fault, Heals, Intermittent, Phase, When, Where};
 pub use machines::{MachineGroup, MachineSpec, ZONE_LABEL};
+pub use manifest::Manifest;
+pub use moment::{Moment, Trouble};
 pub use period::{ParsePeriodError, Period};
-pub use settings::{HypervisorSpec, Throttle, Timings};
+pub use settings::{HypervisorEffect, HypervisorSpec, Throttle, Timings};
 pub use updates::Update;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
@@ -24,6 +38,10 @@ use serde_saphyr::Spanned;
 pub struct Scenario {
     /// Where chance begins: the same seed draws the same machines.
     pub seed: u64,
+    /// When it begins; a simulation's clock stands there at first.
+    pub start: Timestamp,
+    /// How long it goes at most.
+    pub lasts: Period,
     /// The machines, each spelled out, in the file's order.
     pub machines: Vec<MachineSpec>,
     /// The update catalogue.
@@ -34,6 +52,18 @@ pub struct Scenario {
     pub hypervisor: HypervisorSpec,
     /// How long things take.
     pub timings: Timings,
+    /// How the API server behaves.
+    pub api_server: ApiServerSpec,
+    /// How the operator itself is treated.
+    pub operator: OperatorSpec,
+    /// What runs on the nodes.
+    pub workloads: Vec<Workload>,
+    /// What monitoring answers.
+    pub metrics: Vec<Metric>,
+    /// Objects of the cluster, as they are written.
+    pub manifests: Vec<Manifest>,
+    /// What must hold at the end.
+    pub expect: Vec<Expectation>,
 }
 
 /// What is wrong with a scenario file.
@@ -50,19 +80,46 @@ pub struct ScenarioError {
 
 /// The file as it is written: the lists remember their lines.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct File {
     #[serde(default)]
     seed: u64,
+    #[serde(default = "usual_start", deserialize_with = "updates::date_or_time")]
+    start: Timestamp,
+    #[serde(default = "usual_length")]
+    lasts: Period,
     machines: Vec<Spanned<MachineGroup>>,
     #[serde(default)]
     updates: Vec<Spanned<Update>>,
     #[serde(default)]
     faults: Vec<Spanned<Fault>>,
     #[serde(default)]
-    hypervisor: HypervisorSpec,
+    hypervisor: Option<Spanned<HypervisorSpec>>,
     #[serde(default)]
     timings: Timings,
+    #[serde(default)]
+    api_server: Option<Spanned<ApiServerSpec>>,
+    #[serde(default)]
+    operator: Option<Spanned<OperatorSpec>>,
+    #[serde(default)]
+    workloads: Vec<Spanned<Workload>>,
+    #[serde(default)]
+    metrics: Vec<Spanned<Metric>>,
+    #[serde(default)]
+    manifests: Vec<Spanned<serde_json::Value>>,
+    #[serde(default)]
+    expect: expect::Block,
+}
+
+/// A Tuesday, like any other.
+const fn usual_start() -> Timestamp {
+    // 2026-01-06T00:00:00Z
+    Timestamp::constant(1_767_657_600, 0)
+}
+
+/// Two months: longer than any soak of a month, and than the default for a ring's soak times four.
+const fn usual_length() -> Period {
+    Period::hours(24 * 60)
 }
 
 impl Scenario {
@@ -82,8 +139,7 @@ fn read(yaml: &str) -> Result<File, ScenarioError> {
     let mut field = String::from(".");
     serde_saphyr::with_deserializer_from_str_with_options(yaml, options, |de| {
         serde_path_to_error::deserialize(de).map_err(|error| {
-            // `Spanned` shows in the path as a field of its own.
-            field = error.path().to_string().replacen("].value", "]", 1);
+            field = without_spanned(&error.path().to_string());
             error.into_inner()
         })
     })
@@ -92,6 +148,15 @@ fn read(yaml: &str) -> Result<File, ScenarioError> {
         field,
         message: plain(&error.to_string()),
     })
+}
+
+/// The path without the first `value`, which is how `Spanned` shows in it.
+fn without_spanned(path: &str) -> String {
+    let mut parts: Vec<&str> = path.split('.').collect();
+    if let Some(at) = parts.iter().skip(1).position(|part| *part == "value") {
+        parts.remove(at + 1);
+    }
+    parts.join(".")
 }
 
 /// The parser's message without its own note of the place, which stands in front of ours.

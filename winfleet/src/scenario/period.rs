@@ -32,6 +32,11 @@ impl Period {
         start.checked_add(self.0).unwrap_or(Timestamp::MAX)
     }
 
+    /// The instant this long before `end`; the beginning of time when there is no such instant.
+    pub fn before(self, end: Timestamp) -> Timestamp {
+        end.checked_sub(self.0).unwrap_or(Timestamp::MIN)
+    }
+
     /// Both, one after the other.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {

@@ -1,11 +1,11 @@
 //! How the hypervisor behaves, and how long things take.
 
-use super::Period;
+use super::{Period, Trouble};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 
 /// How the hypervisor behaves.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct HypervisorSpec {
     /// Its id, the host part of each machine's provider ID (`simulated://<id>/<machine>`).
@@ -24,6 +24,28 @@ pub struct HypervisorSpec {
     pub power_takes: Period,
     /// When set, every n-th request is answered with 429.
     pub throttle: Option<Throttle>,
+    /// What goes wrong with its API, and when.
+    pub troubles: Vec<Trouble<HypervisorEffect>>,
+}
+
+/// What becomes false of the hypervisor's API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum HypervisorEffect {
+    /// It answers.
+    Down,
+    /// It takes requests: every n-th is refused.
+    Throttled(Throttle),
+    /// Its tasks take their usual time.
+    Slow {
+        /// How much longer.
+        by: Period,
+    },
+    /// It answers at once: it does what it is asked at once, and answers this much later.
+    AnswersLate {
+        /// How much later.
+        by: Period,
+    },
 }
 
 impl Default for HypervisorSpec {
@@ -37,6 +59,7 @@ impl Default for HypervisorSpec {
             restore_takes: Period::seconds(300),
             power_takes: Period::seconds(5),
             throttle: None,
+            troubles: Vec::new(),
         }
     }
 }

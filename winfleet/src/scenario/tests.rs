@@ -54,19 +54,29 @@ fn updates_read_dates_times_and_targets() {
 
 #[test]
 fn every_effect_has_a_spelling() {
-    let effects = "[downloadFails: {hresult: 0x80240022}, updateWithdrawn, diskFull, installFails: {hresult: 2149842967}, installHangs,
-      buildUnchanged, roundsNeeded: {n: 2}, rebootNeverReturns, bootLoop, slowBoot: {by: 10m},
-      breaksAfterExtraReboot: {effects: [bootLoop]}, podNetworkDead, dnsDead, newPodsDoNotStart,
-      serviceStopped: {name: hns}, networkMissing: {name: Calico}, eventLogged: {kind: disk/7}, kubeletDead,
-      snapshotFails, snapshotSlow: {by: 1h30m}, snapshotTimesOutButExists, restoreFails, restoreDetachesRoot, machineReplaced]";
+    let effects = "[downloadFails: {hresult: 0x80240022}, updateServiceFails: {hresult: 0x80240438}, updateWithdrawn, diskFull,
+      installFails: {hresult: 2149842967}, installHangs, buildUnchanged, otherVersionInstalled: {build: 10.0.26100.1},
+      kernelVersionStale, roundsNeeded: {n: 2}, otherAgentInstalls: {kb: KB5040437}, restartsByItself, crashesAfter: {up: 5m},
+      memoryLeaks: {exhaustedAfter: 3d}, handlesLeak: {service: hns, exhaustedAfter: 2d}, rebootNeverReturns, bootLoop,
+      recoveryPrompt, slowBoot: {by: 10m}, breaksAfterExtraReboot: {effects: [bootLoop]}, powerLost, hostNetworkDead,
+      podNetworkDead, servicePolicyLost, dnsDead, newPodsDoNotStart, imagePullSlow: {by: 15m}, podsStuckTerminating,
+      requestsFail: {share: 0.05}, requestsSlow: {by: 300ms}, serviceStopped: {name: hns}, networkMissing: {name: Calico},
+      driverReplaced: {name: netkvm, by: e1g60}, diskMissing: {name: data}, diskRaw: {name: data}, eventLogged: {kind: disk/7},
+      clockOff: {by: 1h, behind: true}, certificateExpired, domainTrustLost, kubeletDead,
+      unreadyRepaired: {after: 20m, by: replace}, snapshotFails, snapshotSlow: {by: 1h30m}, snapshotTimesOutButExists,
+      restoreFails, restoreDetachesRoot, machineReplaced]";
     let yaml = with_fault(&format!(
         "  when: {{phase: running, kb: KB5040437}}\n  effects: {effects}\n  heals: never\n  times: 2\n"
     ));
+    let yaml = yaml.replace("  traits: [calico]", "  disks: [disk0, data]\n  traits: [calico]");
     let scenario = Scenario::parse(&yaml).expect("a scenario");
-    assert_eq!(scenario.faults[0].effects.len(), 24);
+    assert_eq!(scenario.faults[0].effects.len(), EFFECTS);
     assert_eq!(scenario.faults[0].effects[0], Effect::DownloadFails { hresult: 0x8024_0022 });
-    assert_eq!(scenario.faults[0].effects[3], Effect::InstallFails { hresult: 0x8024_0017 });
+    assert_eq!(scenario.faults[0].effects[4], Effect::InstallFails { hresult: 0x8024_0017 });
 }
+
+/// How many effects there are.
+const EFFECTS: usize = 47;
 
 #[test]
 fn a_mistake_in_form_names_line_and_field() {
@@ -156,6 +166,41 @@ fn a_fault_that_can_not_be_meant_is_refused() {
             "where.nodes",
             "win-2 is not in machines",
         ),
+        ("  when: {kb: KB5040437}\n  effects: [dnsDead]\n", "when", "phase, after or at"),
+        ("  when: {after: 1h, at: 2026-01-07}\n  effects: [dnsDead]\n", "when.at", "not both"),
+        ("  when: {after: 1h, delay: 1h}\n  effects: [dnsDead]\n", "when.delay", "counts from a phase"),
+        (
+            "  when: {phase: boot}\n  where: {osBuilds: [20348]}\n  effects: [dnsDead]\n",
+            "where.osBuilds",
+            "not an OS build",
+        ),
+        (
+            "  when: {phase: boot}\n  where: {osBuilds: [10.0.26100]}\n  effects: [dnsDead]\n",
+            "where",
+            "fits no machine",
+        ),
+        (
+            "  when: {phase: boot}\n  where: {installed: [KB5000001]}\n  effects: [dnsDead]\n",
+            "where.installed",
+            "not in updates",
+        ),
+        (
+            "  when: {phase: boot}\n  where: {installed: [KB5040437]}\n  effects: [dnsDead]\n",
+            "where",
+            "fits no machine",
+        ),
+        ("  when: {phase: boot}\n  effects: [dnsDead]\n  heals: {kb: KB5000001}\n", "heals.kb", "not in updates"),
+        (
+            "  when: {phase: boot}\n  effects: [dnsDead]\n  intermittent: {bad: 4, of: 3}\n",
+            "intermittent",
+            "at most of",
+        ),
+        ("  when: {phase: boot}\n  effects: [requestsFail: {share: 5}]\n", "effects", "at most 1"),
+        ("  when: {phase: boot}\n  effects: [crashesAfter: {up: 0s}]\n", "effects", "more than 0s"),
+        ("  when: {phase: boot}\n  effects: [diskMissing: {name: disk0}]\n", "effects", "has the data disk disk0"),
+        ("  when: {phase: boot}\n  effects: [serviceStopped: {name: hsn}]\n", "effects", "has the service hsn"),
+        ("  when: {phase: boot}\n  effects: [networkMissing: {name: flannel}]\n", "effects", "has the network flannel"),
+        ("  when: {phase: boot}\n  effects: [otherAgentInstalls: {kb: KB5000001}]\n", "effects", "not in updates"),
         ("  when: {phase: boot}\n  where: {chance: 1.5}\n  effects: [dnsDead]\n", "where.chance", "at most 1"),
         ("  when: {phase: boot}\n  effects: []\n", "effects", "at least one"),
         ("  when: {phase: boot}\n  effects: [dnsDead]\n  times: 0\n", "times", "at least 1"),
@@ -191,7 +236,7 @@ fn the_demo_tells_the_story_of_july_2024() {
     };
     let struck = |name: &str| {
         let fault = &scenario.faults[0];
-        ring(name).iter().filter(|m| fault.r#where.fits(&m.name, &m.labels, &m.group.traits)).count()
+        ring(name).iter().filter(|m| fault.r#where.fits(&m.name, &m.labels, &m.group)).count()
     };
     assert_eq!([ring("canary").len(), ring("early").len(), ring("broad").len()], [2, 4, 6]);
     assert_eq!([struck("canary"), struck("early"), struck("broad")], [0, 1, 6]);
@@ -218,25 +263,144 @@ fn allowed_instead_of_bogus(yaml: &str) -> Vec<String> {
 #[test]
 fn the_docs_name_every_word() {
     let fault = |when: &str, more: &str| with_fault(&format!("  when: {when}\n  effects: [dnsDead]\n{more}"));
+    let trouble = |of: &str| format!("{MACHINE}{of}: {{troubles: [{{after: 1h, lasts: 1h, effect: bogus}}]}}");
     let places = [
-        ("bogus: 1\n".to_owned(), 6),
-        ("machines: [{bogus: 1}]".to_owned(), 18),
+        ("bogus: 1\n".to_owned(), 14),
+        ("machines: [{bogus: 1}]".to_owned(), 19),
         (format!("{MACHINE}updates: [{{bogus: 1}}]"), 13),
-        (format!("{MACHINE}hypervisor: {{bogus: 1}}"), 8),
+        (format!("{MACHINE}hypervisor: {{bogus: 1}}"), 9),
         (format!("{MACHINE}timings: {{bogus: 1}}"), 12),
-        (fault("{phase: boot}", "  bogus: 1\n"), 6),
-        (fault("{bogus: 1}", ""), 4),
-        (fault("{phase: bogus}", ""), 7),
-        (fault("{phase: boot}", "  where: {bogus: 1}\n"), 4),
-        (fault("{phase: boot}", "  heals: bogus\n"), 3),
-        (with_fault("  when: {phase: boot}\n  effects: [bogus]\n"), 24),
+        (format!("{MACHINE}apiServer: {{bogus: 1}}"), 3),
+        (format!("{MACHINE}operator: {{kills: [{{bogus: 1}}]}}"), 5),
+        (format!("{MACHINE}workloads: [{{bogus: 1}}]"), 8),
+        (format!("{MACHINE}metrics: [{{bogus: 1}}]"), 5),
+        (format!("{MACHINE}metrics: [{{query: q, shows: bogus}}]"), 3),
+        (format!("{MACHINE}expect: {{bogus: 1}}"), 13),
+        (trouble("apiServer"), 5),
+        (trouble("hypervisor"), 4),
+        (fault("{phase: boot}", "  bogus: 1\n"), 9),
+        (fault("{bogus: 1}", ""), 6),
+        (fault("{phase: bogus}", ""), 8),
+        (fault("{phase: boot}", "  where: {bogus: 1}\n"), 6),
+        (fault("{phase: boot}", "  heals: bogus\n"), 5),
+        (fault("{phase: boot}", "  intermittent: {bogus: 1}\n"), 3),
+        (with_fault("  when: {phase: boot}\n  effects: [bogus]\n"), EFFECTS),
     ];
     for (yaml, count) in places {
         let words = allowed_instead_of_bogus(&yaml);
         assert_eq!(words.len(), count, "{words:?}");
         for word in words {
-            let told = DOCS.contains(&format!("`{word}`")) || DOCS.contains(&format!("`{word}: {{"));
+            let told = [format!("`{word}`"), format!("`{word}: "), format!("`{{{word}"), format!(", {word}")];
+            let told = told.iter().any(|spelling| DOCS.contains(spelling));
             assert!(told, "docs/scenarios.md does not tell of {word}");
         }
+    }
+}
+
+#[test]
+fn the_surroundings_are_read() {
+    let scenario = Scenario::parse(&format!(
+        "{MACHINE}start: 2024-07-09
+lasts: 30d
+apiServer: {{latency: 5ms, cacheLag: 1s, troubles: [{{after: 2h, lasts: 10m, effect: down}}, {{at: 2024-07-10, lasts: 1h, effect: {{conflicts: {{everyNth: 3}}}}}}]}}
+hypervisor: {{troubles: [{{after: 1h, lasts: 1h, effect: {{throttled: {{everyNth: 2, retryAfter: 30s}}}}}}]}}
+operator: {{instances: 2, kills: [{{after: 1h, downFor: 1m}}, {{call: 12, side: before}}]}}
+workloads: [{{name: web, namespace: shop, replicas: 10, minAvailable: 80%}}]
+metrics: [{{query: up, shows: failedShare, workload: shop/web, usually: 0.001}}]
+manifests:
+- {{apiVersion: windlass.dev/v1alpha1, kind: UpdateHold, metadata: {{name: x}}}}
+"
+    ))
+    .expect("a scenario");
+    let (start, hour) = (scenario.start, Period::hours(1));
+    assert_eq!((start.to_string().as_str(), scenario.lasts), ("2024-07-09T00:00:00Z", Period::hours(720)));
+    let [down, conflicts] = &scenario.api_server.troubles[..] else { panic!("two troubles") };
+    assert!(!down.holds(start, hour.after(start)) && down.holds(start, hour.times(2).after(start)));
+    assert_eq!(conflicts.begins(start), hour.times(24).after(start));
+    assert_eq!(conflicts.ends(start), hour.times(25).after(start));
+    assert_eq!(scenario.operator.kills[0].time(start), Some(hour.after(start)));
+    assert_eq!((scenario.operator.kills[1].time(start), scenario.operator.kills[1].side), (None, Side::Before));
+    assert_eq!(scenario.workloads[0].min_available.expect("a budget").of(11), 9, "a share is rounded up");
+    assert_eq!((scenario.metrics[0].over, scenario.manifests[0].line), (Over::Worst, 13));
+    assert_eq!(scenario.manifests[0].object["kind"], "UpdateHold");
+}
+
+#[test]
+fn surroundings_that_can_not_be_meant_are_refused() {
+    let cases = [
+        ("apiServer: {troubles: [{lasts: 1h, effect: down}]}", "apiServer.troubles[0].after", "after or at is needed"),
+        (
+            "apiServer: {troubles: [{after: 1h, lasts: 0s, effect: down}]}",
+            "apiServer.troubles[0].lasts",
+            "more than 0s",
+        ),
+        (
+            "hypervisor: {troubles: [{after: 1h, at: 2024-07-09, lasts: 1h, effect: down}]}",
+            "hypervisor.troubles[0].at",
+            "not both",
+        ),
+        ("apiServer: {latency: 5}", "apiServer.latency", "with its unit"),
+        ("operator: {kills: [{downFor: 1m}]}", "operator.kills[0].after", "exactly one"),
+        ("operator: {instances: 0}", "operator.instances", "nonzero"),
+        ("workloads: [{name: web, replicas: 0}]", "workloads[0].replicas", "at least 1"),
+        ("workloads: [{name: web, replicas: 2, minAvailable: 3}]", "workloads[0].minAvailable", "more than the 2"),
+        ("workloads: [{name: web, replicas: 2, nodeSelector: {a: b}}]", "workloads[0].nodeSelector", "fits no machine"),
+        ("workloads: [{name: web, replicas: 1}, {name: web, replicas: 1}]", "workloads[1].name", "twice"),
+        ("metrics: [{query: q, shows: failedShare, workload: shop/web}]", "metrics[0].workload", "not in workloads"),
+        ("metrics: [{query: '', shows: failedShare}]", "metrics[0].query", "empty"),
+        ("manifests: [{kind: UpdateHold, metadata: {name: x}}]", "manifests[0].apiVersion", "is needed"),
+        ("manifests: [{apiVersion: v1, kind: Node}]", "manifests[0].metadata.name", "is needed"),
+    ];
+    for (block, field, words) in cases {
+        refuses(&format!("{MACHINE}{block}\n"), 5, field, words);
+    }
+}
+
+#[test]
+fn expectations_are_spelled_out_with_their_lines() {
+    let yaml = format!(
+        "{MACHINE}expect:
+  rollout: {{june: Completed, july: Halted}}
+  reason: pod-network
+  harmed: {{atMost: 2}}
+  updated: 1
+  nodes:
+    win-1: {{outcome: Reverted}}
+  allClearWithin: 12h
+"
+    );
+    let expect = Scenario::parse(&yaml).expect("a scenario").expect;
+    let seen: Vec<_> = expect.iter().map(|e| (e.line, e.field.as_str())).collect();
+    let (june, july) = ((6, "expect.rollout.july"), (6, "expect.rollout.june"));
+    let rest = [(7, "expect.reason"), (8, "expect.harmed"), (9, "expect.updated"), (11, "expect.nodes.win-1")];
+    assert_eq!(seen, [&[june, july], &rest[..], &[(12, "expect.allClearWithin")]].concat());
+    assert_eq!(expect[3].expected, Expected::Count(Tally::Harmed, Range { at_least: 0, at_most: Some(2) }));
+    assert_eq!(expect[4].expected, Expected::Count(Tally::Updated, Range { at_least: 1, at_most: Some(1) }));
+    let texts = ["at most 2", "1"];
+    for (at, text) in [3, 4].into_iter().zip(texts) {
+        let Expected::Count(_, range) = expect[at].expected else { panic!("a count") };
+        assert_eq!(range.to_string(), text);
+    }
+}
+
+#[test]
+fn contradictory_expectations_are_refused() {
+    let cases = [
+        ("harmed: {atLeast: 3, atMost: 2}", "expect.harmed", "above atMost"),
+        ("harmed: {atMost: two}", "expect.harmed", "a number, or {atLeast, atMost}"),
+        ("rollout: Stopped", "expect.rollout", "a state (Pending"),
+        ("updated: 2", "expect.updated", "2 of 1 machines"),
+        ("{updated: 1, reverted: 1}", "expect.reverted", "contradicts the counts"),
+        ("nodes: {win-9: {outcome: Updated}}", "expect.nodes.win-9", "not in machines"),
+        ("nodes: {win-1: {}}", "expect.nodes.win-1", "outcome or build"),
+        (
+            "{allNodesBuild: 10.0.20348.2, nodes: {win-1: {build: 10.0.20348.1}}}",
+            "expect.nodes.win-1",
+            "contradicts allNodesBuild",
+        ),
+        ("endsWithin: 12", "expect.endsWithin", "with its unit"),
+    ];
+    for (block, field, words) in cases {
+        refuses(&format!("{MACHINE}expect:\n  {block}\n"), 6, field, words);
     }
 }

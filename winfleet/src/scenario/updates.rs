@@ -71,12 +71,17 @@ const fn yes() -> bool {
     true
 }
 
-fn date_or_time<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+pub(super) fn date_or_time<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
     let text = String::deserialize(from)?;
     let date = || text.parse::<Date>().and_then(|date| date.to_zoned(TimeZone::UTC)).map(|day| day.timestamp());
     text.parse().or_else(|_| date()).map_err(|_| {
         D::Error::custom(format!("{text:?} is neither a date like 2024-07-09 nor a time like 2024-07-09T17:00:00Z"))
     })
+}
+
+/// The same for a field that may be left out.
+pub(super) fn optional_date_or_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+    date_or_time(from).map(Some)
 }
 
 impl Update {

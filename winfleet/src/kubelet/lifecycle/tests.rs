@@ -12,6 +12,7 @@ fn at(second: i64) -> Timestamp {
 
 fn pod(restart: RestartPolicy, program: Program) -> PodView {
     PodView {
+        domain_identity: false,
         namespace: "n".into(),
         name: "p".into(),
         uid: "u".into(),

@@ -1,11 +1,14 @@
 //! The model under an updater's hands: what each fault makes of an update, and what a restore rewinds.
 
 mod effects;
+mod happenings;
 mod provider;
 mod restore;
+mod timing;
 mod updates;
 
 use super::*;
+use crate::scenario::Period;
 use windlass_protocol::{Build, PinnedUpdate, UpdateState};
 
 const BEFORE: Build = Build::new(10, 0, 20348, 2527);

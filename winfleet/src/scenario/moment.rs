@@ -1,0 +1,66 @@
+//! Points and stretches of a scenario's time.
+
+use super::{Period, updates::optional_date_or_time};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+/// A point of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// So long after the scenario's start.
+    After(Period),
+    /// At this time.
+    At(Timestamp),
+}
+
+impl Moment {
+    /// From the two fields by which a scenario says it; of the two, `at` counts.
+    pub(super) const fn of(after: Option<Period>, at: Option<Timestamp>) -> Option<Self> {
+        match (after, at) {
+            (_, Some(at)) => Some(Self::At(at)),
+            (Some(after), None) => Some(Self::After(after)),
+            (None, None) => None,
+        }
+    }
+
+    /// The time it is in a world that began at `start`.
+    pub fn time(self, start: Timestamp) -> Timestamp {
+        match self {
+            Self::After(period) => period.after(start),
+            Self::At(at) => at,
+        }
+    }
+}
+
+/// Something outside the machines that goes wrong for a while.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Trouble<E> {
+    /// How long after the scenario's start it begins; either this or `at`.
+    #[serde(default)]
+    pub after: Option<Period>,
+    /// When it begins: a date (midnight, UTC) or a time.
+    #[serde(default, deserialize_with = "optional_date_or_time")]
+    pub at: Option<Timestamp>,
+    /// How long it lasts.
+    pub lasts: Period,
+    /// What becomes false.
+    pub effect: E,
+}
+
+impl<E> Trouble<E> {
+    /// When it begins in a world that began at `start`.
+    pub fn begins(&self, start: Timestamp) -> Timestamp {
+        Moment::of(self.after, self.at).map_or(start, |moment| moment.time(start))
+    }
+
+    /// When it is over.
+    pub fn ends(&self, start: Timestamp) -> Timestamp {
+        self.lasts.after(self.begins(start))
+    }
+
+    /// Whether it holds at `now` in a world that began at `start`.
+    pub fn holds(&self, start: Timestamp, now: Timestamp) -> bool {
+        (self.begins(start)..self.ends(start)).contains(&now)
+    }
+}

@@ -193,7 +193,7 @@ impl From<&Machine> for MachineView {
             power: machine.power(),
             state: machine.state(),
             boots: machine.counters().boots,
-            disks: machine.disks().to_vec(),
+            disks: machine.disks(),
             attached_volumes: machine.attached_volumes.clone(),
             console: machine.console(),
         }

@@ -20,6 +20,7 @@ pub struct MachineIdentity {
 
 /// What a kubelet sees of its machine now.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct MachineFacts {
     /// Whether processes run on the machine.
     pub os_up: bool,

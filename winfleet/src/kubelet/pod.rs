@@ -45,6 +45,7 @@ pub struct ContainerView {
 
 /// A pod as its kubelet sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct PodView {
     /// Namespace.
     pub namespace: String,

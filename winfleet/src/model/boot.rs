@@ -29,7 +29,6 @@ impl Machine {
             once: BTreeSet::new(),
             crashed_by: BTreeSet::new(),
             foreign: None,
-            dark: false,
             unready_since: None,
             generation: 0,
             counters: super::Counters::default(),
@@ -60,7 +59,7 @@ impl Machine {
     pub(super) fn next_event(&self) -> Option<Timestamp> {
         let boot = match self.boot {
             Boot::Booting { until } | Boot::ShuttingDown { until } => Some(until),
-            Boot::Up | Boot::Off | Boot::Hung | Boot::Loop | Boot::Prompt => None,
+            Boot::Up | Boot::Off | Boot::Dark | Boot::Hung | Boot::Loop | Boot::Prompt => None,
         };
         let kubelet = self.kubelet_at.filter(|at| *at > self.clock);
         let certificate = self.kubelet_at.map(|_| self.disk.certificate.renew_at()).filter(|at| *at > self.clock);
@@ -94,8 +93,7 @@ impl Machine {
     /// Starts a machine that is down: installs what waits for the boot, and sees whether it comes up.
     pub(super) fn start(&mut self, site: &Site) {
         if self.suffers(|effect| *effect == Effect::PowerLost) {
-            self.boot = Boot::Off;
-            self.dark = true;
+            self.boot = Boot::Dark;
             return;
         }
         if !self.root_attached {

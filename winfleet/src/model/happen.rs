@@ -46,14 +46,14 @@ impl Machine {
 
     fn follow_power(&mut self, site: &Site) {
         let lost = self.suffers(|effect| *effect == Effect::PowerLost);
-        if lost && !self.dark {
-            if self.boot != Boot::Off {
+        match self.boot {
+            Boot::Dark if !lost => self.start(site),
+            Boot::Dark | Boot::Off => {}
+            _ if lost => {
                 self.stop();
-                self.dark = true;
+                self.boot = Boot::Dark;
             }
-        } else if !lost && self.dark {
-            self.dark = false;
-            self.start(site);
+            _ => {}
         }
     }
 

@@ -45,8 +45,6 @@ pub struct Machine {
     pub(super) crashed_by: BTreeSet<String>,
     /// What something else installs on it.
     pub(super) foreign: Option<Foreign>,
-    /// Whether it went down because its power was lost.
-    pub(super) dark: bool,
     /// Since when its node is not ready.
     pub(super) unready_since: Option<Timestamp>,
     /// Where its draws begin.
@@ -63,9 +61,15 @@ pub struct Machine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Boot {
     Off,
-    Booting { until: Timestamp },
+    /// Off because there is no power; it starts when there is.
+    Dark,
+    Booting {
+        until: Timestamp,
+    },
     Up,
-    ShuttingDown { until: Timestamp },
+    ShuttingDown {
+        until: Timestamp,
+    },
     Hung,
     Loop,
     Prompt,
@@ -136,7 +140,7 @@ impl Machine {
 
     /// Whether it has power.
     pub fn power(&self) -> Power {
-        if self.boot == Boot::Off { Power::Off } else { Power::On }
+        if matches!(self.boot, Boot::Off | Boot::Dark) { Power::Off } else { Power::On }
     }
 
     /// Its state as the hypervisor sees it.
@@ -145,7 +149,7 @@ impl Machine {
             return MachineState::Detached;
         }
         match self.boot {
-            Boot::Off => MachineState::Off,
+            Boot::Off | Boot::Dark => MachineState::Off,
             Boot::Booting { .. } | Boot::ShuttingDown { .. } => MachineState::Booting,
             Boot::Up => MachineState::Running,
             Boot::Hung | Boot::Prompt => MachineState::Hung,

@@ -77,7 +77,7 @@ impl World {
         if !restorable {
             return Err(refusal(Code::Conflict, format!("snapshot {snapshot_id} is not restorable now")));
         }
-        if subject.dark {
+        if subject.boot == Boot::Dark {
             return Err(refusal(Code::Unavailable, format!("the host of {machine} has no power")));
         }
         subject.begin_with_installed(Phase::Restore);
@@ -280,7 +280,7 @@ impl World {
             machine.start(&self.site);
         }
         match machine.state() {
-            _ if machine.dark && want != PowerRequest::Off => {
+            _ if machine.boot == Boot::Dark && want != PowerRequest::Off => {
                 Err(refusal(Code::Unavailable, format!("the host of {} has no power", task.machine)))
             }
             MachineState::Detached if want != PowerRequest::Off => {

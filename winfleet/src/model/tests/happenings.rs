@@ -191,7 +191,8 @@ fn disks_and_drivers_change() {
 
 #[test]
 fn pods_feel_what_the_node_does_not_show() {
-    let cases: [(&str, fn(&Machine) -> bool); 6] = [
+    type Seen = fn(&Machine) -> bool;
+    let cases: [(&str, Seen); 6] = [
         ("servicePolicyLost", |m| !m.services_ok() && m.pod_network_ok() && m.dns_ok()),
         ("hostNetworkDead", |m| m.is_up() && !m.kubelet_up() && !m.pod_network_ok() && !m.dns_ok()),
         ("domainTrustLost", |m| !m.domain_ok() && m.can_start_pods()),

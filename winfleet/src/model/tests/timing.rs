@@ -61,7 +61,8 @@ fn a_disk_from_before_a_date_does_not_have_it_and_one_from_after_does() {
 fn an_intermittent_fault_is_there_for_its_share_of_time() {
     let mut lab = Lab::with_fault("after: 0s", DNS, ", intermittent: {bad: 1, of: 3}");
     let dead = dead_at(&mut lab, 60, 60 * 3000);
-    assert_eq!(dead.len(), 1000, "exactly one minute of each three");
+    // A thousand groups of three minutes, but for the halves of groups at both ends.
+    assert!((999..=1001).contains(&dead.len()), "one minute of each three: {}", dead.len());
     let gaps: std::collections::BTreeSet<u32> = dead.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(gaps.len() > 1, "and not always the same one: {gaps:?}");
     let again = dead_at(&mut Lab::with_fault("after: 0s", DNS, ", intermittent: {bad: 1, of: 3}"), 60, 60 * 3000);

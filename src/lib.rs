@@ -11,6 +11,7 @@ pub mod api;
 pub mod config;
 pub mod controllers;
 pub mod domain;
+pub mod manifest;
 pub mod observe;
 pub mod plan;
 pub mod ports;

@@ -12,6 +12,7 @@ use crate::observe::{self, Stores};
 use crate::plan::Reason;
 use crate::plan::conditions::step_name;
 use crate::plan::holds::against;
+use crate::plan::lint::node::lint;
 use crate::plan::node::{Decision, Observed, conclude, decide};
 use crate::record::{NodeUpdateLog, Recorded, Tone};
 use jiff::Timestamp;
@@ -91,6 +92,10 @@ impl Pass<'_> {
                 None => decide(&seen, now),
                 Some(result) => conclude(&seen, result, now),
             };
+            let broken = lint(&seen, &decision);
+            if !broken.is_empty() {
+                return Err(ReconcileError::PlanRefused(format!("{}: {broken:?}", self.intent.node.name)));
+            }
             let leave = match decision {
                 Decision::Begin { ended, key } => self.begin(&ended, &key, &node, now).await?,
                 Decision::Run(key) => match NodeUpdateLog::resume(&self.update, &self.history, &key) {

@@ -1,7 +1,10 @@
 //! Checks a plan against the invariants: a second opinion that shares no code with the planner.
 //!
 //! It counts again, in the plainest way, from the facts. A plan with a violation must not be acted on: one of the two
-//! programs is wrong, and a node less is updated today rather than one too many.
+//! programs is wrong, and a node less is updated today rather than one too many. What is decided about one node is
+//! checked by [`node`].
+
+pub mod node;
 
 use super::fleet::{Fleet, UpdateSeen};
 use super::holds::Held;
@@ -56,6 +59,8 @@ pub enum Rule {
     OutsideWindow,
     /// Nodes of one domain only are in work, where the ring says so.
     SeveralDomains,
+    /// What was halted stays halted: only a person opens it again, and that is recorded before anything is planned.
+    LeftHalt,
     /// A ring is not promoted while its nodes are in work, or with fewer updated ones than it must have.
     PromotedTooEarly,
 }
@@ -258,6 +263,7 @@ fn ring_rules(facts: &Facts<'_, '_>, plan: &Plan<'_>, place: usize, ring: &RingS
     let checks = [
         (Rule::OverBudget, starting && over_budget(facts, place, ring, &starts)),
         (Rule::SeveralDomains, starting && several_domains(facts, ring, &starts)),
+        (Rule::LeftHalt, left_halt(plan, ring)),
         (Rule::PromotedTooEarly, promoted_too_early(facts.fleet, plan, ring)),
     ];
     checks.into_iter().filter(|(_, broken)| *broken).map(|(rule, _)| rule).collect()
@@ -298,6 +304,11 @@ fn several_domains(facts: &Facts<'_, '_>, ring: &RingStatus, starts: &[&Start<'_
     let domains: BTreeSet<_> =
         nodes.map(|node| node.labels.get(&spread.topology_key).map_or("", String::as_str)).collect();
     domains.len() > 1
+}
+
+fn left_halt(plan: &Plan<'_>, ring: &RingStatus) -> bool {
+    let still = || plan.rings.iter().any(|planned| planned.name == ring.name && planned.state == RingState::Halted);
+    ring.state == RingState::Halted && !still()
 }
 
 fn promoted_too_early(fleet: &Fleet<'_>, plan: &Plan<'_>, ring: &RingStatus) -> bool {

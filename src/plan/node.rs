@@ -160,7 +160,10 @@ fn after_failure(history: &History, last: &StepRecord, row: &Row) -> Option<(Ste
     match (last.step, last.detail) {
         (Step::Preflight | Step::Stage, Some(StepDetail::RebootFirst)) if first_time => Some((Step::Cordon, 0)),
         (Step::Preflight | Step::Stage, _) => after_nothing(history, round),
-        (Step::Install, Some(StepDetail::Untouched | StepDetail::NotOffered)) if round <= 1 => {
+        // Nothing to restore. A reboot that became due since the look before is not the update's doing either.
+        (Step::Install, Some(StepDetail::Untouched | StepDetail::NotOffered | StepDetail::RebootFirst))
+            if round <= 1 =>
+        {
             Some((Step::Uncordon, round))
         }
         // Round 0 has no snapshot to go back to.
@@ -338,4 +341,4 @@ fn begin(seen: &Observed<'_>, ended: Vec<StepRecord>, step: Step, round: u32, at
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

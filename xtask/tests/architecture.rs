@@ -12,6 +12,8 @@ use source::{Source, workspace_sources};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("api", &[]),
     ("domain", &["api"]),
+    // What is refused at the door, and nothing that is decided behind it.
+    ("manifest", &["api"]),
     ("plan", &["api", "domain"]),
     ("ports", &["api", "domain"]),
     ("providers", &["api", "domain", "ports"]),

@@ -2,11 +2,13 @@
 
 use super::ask::{self, Mode};
 use super::cases::{Cases, Kind, Refused};
+use super::offline;
 use crate::harness::{Scene, Story};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Api;
 use serde_json::Value;
+use windlass::manifest::Kinds;
 
 /// The story of one kind's rules.
 pub fn story(kind: Kind) -> Story {
@@ -15,10 +17,12 @@ pub fn story(kind: Kind) -> Story {
 
 async fn rules(scene: Scene, kind: Kind) -> Result<()> {
     let cases = kind.cases()?;
-    let mut faults = Vec::new();
+    let (kinds, mut faults) = (Kinds::default(), Vec::new());
     for spec in &cases.accepted {
         let object = kind.object(&scene.own("accepted"), spec);
-        if let Err(said) = ask::create(&scene.stage.client, kind, &object, Mode::DryRun).await? {
+        let answer = ask::create(&scene.stage.client, kind, &object, Mode::DryRun).await?;
+        faults.extend(offline::differs(&kinds, &object, &answer));
+        if let Err(said) = answer {
             faults.push(format!("not accepted: {said}"));
         }
     }
@@ -26,7 +30,9 @@ async fn rules(scene: Scene, kind: Kind) -> Result<()> {
     for case in &cases.refused {
         let spec = crate::harness::merged(first.clone(), case.change.clone());
         let name = case.name.clone().unwrap_or_else(|| scene.own("refused"));
-        let answer = ask::create(&scene.stage.client, kind, &kind.object(&name, &spec), Mode::DryRun).await?;
+        let object = kind.object(&name, &spec);
+        let answer = ask::create(&scene.stage.client, kind, &object, Mode::DryRun).await?;
+        faults.extend(offline::differs(&kinds, &object, &answer));
         faults.extend(fault(case, &answer));
     }
     faults.extend(updates(&scene, kind, &cases, first).await?);

@@ -3,11 +3,13 @@
 
 use super::ask::{self, Mode};
 use super::cases::Kind;
+use super::offline;
 use super::rules;
 use crate::harness::{Scene, Story};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use windlass::manifest::Kinds;
 
 /// The story of one kind's schema.
 pub fn story(kind: Kind) -> Story {
@@ -30,7 +32,7 @@ struct Break {
 
 async fn break_all(scene: Scene, kind: Kind) -> Result<()> {
     let schema = rules::schema(&scene, kind).await?;
-    let (mut faults, mut broken) = (Vec::new(), BTreeSet::new());
+    let (kinds, mut faults, mut broken) = (Kinds::default(), Vec::new(), BTreeSet::new());
     for spec in &kind.cases()?.accepted {
         let mut breaks = Vec::new();
         let place = Place { field: "spec".into(), schema: "spec".into(), pointer: "/spec".into() };
@@ -38,7 +40,10 @@ async fn break_all(scene: Scene, kind: Kind) -> Result<()> {
         for each in breaks.into_iter().filter(|each| broken.insert(each.constraint.clone())) {
             let mut object = kind.object(&scene.own("broken"), spec);
             put(&mut object, &each.pointer, each.value.clone());
-            match ask::create(&scene.stage.client, kind, &object, Mode::DryRun).await? {
+            let answer = ask::create(&scene.stage.client, kind, &object, Mode::DryRun).await?;
+            faults
+                .extend(offline::differs(&kinds, &object, &answer).map(|how| format!("{}\n  {how}", each.constraint)));
+            match answer {
                 Err(said) if said.contains(&each.field) && said.contains(&each.says) => {}
                 Err(said) => faults
                     .push(format!("{}\n  wanted: {} {}\n  said:   {said}", each.constraint, each.field, each.says)),

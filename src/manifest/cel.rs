@@ -26,6 +26,7 @@ pub(super) fn context(schema: &JSONSchemaProps, value: &Json) -> Context<'static
     for name in ["string", "int", "bool", "list", "map"] {
         context.add_variable_from_value(name, name);
     }
+    context.add_function("split", |This(text): This<Arc<String>>, at: Arc<String>| split(&text, &at));
     context.add_function("getFullYear", full_year);
     context.add_variable_from_value("format", "format");
     for name in ["qualifiedName", "labelValue"] {
@@ -74,6 +75,14 @@ fn formatted(format: Option<&str>, text: &str) -> Value {
         _ => cel::functions::timestamp(value).ok(),
     });
     parsed.unwrap_or_else(|| text.into())
+}
+
+/// `text.split(separator)`.
+fn split(text: &str, separator: &str) -> Result<Value, ExecutionError> {
+    if separator.is_empty() {
+        return Err(ExecutionError::function_error("split", "no separator"));
+    }
+    Ok(Value::List(Arc::new(text.split(separator).map(Value::from).collect())))
 }
 
 /// `timestamp.getFullYear(zone)`: it is how a rule asks whether a time zone exists. The server's own zone and offsets

@@ -16,6 +16,9 @@
 //! | `stage`, `arm`, `reset`, `run` | the commands |
 //! | `task`, `install` | the armed task: install, reboot, rescan |
 //! | `baseline`, `probe` | the machine as it was before, and against it |
+//! | `shape` | what Windows answers, read: pure, so that it is tested everywhere |
+//! | [`packages`] | a folder of offline packages |
+//! | `windows` | the real machine (on Windows only) |
 //!
 //! # Guarantees
 //! * Each transition is on disk before its act. A power cut at any point resumes where it was, or says `Unknown`.
@@ -29,6 +32,7 @@ mod baseline;
 pub mod host;
 pub mod hresult;
 mod install;
+pub mod packages;
 mod pinned;
 mod policy;
 mod preflight;
@@ -36,10 +40,13 @@ mod probe;
 mod report;
 mod reset;
 mod run;
+mod shape;
 mod stage;
 mod state;
 mod task;
 mod trouble;
+#[cfg(windows)]
+pub mod windows;
 
 pub use host::{Host, HostError};
 pub use run::{Next, Run};

@@ -1,0 +1,238 @@
+//! The Windows Update Agent: search criteria, and what a search gives.
+
+use crate::host::{FoundUpdate, Presence};
+use jiff::Timestamp;
+use windlass_protocol::{Build, KbId, OfferedUpdate, PinnedUpdate};
+
+/// Our own code (customer bit set) for an update without the properties that every update has. The preview of June
+/// 2024 (KB5039302) made the Windows Update Agent hand out such objects.
+pub(crate) const WUA_API_BROKEN: u32 = 0xA057_0001;
+
+/// Everything that could be installed or is; "OR" is allowed at the top level only.
+const ALL: &str = "(IsInstalled=0 and IsHidden=0) or (IsInstalled=1)";
+
+/// What is installed: a pinned KB may be there in another revision.
+const INSTALLED: &str = "(IsInstalled=1 and Type='Software')";
+
+/// The search criteria for exactly these updates and what is installed, or, where none is pinned, for everything.
+/// An identity that is no GUID is left out: it would break out of its quotes, and nothing has it.
+pub(crate) fn criteria(pinned: &[PinnedUpdate]) -> String {
+    let exact = pinned
+        .iter()
+        .filter(|p| is_guid(&p.update_id))
+        .map(|p| format!("(UpdateID='{}' and RevisionNumber={})", p.update_id, p.revision));
+    if pinned.is_empty() {
+        ALL.to_owned()
+    } else {
+        exact.chain([INSTALLED.to_owned()]).collect::<Vec<_>>().join(" or ")
+    }
+}
+
+/// Whether a text is a GUID without braces.
+fn is_guid(text: &str) -> bool {
+    let lengths = text.split('-').map(str::len);
+    lengths.eq([8, 4, 4, 4, 12]) && text.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
+}
+
+/// An update as its COM object shows it, before it is believed.
+#[derive(Clone, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a property of the COM object")]
+pub(crate) struct RawUpdate {
+    pub update_id: String,
+    pub revision: i32,
+    pub title: String,
+    /// KB numbers, without the letters.
+    pub kbs: Vec<String>,
+    pub categories: Vec<RawCategory>,
+    /// Days since 1899-12-30, UTC.
+    pub changed: f64,
+    pub max_size: u64,
+    pub installed: bool,
+    pub downloaded: bool,
+    pub reboot_required: bool,
+    pub exclusive: bool,
+    /// Days since 1899-12-30, UTC.
+    pub deadline: Option<f64>,
+}
+
+/// One category of an update.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RawCategory {
+    /// `UpdateClassification`, `Product`, ...
+    pub kind: String,
+    pub name: String,
+}
+
+/// Checks an update's shape. One without a KB (most drivers) is none that could be pinned: `None`.
+///
+/// # Errors
+/// The property that is not as it must be.
+pub(crate) fn found(raw: RawUpdate) -> Result<Option<FoundUpdate>, String> {
+    let broken = |what: &str| format!("WuaApiBroken: update {:?} {:?} {what}", raw.update_id, raw.title);
+    if !is_guid(&raw.update_id) {
+        return Err(broken("has no identity"));
+    }
+    let revision = u32::try_from(raw.revision).map_err(|_| broken("has no revision"))?;
+    if raw.title.trim().is_empty() {
+        return Err(broken("has no title"));
+    }
+    let released = ole_date(raw.changed).ok_or_else(|| broken("has no date"))?;
+    let Some(digits) = raw.kbs.first() else { return Ok(None) };
+    let kb: KbId = format!("KB{digits}").parse().map_err(|_| broken(&format!("has the KB {digits:?}")))?;
+    let presence = presence(&raw);
+    Ok(Some(FoundUpdate {
+        presence,
+        exclusive: raw.exclusive,
+        deadline: raw.deadline.and_then(ole_date),
+        offer: OfferedUpdate {
+            kb,
+            revision,
+            released,
+            classification: classification(&raw.categories),
+            target_build: build_in_title(&raw.title),
+            size_bytes: raw.max_size,
+            update_id: raw.update_id,
+            title: raw.title,
+        },
+    }))
+}
+
+/// An update that waits for its reboot may say that it is installed as well: the reboot counts.
+fn presence(raw: &RawUpdate) -> Presence {
+    match (raw.reboot_required, raw.installed, raw.downloaded) {
+        (true, ..) => Presence::PendingReboot,
+        (_, true, _) => Presence::Installed,
+        (_, _, true) => Presence::Downloaded,
+        _ => Presence::Offered,
+    }
+}
+
+/// The category that classifies; empty where the catalogue names none.
+fn classification(categories: &[RawCategory]) -> String {
+    categories.iter().find(|c| c.kind == "UpdateClassification").map(|c| c.name.clone()).unwrap_or_default()
+}
+
+/// The build that the newer titles end with: `... (KB5066782) (20348.4294)`.
+fn build_in_title(title: &str) -> Option<Build> {
+    let inner = title.trim_end().strip_suffix(')')?.rsplit_once('(')?.1;
+    let (build, ubr) = inner.split_once('.')?;
+    (build.len() == 5).then_some(())?;
+    Some(Build::new(10, 0, build.parse().ok()?, ubr.parse().ok()?))
+}
+
+/// An OLE date (days since 1899-12-30) as a time. Zero and less is "no date".
+pub(crate) fn ole_date(days: f64) -> Option<Timestamp> {
+    /// Days from 1899-12-30 to 1970-01-01.
+    const EPOCH: f64 = 25_569.0;
+    if !days.is_finite() || days <= 0.0 || days > 100_000.0 {
+        return None;
+    }
+    #[allow(clippy::cast_possible_truncation, reason = "bounded above: fits by far")]
+    let seconds = ((days - EPOCH) * 86_400.0).round() as i64;
+    Timestamp::from_second(seconds).ok()
+}
+
+/// A `DECIMAL` of a size in bytes: 96 bits and a decimal scale. What does not fit is "as large as can be".
+pub(crate) fn decimal(high: u32, low: u64, scale: u8) -> u64 {
+    let value = u128::from(high) << 64 | u128::from(low);
+    let divisor = 10u128.checked_pow(u32::from(scale)).unwrap_or(u128::MAX);
+    u64::try_from(value / divisor).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0f2b4a4c-9d1e-4c55-8a3d-1f2e3d4c5b6a";
+
+    fn pin(id: &str, revision: u32) -> PinnedUpdate {
+        PinnedUpdate { update_id: id.into(), revision, kb: "KB5040437".parse().expect("a KB") }
+    }
+
+    fn raw() -> RawUpdate {
+        RawUpdate {
+            update_id: ID.into(),
+            revision: 200,
+            title: "2025-10 Cumulative Update for Microsoft server operating system (KB5066782) (20348.4294)".into(),
+            kbs: vec!["5066782".into()],
+            categories: vec![
+                RawCategory { kind: "Product".into(), name: "Microsoft Server operating system-21H2".into() },
+                RawCategory { kind: "UpdateClassification".into(), name: "Security Updates".into() },
+            ],
+            changed: 45_944.5,
+            max_size: 412_316_860,
+            ..RawUpdate::default()
+        }
+    }
+
+    #[test]
+    fn criteria_name_exactly_the_pinned_revisions() {
+        assert_eq!(
+            criteria(&[pin(ID, 200)]),
+            format!("(UpdateID='{ID}' and RevisionNumber=200) or (IsInstalled=1 and Type='Software')")
+        );
+        assert_eq!(criteria(&[]), ALL);
+        let evil = criteria(&[pin("' or IsInstalled=0 or UpdateID='", 1)]);
+        assert_eq!(evil, INSTALLED, "what is no identity can not change the question");
+    }
+
+    #[test]
+    fn a_good_update_is_taken_as_it_is() {
+        let f = found(raw()).expect("a good shape").expect("it has a KB");
+        assert_eq!(
+            (f.offer.kb.to_string().as_str(), f.offer.revision, f.presence),
+            ("KB5066782", 200, Presence::Offered)
+        );
+        assert_eq!(f.offer.target_build, Some(Build::new(10, 0, 20348, 4294)));
+        assert_eq!(f.offer.classification, "Security Updates");
+        assert_eq!(f.offer.released.to_string(), "2025-10-14T12:00:00Z");
+    }
+
+    #[test]
+    fn a_title_without_build_promises_none() {
+        for title in ["2024-07 Cumulative Update (KB5040437)", "x (1.2)", "x", "x (20348.)", "(20348.1) x"] {
+            assert_eq!(build_in_title(title), None, "{title}");
+        }
+    }
+
+    #[test]
+    fn an_object_without_its_properties_is_a_broken_api() {
+        type Spoil = fn(&mut RawUpdate);
+        let cases: [(&str, Spoil); 5] = [
+            ("identity", |r| r.update_id.clear()),
+            ("revision", |r| r.revision = -1),
+            ("title", |r| r.title = " ".into()),
+            ("date", |r| r.changed = 0.0),
+            ("KB", |r| r.kbs = vec!["x".into()]),
+        ];
+        for (property, spoil) in cases {
+            let mut update = raw();
+            spoil(&mut update);
+            let error = found(update).expect_err(property);
+            assert!(error.starts_with("WuaApiBroken") && error.contains(property), "{error}");
+        }
+        assert_eq!(found(RawUpdate { kbs: vec![], ..raw() }), Ok(None), "a driver has no KB");
+    }
+
+    #[test]
+    fn a_pending_reboot_counts_before_all_else() {
+        let seen = |reboot_required, installed, downloaded| {
+            presence(&RawUpdate { installed, downloaded, reboot_required, ..raw() })
+        };
+        assert_eq!(seen(true, true, true), Presence::PendingReboot);
+        assert_eq!(seen(false, true, true), Presence::Installed);
+        assert_eq!(seen(false, false, true), Presence::Downloaded);
+        assert_eq!(seen(false, false, false), Presence::Offered);
+    }
+
+    #[test]
+    fn dates_and_sizes() {
+        assert_eq!(ole_date(25_569.0), Some(Timestamp::UNIX_EPOCH));
+        for no_date in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e9] {
+            assert_eq!(ole_date(no_date), None, "{no_date}");
+        }
+        assert_eq!(decimal(0, 1500, 1), 150);
+        assert_eq!(decimal(1, 0, 0), u64::MAX);
+        assert_eq!(decimal(0, 7, 255), 0);
+    }
+}

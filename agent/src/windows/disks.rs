@@ -1,0 +1,112 @@
+//! Disks: which are online, what is free, BitLocker.
+
+use super::border::{Doing, optional, unexpected, wide};
+use super::{WindowsHost, wmi};
+use crate::host::{BitLocker, Disks, HostResult};
+use std::ffi::CStr;
+use windows::Win32::Foundation::HANDLE;
+use windows::Win32::Storage::FileSystem::{
+    CreateFileW, FILE_FLAGS_AND_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE, GetDiskFreeSpaceExW, OPEN_EXISTING,
+};
+use windows::Win32::System::IO::DeviceIoControl;
+use windows::Win32::System::Ioctl::{
+    DISK_ATTRIBUTE_OFFLINE, GET_DISK_ATTRIBUTES, IOCTL_DISK_GET_DISK_ATTRIBUTES, IOCTL_STORAGE_QUERY_PROPERTY,
+    PropertyStandardQuery, STORAGE_DEVICE_DESCRIPTOR, STORAGE_PROPERTY_QUERY, StorageDeviceProperty,
+};
+use windows::core::{Owned, w};
+
+/// Highest number of a disk that is looked for, ours: clouds attach at most 128 to a machine.
+const MOST_DISKS: u32 = 128;
+
+/// The disk of this number, opened to be asked only; `None` when there is none.
+fn open(number: u32) -> HostResult<Option<Owned<HANDLE>>> {
+    let name = wide(format!(r"\\.\PhysicalDrive{number}"));
+    let share = FILE_SHARE_READ | FILE_SHARE_WRITE;
+    // SAFETY: the name outlives the call. No access is asked, which is enough for questions.
+    let opened = unsafe { CreateFileW(&name, 0, share, None, OPEN_EXISTING, FILE_FLAGS_AND_ATTRIBUTES(0), None) };
+    // SAFETY: the handle is ours, and owned from here.
+    Ok(optional(opened.doing(&format!("disk {number}")))?.map(|handle| unsafe { Owned::new(handle) }))
+}
+
+fn online(disk: HANDLE) -> HostResult<bool> {
+    let (mut attributes, mut got) = (GET_DISK_ATTRIBUTES::default(), 0);
+    let size = u32::try_from(size_of_val(&attributes)).unwrap_or(u32::MAX);
+    let into = Some((&raw mut attributes).cast());
+    // SAFETY: the disk is open; the answer has the size that is said.
+    unsafe { DeviceIoControl(disk, IOCTL_DISK_GET_DISK_ATTRIBUTES, None, 0, into, size, Some(&raw mut got), None) }
+        .doing("attributes of a disk")?;
+    Ok(attributes.Attributes & DISK_ATTRIBUTE_OFFLINE == 0)
+}
+
+/// What a disk is: product and serial number, which keep when disks are counted anew.
+fn label(disk: HANDLE) -> HostResult<String> {
+    let query = STORAGE_PROPERTY_QUERY {
+        PropertyId: StorageDeviceProperty,
+        QueryType: PropertyStandardQuery,
+        AdditionalParameters: [0],
+    };
+    let (mut buffer, mut got) = ([0u64; 128], 0);
+    let (question, into) = (Some((&raw const query).cast()), Some(buffer.as_mut_ptr().cast()));
+    let (asked, size) =
+        (u32::try_from(size_of_val(&query)).unwrap_or(0), u32::try_from(size_of_val(&buffer)).unwrap_or(0));
+    // SAFETY: the disk is open; question and answer have the sizes that are said.
+    unsafe {
+        DeviceIoControl(disk, IOCTL_STORAGE_QUERY_PROPERTY, question, asked, into, size, Some(&raw mut got), None)
+    }
+    .doing("identity of a disk")?;
+    // SAFETY: the buffer is large and aligned enough for the head, all of whose bit patterns are valid after zeroing.
+    let head = unsafe { &*buffer.as_ptr().cast::<STORAGE_DEVICE_DESCRIPTOR>() };
+    let bytes: Vec<u8> = buffer.iter().flat_map(|word| word.to_ne_bytes()).take(got as usize).collect();
+    let text = |offset: u32| {
+        let from = bytes.get(offset as usize..).filter(|_| offset != 0)?;
+        Some(CStr::from_bytes_until_nul(from).ok()?.to_string_lossy().trim().to_owned()).filter(|t| !t.is_empty())
+    };
+    Ok([text(head.ProductIdOffset), text(head.SerialNumberOffset)].into_iter().flatten().collect::<Vec<_>>().join(" "))
+}
+
+/// The system disk's protection by BitLocker, as WMI tells it (`ProtectionStatus`: 0 off, 1 on, 2 unknown; and
+/// `ConversionStatus`: 0 is not encrypted).
+fn bitlocker() -> HostResult<BitLocker> {
+    /// `WBEM_E_INVALID_NAMESPACE`: the feature is not installed.
+    const NO_NAMESPACE: u32 = 0x8004_100E;
+    let ask = |column| {
+        let wql = "SELECT * FROM Win32_EncryptableVolume WHERE DriveLetter='C:'";
+        wmi::numbers(r"root\cimv2\Security\MicrosoftVolumeEncryption", wql, column)
+    };
+    let protection = match ask(w!("ProtectionStatus")) {
+        Err(e) if e.hresult == NO_NAMESPACE => return Ok(BitLocker::Off),
+        other => other?,
+    };
+    Ok(match (protection.first(), ask(w!("ConversionStatus"))?.first()) {
+        (None, _) | (Some(0), Some(0)) => BitLocker::Off,
+        (Some(0), _) => BitLocker::Suspended,
+        (Some(1), _) => BitLocker::On,
+        _ => BitLocker::Unknown,
+    })
+}
+
+impl Disks for WindowsHost {
+    fn disks(&self) -> HostResult<Vec<String>> {
+        let mut names = vec![];
+        for number in 0..MOST_DISKS {
+            let Some(disk) = open(number)? else { continue };
+            if online(*disk)? {
+                let label = label(*disk)?;
+                names.push(if label.is_empty() { format!("disk{number}") } else { label });
+            }
+        }
+        names.sort_unstable();
+        if names.is_empty() { Err(unexpected("disks: none is online")) } else { Ok(names) }
+    }
+
+    fn free_bytes(&self) -> HostResult<u64> {
+        let (folder, mut free) = (wide(self.folder.path("").to_string_lossy()), 0);
+        // SAFETY: the name outlives the call, which writes one number.
+        unsafe { GetDiskFreeSpaceExW(&folder, Some(&raw mut free), None, None) }.doing("free space")?;
+        Ok(free)
+    }
+
+    fn bitlocker(&self) -> HostResult<BitLocker> {
+        bitlocker()
+    }
+}

@@ -8,6 +8,7 @@
 // Each `printcolumn` of a kind has the same keys with other values, which the lint takes for a repetition.
 #![allow(clippy::duplicated_attributes)]
 
+mod aws;
 mod node_snapshot;
 mod node_update;
 mod policy;
@@ -19,6 +20,7 @@ mod snapshot_class;
 mod update_hold;
 mod values;
 
+pub use aws::{Aws, ReplacedRootVolume};
 pub use node_snapshot::{NodeSnapshot, NodeSnapshotSpec, NodeSnapshotStatus};
 pub use node_update::{
     NodeUpdate, NodeUpdateSpec, NodeUpdateStatus, Operation, Outcome, Pinned, PinnedUpdate, Step, StepDetail,

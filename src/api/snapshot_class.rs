@@ -1,5 +1,6 @@
 //! `SnapshotClass`: who takes and restores snapshots.
 
+use super::Aws;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
@@ -23,9 +24,13 @@ pub struct SnapshotClassSpec {
 }
 
 /// One provider and its parameters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("has(self.simulated)").message("exactly one provider must be set; this version has: simulated").reason(Reason::FieldValueRequired))]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("[has(self.aws), has(self.simulated)].filter(set, set).size() == 1").message("exactly one provider must be set; this version has: aws, simulated").reason(Reason::FieldValueRequired))]
 pub struct Provider {
+    /// EC2 instances, by snapshots of their EBS root volumes. It takes only nodes whose providerID is
+    /// `aws:///<zone>/<instance>` in the region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aws: Option<Aws>,
     /// The simulated hypervisor of winfleet. It takes only nodes whose providerID begins with `simulated://`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulated: Option<Simulated>,

@@ -1,5 +1,6 @@
 //! The adapters behind the traits of [`crate::ports`], and the registry that finds one by its SnapshotClass.
 
+pub mod aws;
 mod registry;
 mod secrets;
 pub mod simulated;

@@ -1,5 +1,6 @@
 //! From a SnapshotClass to its provider. The only place that knows which providers there are.
 
+use super::aws::{self, Aws};
 use super::KubeSecrets;
 use super::simulated::Simulated;
 use crate::api::{SnapshotClass, SnapshotClassSpec};
@@ -17,6 +18,7 @@ use std::{
 pub struct Registry {
     classes: Store<DeserializeGuard<SnapshotClass>>,
     surroundings: Surroundings,
+    shared: aws::Shared,
     made: Mutex<HashMap<String, Made>>,
 }
 
@@ -54,7 +56,7 @@ struct Made {
 impl Registry {
     /// A registry over a watched store.
     pub fn new(classes: Store<DeserializeGuard<SnapshotClass>>, surroundings: Surroundings) -> Self {
-        Self { classes, surroundings, made: Mutex::default() }
+        Self { classes, surroundings, shared: aws::Shared::default(), made: Mutex::default() }
     }
 }
 
@@ -68,21 +70,22 @@ impl SnapshotProviders for Registry {
         if let Some(kept) = made.get(class).filter(|kept| kept.spec == *spec) {
             return Ok(kept.provider.clone());
         }
-        let provider = make(class, spec, &self.surroundings)?;
+        let provider = self.make(class, spec)?;
         made.insert(class.to_owned(), Made { spec: spec.clone(), provider: provider.clone() });
         Ok(provider)
     }
 }
 
-fn make(
-    class: &str,
-    spec: &SnapshotClassSpec,
-    surroundings: &Surroundings,
-) -> Result<Arc<dyn SnapshotProvider>, ProviderError> {
-    let refuse = |why: &dyn std::fmt::Display| ProviderError::Permanent(format!("SnapshotClass {class}: {why}"));
-    match &spec.provider.simulated {
-        Some(settings) => Ok(Arc::new(Simulated::new(settings, &surroundings.installation).map_err(|e| refuse(&e))?)),
-        None => Err(refuse(&"spec.provider names no provider that this version has")),
+impl Registry {
+    fn make(&self, class: &str, spec: &SnapshotClassSpec) -> Result<Arc<dyn SnapshotProvider>, ProviderError> {
+        let refuse = |why: &dyn std::fmt::Display| ProviderError::Permanent(format!("SnapshotClass {class}: {why}"));
+        let Surroundings { installation, secrets, .. } = &self.surroundings;
+        match (&spec.provider.aws, &spec.provider.simulated) {
+            (Some(settings), None) => Ok(Arc::new(Aws::new(settings, installation, secrets, &self.shared))),
+            (None, Some(settings)) => Ok(Arc::new(Simulated::new(settings, installation).map_err(|e| refuse(&e))?)),
+            (None, None) => Err(refuse(&"spec.provider names no provider that this version has")),
+            (Some(_), Some(_)) => Err(refuse(&"spec.provider names two providers, exactly one must be set")),
+        }
     }
 }
 
@@ -94,7 +97,10 @@ mod tests {
 
     fn class(endpoint: Option<&str>) -> DeserializeGuard<SnapshotClass> {
         let simulated = endpoint.map(|endpoint| crate::api::Simulated { endpoint: endpoint.to_owned() });
-        DeserializeGuard(Ok(SnapshotClass::new("sim", SnapshotClassSpec { provider: Provider { simulated } })))
+        DeserializeGuard(Ok(SnapshotClass::new(
+            "sim",
+            SnapshotClassSpec { provider: Provider { simulated, ..Provider::default() } },
+        )))
     }
 
     struct NoSecrets;

@@ -1,7 +1,7 @@
 //! From a SnapshotClass to its provider. The only place that knows which providers there are.
 
-use super::aws::{self, Aws};
 use super::KubeSecrets;
+use super::aws::{self, Aws};
 use super::simulated::Simulated;
 use crate::api::{SnapshotClass, SnapshotClassSpec};
 use crate::ports::{ProviderError, Secrets, SnapshotProvider, SnapshotProviders};

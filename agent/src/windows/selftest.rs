@@ -56,7 +56,9 @@ const CHECKS: &[(&str, Check)] = &[
     ("state folder", state_folder),
     ("mutex", mutex),
     ("services", |host| Ok(format!("{} start by themselves", host.automatic_services()?.len()))),
-    ("service", |host| Ok(format!("kubelet: {:?}", host.service("kubelet")?))),
+    ("service", |host| {
+        Ok(host.service("kubelet")?.map_or_else(|| "there is no kubelet".to_owned(), |s| format!("kubelet: {s:?}")))
+    }),
     ("scheduled task", |host| Ok(format!("{:?}", host.task()?))),
     ("events read", |host| Ok(format!("{} kinds since the boot", host.critical_events(EventSpan::SinceBoot)?.len()))),
     ("events write", |host| host.write_event(false, "selftest").map(|()| "one line was written".to_owned())),
@@ -72,8 +74,12 @@ const CHECKS: &[(&str, Check)] = &[
     ("free space", |host| Ok(format!("{} bytes", host.free_bytes()?))),
     ("bitlocker", |host| Ok(format!("{:?}", host.bitlocker()?))),
     ("drivers", |host| Ok(named(host.drivers()?.into_iter().map(|d| d.service)))),
-    ("clock", |host| Ok(format!("ahead by {:?}", host.clock_ahead()?))),
-    ("secure channel", |host| Ok(format!("{:?}", host.secure_channel()?))),
+    ("clock", |host| {
+        Ok(host.clock_ahead()?.map_or_else(|| "no time server is set".to_owned(), |d| format!("ahead by {d:#}")))
+    }),
+    ("secure channel", |host| {
+        Ok(host.secure_channel()?.map_or_else(|| "in no domain".to_owned(), |holds| format!("holds: {holds}")))
+    }),
     ("memory", |host| Ok(format!("{:?}", host.memory()?))),
     ("boot", |host| Ok(format!("number {}, at {}", host.boot_id()?, host.boot_time()?))),
     ("battery", |host| Ok(format!("in use: {}", host.on_battery()?))),

@@ -8,8 +8,8 @@ use windlass_protocol::PinnedUpdate;
 use windows::Win32::Foundation::{DECIMAL, VARIANT_BOOL, VARIANT_FALSE, VARIANT_TRUE};
 use windows::Win32::System::UpdateAgent::{
     IStringCollection, IUpdate, IUpdate2, IUpdateCollection, IUpdateInstaller2, IUpdateSearcher, IUpdateSession,
-    ServerSelection, UpdateCollection, UpdateSession, iiRequiresExclusiveHandling, orcSucceeded,
-    orcSucceededWithErrors, ssDefault, ssManagedServer,
+    UpdateCollection, UpdateSession, iiRequiresExclusiveHandling, orcSucceeded, orcSucceededWithErrors,
+    ssManagedServer,
 };
 use windows::Win32::System::Variant::{VARIANT, VT_DATE};
 use windows::core::{BSTR, Interface};
@@ -30,15 +30,6 @@ pub(super) enum Server {
     Default,
     /// The WSUS server of the policy.
     Managed,
-}
-
-impl Server {
-    fn selection(self) -> ServerSelection {
-        match self {
-            Self::Default => ssDefault,
-            Self::Managed => ssManagedServer,
-        }
-    }
 }
 
 /// A session with the update service. Fields are dropped in this order: COM is left last.
@@ -67,7 +58,9 @@ impl Session {
         let searcher = self.searcher()?;
         // SAFETY: methods of live objects; the text outlives the calls.
         let (code, updates) = unsafe {
-            searcher.SetServerSelection(server.selection()).doing("ServerSelection")?;
+            if server == Server::Managed {
+                searcher.SetServerSelection(ssManagedServer).doing("ServerSelection")?;
+            }
             let result = searcher.Search(&BSTR::from(criteria)).doing("Search")?;
             (result.ResultCode().doing("Search: result")?, result.Updates().doing("Search: updates")?)
         };

@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_node_is_gone_when_it_was_missing_for_the_whole_time() {
-        let missing = Missing::new(Duration::from_secs(60));
+        let missing = Missing::new(Duration::from_mins(1));
         let at = |second| Timestamp::from_second(second).expect("a time");
         let left = |seconds| NodeSeen::Missing { left: Duration::from_secs(seconds) };
         assert_eq!(missing.judge("u", NodeSeen::Gone, at(0)), left(60));

@@ -391,7 +391,7 @@ fn a_hold_gives_the_node_back_and_says_which() {
 fn a_node_that_goes_away_ends_it_and_a_new_object_of_the_same_machine_is_held() {
     for step in [Step::Stage, Step::Drain, Step::Install, Step::Verify] {
         let mut run = Run::new();
-        run.swap_in = Some((step, NodeSeen::Missing { left: Duration::from_secs(60) }));
+        run.swap_in = Some((step, NodeSeen::Missing { left: Duration::from_mins(1) }));
         let waited = (0..100).map_while(|_| run.pass(&all_done).is_none().then_some(())).count() == 100;
         assert_eq!(waited, step != Step::Stage, "{step:?}: a node that was touched is waited for");
         run.node = NodeSeen::Gone;

@@ -1,5 +1,9 @@
 //! The operator's flags.
 
+mod simulate;
+
+pub use simulate::{Faults, Output, Simulate};
+
 use clap::{Args, Parser, Subcommand};
 use kube::config::{InferConfigError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use std::net::SocketAddr;
@@ -19,6 +23,8 @@ pub struct Cli {
 pub enum Command {
     /// Runs the operator until it is told to end.
     Run(Box<Config>),
+    /// Plays what policies, rings and rollouts would do to a simulated fleet; no cluster is needed.
+    Simulate(Simulate),
 }
 
 /// The operator's settings.
@@ -137,7 +143,9 @@ mod tests {
 
     fn parse(more: &[&str]) -> Result<Config, clap::Error> {
         let args = ["windlass", "run", "--agent-image=a", "--probe-image=p"];
-        let Command::Run(config) = Cli::try_parse_from(args.iter().chain(more))?.command;
+        let Command::Run(config) = Cli::try_parse_from(args.iter().chain(more))?.command else {
+            panic!("the command is run")
+        };
         Ok(*config)
     }
 

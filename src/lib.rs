@@ -17,4 +17,5 @@ pub mod plan;
 pub mod ports;
 pub mod providers;
 pub mod record;
+pub mod simulate;
 pub mod telemetry;

@@ -2,7 +2,6 @@
 
 use anyhow::Context as _;
 use clap::Parser;
-use kube::Client;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,12 +26,13 @@ const RELEASE_WITHIN: Duration = Duration::from_secs(4);
 const EXIT_WITHIN: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let Command::Run(config) = Cli::parse().command;
+    let config = match Cli::parse().command {
+        Command::Run(config) => config,
+        Command::Simulate(flags) => return ExitCode::from(windlass::simulate::cli::main(&flags).code()),
+    };
     init_logs(config.log_format == LogFormat::Json);
     // Two crates speak TLS; neither chooses a provider by itself.
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        tracing::debug!("a TLS provider was installed already");
-    }
+    drop(rustls::crypto::ring::default_provider().install_default());
     let result = Runtime::new().context("no threads").and_then(|runtime| {
         let result = runtime.block_on(run(&config));
         runtime.shutdown_timeout(EXIT_WITHIN);
@@ -57,7 +57,8 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let clients =
         Clients { read: counted_client(&kube, true, &metrics)?, act: counted_client(&kube, false, &metrics)? };
     // Renewals must not queue behind other requests.
-    let mut elector = elector(config, counted_client(&kube, false, &metrics)?);
+    let client = counted_client(&kube, false, &metrics)?;
+    let mut elector = Elector::new(client, &config.namespace, LEASE, &config.identity(), Terms::of(config));
     let mut told_to_end = std::pin::pin!(told_to_end()?);
     let leads = async {
         resources_served(&clients.read).await?;
@@ -135,15 +136,6 @@ fn parts(config: &Config, clients: Clients, metrics: &Arc<Metrics>, surroundings
         }),
         clock: Clock::system(),
     }
-}
-
-fn elector(config: &Config, client: Client) -> Elector {
-    let terms = Terms {
-        duration: Duration::from_secs(config.lease_duration),
-        renew_deadline: Duration::from_secs(config.renew_deadline),
-        retry: Duration::from_secs(config.retry_period),
-    };
-    Elector::new(client, &config.namespace, LEASE, &config.identity(), terms)
 }
 
 /// Resolves when the process is told to end.

@@ -4,6 +4,7 @@
 //! for its whole duration. A leader that could not renew for the renew deadline stops leading while the lease still
 //! keeps others away.
 
+use crate::config::Config;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -21,6 +22,17 @@ pub struct Terms {
     pub renew_deadline: Duration,
     /// How often a leader renews, and the others look.
     pub retry: Duration,
+}
+
+impl Terms {
+    /// The terms that the operator's flags name.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            duration: Duration::from_secs(config.lease_duration),
+            renew_deadline: Duration::from_secs(config.renew_deadline),
+            retry: Duration::from_secs(config.retry_period),
+        }
+    }
 }
 
 /// This instance does not lead any more.

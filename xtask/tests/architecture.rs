@@ -25,6 +25,24 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &["api", "config", "domain"]),
     // Never providers: `main` alone names a concrete one.
     ("controllers", &["api", "domain", "plan", "ports", "observe", "record", "act", "config", "telemetry"]),
+    // The operator as it is, above a cluster that is not there: it stands where `main` stands.
+    (
+        "simulate",
+        &[
+            "api",
+            "domain",
+            "plan",
+            "ports",
+            "observe",
+            "record",
+            "act",
+            "config",
+            "telemetry",
+            "controllers",
+            "providers",
+            "manifest",
+        ],
+    ),
 ];
 
 /// Rooms that decide: pure, so without client, clock, sleep and environment.

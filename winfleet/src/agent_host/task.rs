@@ -34,6 +34,22 @@ impl ArmedTasks {
         self.running.retain(|name, process| process.lives(world.machine(name)) && process.advance(name, world, now));
     }
 
+    /// The same for one machine alone.
+    pub fn tick_machine(&mut self, world: &mut World, name: &str, now: Timestamp) {
+        if world.machine(name).is_some_and(Machine::startup_task_due) {
+            self.start(world, name.to_owned(), now);
+        }
+        let Some(process) = self.running.get_mut(name) else { return };
+        if !(process.lives(world.machine(name)) && process.advance(name, world, now)) {
+            self.running.remove(name);
+        }
+    }
+
+    /// The next moment at which the task of one machine goes on; none when it has none that runs.
+    pub fn next_event_of(&self, name: &str) -> Option<Timestamp> {
+        self.running.get(name).map(|process| process.next)
+    }
+
     /// The next moment at which a task goes on; none when none runs.
     pub fn next_event(&self) -> Option<Timestamp> {
         self.running.values().map(|process| process.next).min()

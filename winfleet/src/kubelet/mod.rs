@@ -5,6 +5,8 @@
 //! watches (`dispatch`), held to one request rate (`limiter`), with one HTTPS server for all logs (`server`). The
 //! `driver` lets time pass in the model and tells each kubelet what it sees of its machine.
 //!
+//! The pure modules are public: a simulation without a real API server has kubelets of its own above them.
+//!
 //! A simulated kubelet writes what a real one writes and nothing else: it never cordons, never taints, and while its
 //! machine is down it writes nothing at all. There are no readiness probes: a pod whose network is dead stays `Running`
 //! and `Ready`, and so does its node. That is what happened in July 2024, and what the probes of a rollout are for.
@@ -15,17 +17,17 @@ mod driver;
 mod events;
 mod fleet;
 mod heartbeat;
-mod lifecycle;
+pub mod lifecycle;
 mod limiter;
 mod logs;
-mod machine;
-mod network;
-mod node_object;
-mod pod;
-mod pod_status;
+pub mod machine;
+pub mod network;
+pub mod node_object;
+pub mod pod;
+pub mod pod_status;
 mod pods;
 mod process;
-mod program;
+pub mod program;
 mod server;
 mod tracked;
 

@@ -56,7 +56,7 @@ impl Machine {
     }
 
     /// The next moment at which something changes by itself.
-    pub(super) fn next_event(&self) -> Option<Timestamp> {
+    pub fn next_event(&self) -> Option<Timestamp> {
         let boot = match self.boot {
             Boot::Booting { until } | Boot::ShuttingDown { until } => Some(until),
             Boot::Up | Boot::Off | Boot::Dark | Boot::Hung | Boot::Loop | Boot::Prompt => None,

@@ -53,6 +53,8 @@ pub struct World {
     serial: u64,
     start: Timestamp,
     clock: Timestamp,
+    /// Machines on which tasks ended, until somebody asks.
+    touched: Vec<String>,
 }
 
 /// What a machine is born with.
@@ -94,6 +96,7 @@ impl World {
             serial: 1,
             start: now,
             clock: now,
+            touched: Vec::new(),
             site,
         }
     }
@@ -101,10 +104,37 @@ impl World {
     /// Lets time pass up to `now`; a time that was passed before changes nothing.
     pub fn tick(&mut self, now: Timestamp) {
         self.finish_tasks(now);
+        self.touched.clear();
         for machine in self.machines.values_mut() {
             machine.advance(now, &self.site);
         }
         self.clock = self.clock.max(now);
+    }
+
+    /// Lets time pass for one machine and the hypervisor alone: what is cheap where thousands of machines have each
+    /// their own next event.
+    pub fn tick_machine(&mut self, name: &str, now: Timestamp) {
+        self.finish_tasks(now);
+        if let Some(machine) = self.machines.get_mut(name) {
+            machine.advance(now, &self.site);
+        }
+        self.clock = self.clock.max(now);
+    }
+
+    /// Lets time pass for the hypervisor alone.
+    pub fn tick_hypervisor(&mut self, now: Timestamp) {
+        self.finish_tasks(now);
+        self.clock = self.clock.max(now);
+    }
+
+    /// The machines on which tasks of the hypervisor ended since this was last asked.
+    pub fn take_touched(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// When the hypervisor's next task ends; none when none is under way.
+    pub fn next_task_end(&self) -> Option<Timestamp> {
+        self.open.first().map(|(at, _)| *at)
     }
 
     /// The next moment at which something changes by itself; none when nothing will.

@@ -207,6 +207,7 @@ impl World {
     /// Ends a task: what it does happens now.
     fn finish_task(&mut self, id: &str) {
         let Some(task) = self.tasks.get(id).cloned() else { return };
+        self.touched.push(task.machine.clone());
         if let Some(machine) = self.machines.get_mut(&task.machine) {
             machine.advance(task.ends, &self.site);
         }

@@ -1,0 +1,103 @@
+//! `windlass simulate`: flags in, report out.
+
+use super::manifests::Manifest;
+use super::{Outcome, Setup, SimulateError, files, random, run};
+use crate::config::{Output, Simulate as Flags};
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use winfleet::scenario::Scenario;
+
+/// What the process ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All is as it should be.
+    Good,
+    /// The input is bad.
+    BadInput,
+    /// An invariant was broken.
+    Broken,
+    /// Something that was expected did not come.
+    Missed,
+}
+
+impl Ending {
+    /// The exit code.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Good => 0,
+            Self::BadInput => 2,
+            Self::Broken => 3,
+            Self::Missed => 4,
+        }
+    }
+}
+
+/// Runs the subcommand; what it says goes to standard output, and errors to standard error.
+pub fn main(flags: &Flags) -> Ending {
+    match simulate(flags) {
+        Ok((text, ending)) => {
+            // Nobody reads any more: a closed pipe is no failure.
+            let _ = std::io::stdout().write_all(text.as_bytes());
+            ending
+        }
+        Err(error) => {
+            eprintln!("windlass simulate: {error}");
+            Ending::BadInput
+        }
+    }
+}
+
+fn simulate(flags: &Flags) -> Result<(String, Ending), SimulateError> {
+    let scenario = scenario(&flags.scenario)?;
+    let manifests = flags.manifests.as_deref().map(files::read).transpose()?.unwrap_or_default();
+    let first = flags.seed.unwrap_or(scenario.seed);
+    let (mut text, mut ending) = (String::new(), Ending::Good);
+    for number in 0..flags.runs {
+        let outcome = run(&setup(flags, &scenario, &manifests, first.wrapping_add(number)), Vec::new())?;
+        let broken = !outcome.report.invariants.broken.is_empty();
+        if broken {
+            ending = Ending::Broken;
+        }
+        show(flags, &outcome, &mut text)?;
+        if let Some(log) = &flags.log {
+            std::fs::write(log, story(&outcome))
+                .map_err(|e| SimulateError::Input(format!("{}: {e}", log.display())))?;
+        }
+    }
+    Ok((text, ending))
+}
+
+fn setup(flags: &Flags, scenario: &Scenario, manifests: &[Manifest], seed: u64) -> Setup {
+    let mut setup = Setup::new(scenario.clone(), manifests.to_vec());
+    setup.seed = seed;
+    setup.story = flags.log.is_some();
+    random::add(&mut setup, flags.faults);
+    setup
+}
+
+fn scenario(path: &Path) -> Result<Scenario, SimulateError> {
+    let bad = |why: &dyn std::fmt::Display| SimulateError::Input(format!("{}: {why}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| bad(&e))?;
+    Scenario::parse(&text).map_err(|e| bad(&e))
+}
+
+fn show(flags: &Flags, outcome: &Outcome, text: &mut String) -> Result<(), SimulateError> {
+    match flags.output {
+        Output::Text => text.push_str(&outcome.report.text()),
+        Output::Json => {
+            let json = if flags.runs == 1 { serde_json::to_string_pretty } else { serde_json::to_string };
+            let json = json(&outcome.report).map_err(|error| SimulateError::Runtime(error.to_string()))?;
+            let _ = writeln!(text, "{json}");
+        }
+    }
+    Ok(())
+}
+
+/// The story as a text: time, then what happened.
+pub fn story(outcome: &Outcome) -> String {
+    outcome.story.iter().fold(String::new(), |mut text, (at, line)| {
+        let _ = writeln!(text, "{} {line}", at.strftime("%Y-%m-%d %H:%M:%S"));
+        text
+    })
+}

@@ -127,6 +127,18 @@ fn a_file_is_replaced_as_a_whole() {
     assert!(host.free_bytes().unwrap() > 0);
 }
 
+/// On the small disk that `cargo xtask agent test` mounts, where it may.
+#[test]
+fn a_full_disk_keeps_the_old_content() {
+    let Ok(disk) = std::env::var("WINDLASS_SMALL_DISK") else { return println!("no small disk: not tested") };
+    let mut host = WindowsHost::open(&Path::new(&disk).join("folder")).unwrap();
+    host.replace("state.json", b"old").unwrap();
+    let full = host.replace("state.json", &vec![b'x'; 4 << 20]).unwrap_err();
+    assert_eq!(full.hresult, 0x8007_0070, "{full}");
+    assert_eq!(host.read("state.json"), Ok(Some(b"old".to_vec())));
+    host.replace("state.json", b"new").expect("nothing of the large one is left");
+}
+
 #[test]
 fn what_lies_in_the_place_of_the_folder_is_refused() {
     let file = std::env::temp_dir().join(format!("windlass-file-{}", std::process::id()));
@@ -294,7 +306,7 @@ fn pin(revision: u32) -> PinnedUpdate {
 /// A folder with one package, whose file has `content`, under the sum of "package".
 fn offline(name: &str, content: &[u8]) -> Source {
     use sha2::{Digest, Sha256};
-    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().concat();
     let folder = format!(r"{}\{name}-{}", windlass_agent::packages::ALLOWED, std::process::id());
     fs::create_dir_all(&folder).unwrap();
     let sum = hex(&Sha256::digest(b"package"));

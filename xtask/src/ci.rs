@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::cluster::{CHARTS, render_chart};
-use crate::{control_plane, crdgen, guardian, workspace};
+use crate::{agent, control_plane, crdgen, guardian, workspace};
 
 /// Runs all checks and then all tests; stops at the first that fails.
 ///
@@ -22,6 +22,8 @@ pub async fn run() -> Result<()> {
     deny::check().await?;
     heading("charts");
     charts().await?;
+    heading("the agent under Wine");
+    agent::test(&[]).await?;
     test(&[]).await
 }
 

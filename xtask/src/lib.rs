@@ -14,6 +14,7 @@
 // Counts become figures for people here; they are far below 2^52.
 #![allow(clippy::cast_precision_loss)]
 
+pub mod agent;
 pub mod bench;
 pub mod ci;
 pub mod cluster;

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use xtask::cluster::{Cluster, Options, registry};
 use xtask::demo::{self, Demo};
-use xtask::{bench, ci, crdgen};
+use xtask::{agent, bench, ci, crdgen};
 
 /// The developer's interface of Windlass.
 #[derive(Parser)]
@@ -47,6 +47,9 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// The agent as a Windows program
+    #[command(subcommand)]
+    Agent(AgentCommand),
     /// Run all tests, on a real control plane where they need one
     Test {
         /// What is passed on to `cargo test --workspace`: a filter, or flags after `--`
@@ -55,6 +58,16 @@ enum Command {
     },
     /// Run everything a change must pass: format, clippy, CRDs, dependencies, charts, tests
     Ci,
+}
+
+#[derive(Subcommand)]
+enum AgentCommand {
+    /// Lint and test it for Windows, under Wine, which is installed where it can be
+    Test {
+        /// What is passed on to `cargo test`: a filter, or flags after `--`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        filter: Vec<String>,
+    },
 }
 
 #[derive(Subcommand)]
@@ -102,6 +115,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Bench { json } => bench::run(json).await,
         Command::Crdgen { check: true } => crdgen::check(),
         Command::Crdgen { check: false } => crdgen::write(),
+        Command::Agent(AgentCommand::Test { filter }) => agent::test(&filter).await,
         Command::Test { filter } => ci::test(&filter).await,
         Command::Ci => ci::run().await,
     }

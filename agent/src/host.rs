@@ -53,7 +53,7 @@ impl From<HostError> for AgentError {
 pub type HostResult<T> = Result<T, HostError>;
 
 /// One update as a search shows it: what the source says of it, and how far the machine has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundUpdate {
     /// What the source says.
     pub offer: OfferedUpdate,
@@ -93,7 +93,7 @@ pub enum StoreHealth {
 }
 
 /// How far a machine has an update.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Presence {
     /// Not at all.
     Offered,
@@ -106,7 +106,7 @@ pub enum Presence {
 }
 
 /// What became of one update of a job.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemResult {
     /// The catalogue's identity of the update.
     pub update_id: String,
@@ -119,7 +119,7 @@ pub struct ItemResult {
 }
 
 /// The one job of this process at the update service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Job {
     /// None was begun, or its result was handed over already.
     Idle,
@@ -167,7 +167,7 @@ pub trait Files {
 }
 
 /// Where the agent's one-shot task stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TaskState {
     /// Not registered.
     Absent,

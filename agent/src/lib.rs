@@ -9,7 +9,8 @@
 //! |---|---|
 //! | [`host`] | the border: one small trait per concern of the machine |
 //! | [`hresult`] | what Windows' error codes mean for the work, as data |
-//! | [`args`] | the command line |
+//! | [`args`], [`program`], [`platform`] | the command line, and the program around the core |
+//! | `fake` | a machine at the other end of a connection, for tests |
 //! | `state` | the one document on disk, and its transitions |
 //! | `pinned` | the pinned set against what the source offers and the machine has |
 //! | `preflight`, `policy` | what must hold before anything is touched; who owns automatic updates meanwhile |
@@ -29,14 +30,19 @@
 pub mod args;
 mod arm;
 mod baseline;
+#[cfg(feature = "fake-machine")]
+pub mod fake;
+mod folder;
 pub mod host;
 pub mod hresult;
 mod install;
 pub mod packages;
 mod pinned;
+pub mod platform;
 mod policy;
 mod preflight;
 mod probe;
+pub mod program;
 mod report;
 mod reset;
 mod run;

@@ -1,5 +1,6 @@
 //! Offline packages: the folder's manifest, which the request pins by its checksum.
 
+use crate::folder::is_below;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use windlass_protocol::{Build, KbId, OfferedUpdate, PinnedUpdate};
@@ -137,13 +138,7 @@ fn is_package_name(name: &str) -> bool {
 
 /// Whether a folder of packages may be used: below [`ALLOWED`], written plainly.
 pub fn is_allowed(folder: &str) -> bool {
-    let plain = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with('.')
-            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
-    };
-    let Some((start, below)) = folder.split_at_checked(ALLOWED.len()) else { return false };
-    start.eq_ignore_ascii_case(ALLOWED) && below.strip_prefix('\\').is_some_and(|below| below.split('\\').all(plain))
+    is_below(folder, ALLOWED)
 }
 
 /// Bytes as lower-case hexadecimal digits.

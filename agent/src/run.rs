@@ -2,12 +2,12 @@
 
 use crate::arm::Arm;
 use crate::baseline::Baseline;
-use crate::host::{Host, Job, Presence};
+use crate::host::{Host, Job, Presence, TaskState};
 use crate::report::{self, Outcome, standing};
 use crate::stage::Stage;
 use crate::state::{Loaded, State, error, unreadable};
 use crate::trouble::Trouble;
-use crate::{POLL, probe, reset};
+use crate::{POLL, RETRY, packages, probe, reset};
 use jiff::Timestamp;
 use serde_json::json;
 use std::time::Duration;
@@ -76,6 +76,7 @@ impl Run {
     /// [`RequestError::Node`], when it is meant for another machine; nothing was touched.
     pub fn new(request: Request, node: &str) -> Result<Self, RequestError> {
         request.check_node(node)?;
+        check_folder(&request.command)?;
         let flow = match request.command.clone() {
             Command::Scan { source } => Flow::Scan(source),
             stage @ Command::Stage { .. } => Flow::Stage(Box::new(Stage::new(&request.ticket, stage))),
@@ -152,6 +153,21 @@ impl Run {
     }
 }
 
+/// # Errors
+/// [`RequestError::Folder`] for a folder of packages that anybody could have filled.
+fn check_folder(command: &Command) -> Result<(), RequestError> {
+    let (Command::Scan { source } | Command::Stage { source, .. } | Command::Arm { source, .. }) = command else {
+        return Ok(());
+    };
+    match source {
+        Source::Offline { folder, .. } if !packages::is_allowed(folder) => {
+            let path = folder.chars().take(256).collect();
+            Err(RequestError::Folder { field: "source.folder", path, allowed: packages::ALLOWED.to_owned() })
+        }
+        Source::WindowsUpdate | Source::Wsus | Source::Offline { .. } => Ok(()),
+    }
+}
+
 /// Lists what the source offers and the machine does not have.
 fn scan(source: &Source, host: &mut dyn Host) -> Step {
     match host.poll_job()? {
@@ -167,15 +183,22 @@ fn scan(source: &Source, host: &mut dyn Host) -> Step {
     }
 }
 
-fn collect(follow: bool, host: &dyn Host, now: Timestamp) -> Step {
+/// Tells where the work stands, and with `follow` waits for its end. A task that died on the way, or before it took itself
+/// off, is started again then: nothing on the machine would do so before the next boot.
+fn collect(follow: bool, host: &mut dyn Host, now: Timestamp) -> Step {
     let state = match Loaded::read(host)? {
         Loaded::State(state) => state,
         Loaded::Nothing => return Ok(Pass::End(Outcome::of(Progress::Done))),
         Loaded::Unreadable(seen) => return Err(unreadable(&seen).into()),
     };
-    let boot_id = host.boot_id()?;
-    let outcome = standing(&state, host.task()?, &boot_id, now);
-    let wait = follow && outcome.progress == Progress::InProgress && !state.reboot_asked(&boot_id);
+    let (task, boot_id) = (host.task()?, host.boot_id()?);
+    let outcome = standing(&state, task, &boot_id, now);
+    let waits_for_leave = outcome.progress == Progress::RebootNeeded || state.reboot_asked(&boot_id);
+    if follow && task == TaskState::Ready && !waits_for_leave {
+        host.start_task()?;
+        return Ok(Pass::Again(RETRY));
+    }
+    let wait = follow && outcome.progress == Progress::InProgress && !waits_for_leave;
     Ok(if wait { Pass::Again(POLL) } else { Pass::End(outcome) })
 }
 

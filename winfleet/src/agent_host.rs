@@ -7,9 +7,11 @@
 mod condition;
 mod host;
 mod process;
+mod remote;
 mod task;
 
 pub use process::{AgentProcess, Look};
+pub use remote::RemoteProcess;
 pub use task::ArmedTasks;
 
 use jiff::{SignedDuration, Timestamp};

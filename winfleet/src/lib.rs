@@ -5,3 +5,4 @@ pub mod hypervisor;
 pub mod kubelet;
 pub mod model;
 pub mod scenario;
+pub mod wine;

@@ -15,6 +15,7 @@ use winfleet::{
     kubelet::{Fleet, FleetOptions, Running},
     model::World,
     scenario::Scenario,
+    wine::{Wine, WineMachines},
 };
 
 #[derive(Parser)]
@@ -53,6 +54,12 @@ struct Run {
     /// Requests per second to the API server, for the whole fleet.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
     requests_per_second: u32,
+    /// Runs a Windows program, for machines with `agent: wine`: <runner> <exe> <arguments>.
+    #[arg(long, requires = "agent_exe")]
+    wine_runner: Option<PathBuf>,
+    /// windlass-agent.exe with the feature fake-machine, for machines with `agent: wine`.
+    #[arg(long, requires = "wine_runner")]
+    agent_exe: Option<PathBuf>,
 }
 
 #[tokio::main]
@@ -83,24 +90,31 @@ impl Run {
         let text = std::fs::read_to_string(&self.scenario)
             .with_context(|| format!("--scenario {}", self.scenario.display()))?;
         let scenario = Scenario::parse(&text).with_context(|| format!("--scenario {}", self.scenario.display()))?;
+        let wine = self.wine(&scenario)?;
         let world = SharedWorld::new(World::new(&scenario, jiff::Timestamp::now()));
         let listener = TcpListener::bind(self.listen).await.with_context(|| format!("--listen {}", self.listen))?;
         let hypervisor = format!("http://{}", listener.local_addr()?);
         let hypervisor_api = axum::serve(listener, winfleet::hypervisor::router(world.clone()));
-        let mut fleet = Fleet::start(world, &self.fleet_options()).await?;
+        let mut fleet = Fleet::start(world, &self.fleet_options(wine)).await?;
         tokio::select! {
             ended = hypervisor_api => ended.context("the hypervisor's server ended"),
             ended = self.follow(&mut fleet, &hypervisor) => ended,
         }
     }
 
-    fn fleet_options(&self) -> FleetOptions {
+    fn fleet_options(&self, wine: WineMachines) -> FleetOptions {
         FleetOptions {
             kubeconfig: self.kubeconfig.clone(),
             kubelet_cert: self.kubelet_cert.clone(),
             kubelet_key: self.kubelet_key.clone(),
             requests_per_second: self.requests_per_second,
+            wine,
         }
+    }
+
+    fn wine(&self, scenario: &Scenario) -> anyhow::Result<WineMachines> {
+        let (runner, exe) = (self.wine_runner.clone(), self.agent_exe.clone());
+        WineMachines::of(scenario, runner.zip(exe).map(|(runner, exe)| Wine { runner, exe }))
     }
 
     /// Says when the fleet is ready, then waits for the part of it that ends, which none should.

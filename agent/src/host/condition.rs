@@ -148,7 +148,7 @@ pub trait Runtime {
 }
 
 /// Which events of the log are meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EventSpan {
     /// All that the log still has.
     Kept,

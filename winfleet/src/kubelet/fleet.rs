@@ -14,7 +14,7 @@ use super::{
     pods::PodWorker,
     server::{self, Served},
 };
-use crate::{hypervisor::SharedWorld, model::Machine};
+use crate::{hypervisor::SharedWorld, model::Machine, wine::WineMachines};
 use anyhow::Context;
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 use tokio::{
@@ -34,6 +34,8 @@ pub struct FleetOptions {
     pub kubelet_key: PathBuf,
     /// Requests per second to the API server, for the whole fleet.
     pub requests_per_second: u32,
+    /// The machines that run the real agent.
+    pub wine: WineMachines,
 }
 
 /// The kubelets of all machines of a world, ready to run.
@@ -45,6 +47,7 @@ pub struct Fleet {
     kubelet: KubeletInfo,
     heartbeat: HeartbeatTimings,
     pods: PodTimings,
+    wine: WineMachines,
 }
 
 /// A running fleet. It ends when it is dropped.
@@ -93,6 +96,7 @@ impl Fleet {
             kubelet: KubeletInfo { version: version.git_version, port },
             heartbeat,
             pods,
+            wine: options.wine.clone(),
         };
         Ok(fleet.spawn(listener, tls))
     }
@@ -116,7 +120,7 @@ impl Fleet {
         }
         let served = Served { logs: self.logs.clone(), machines: Arc::new(receivers) };
         tasks.spawn(dispatch(self.api.client(), mail));
-        tasks.spawn(drive(self.world.clone(), senders));
+        tasks.spawn(drive(self.world.clone(), self.wine.clone(), senders));
         tasks.spawn(server::serve(listener, tls, served));
         Running { tasks, kubelet_port: self.kubelet.port, nodes, registered }
     }
@@ -150,6 +154,7 @@ impl Fleet {
         inbox: Arc<Inbox>,
     ) -> PodWorker {
         PodWorker {
+            wine: self.wine.of_machine(&identity.name).cloned(),
             events: events::recorder(&self.api, &identity.name),
             identity,
             facts,

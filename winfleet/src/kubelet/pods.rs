@@ -13,9 +13,11 @@ use super::{
     pod::PodView,
     pod_status,
     process::Process,
+    program::Program,
     tracked::Tracked,
 };
 use crate::hypervisor::SharedWorld;
+use crate::wine::Wine;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::PodStatus;
 use kube::{
@@ -53,6 +55,8 @@ pub struct PodWorker {
     pub http: reqwest::Client,
     /// How long pods take.
     pub timings: PodTimings,
+    /// How the real agent is started, where this machine runs it.
+    pub wine: Option<Wine>,
 }
 
 impl PodWorker {
@@ -180,13 +184,20 @@ impl PodWorker {
                 let names = tracked.pod.containers.iter().map(|c| c.name.clone()).collect();
                 self.logs.open(tracked.owner(), &self.identity.name, names);
                 tracked.exit = None;
-                tracked.process = Some(Process::start(&tracked.pod, facts, self.timings.runs, &self.http, now));
+                tracked.process = Some(self.start(&tracked.pod, facts, now));
             }
             PodAction::Lose { .. } | PodAction::End(_) | PodAction::Fail(_) | PodAction::BackOff { .. } => {
                 tracked.kill(&self.logs);
                 tracked.exit = None;
             }
             PodAction::Wait(_) | PodAction::Block | PodAction::Create { .. } | PodAction::Stop | PodAction::Remove => {}
+        }
+    }
+
+    fn start(&self, pod: &PodView, facts: &MachineFacts, now: Timestamp) -> Process {
+        match (&self.wine, &pod.program) {
+            (Some(wine), Program::Agent(args)) => Process::start_wine(wine, args, pod, facts, &self.world),
+            _ => Process::start(pod, facts, self.timings.runs, &self.http, now),
         }
     }
 

@@ -10,6 +10,8 @@ use super::{
 use crate::{
     agent_host::{self, AgentProcess},
     hypervisor::SharedWorld,
+    model::Machine,
+    wine::{Wine, WineProcess},
 };
 use jiff::Timestamp;
 use std::time::Duration;
@@ -18,11 +20,16 @@ use tokio::task::JoinHandle;
 /// How often a running program is looked at that does not say when it goes on.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// What a container runtime says of a program that it could not start (runc and hcsshim).
+const EXIT_NOT_STARTED: i32 = 128;
+
 /// A running program.
 #[derive(Debug)]
 pub enum Process {
     /// The agent's core over the simulated machine.
     Agent(AgentProcess),
+    /// The real agent, under Wine.
+    Wine(WineProcess),
     /// A probe's request under way.
     Probe(Task),
     /// Works until this time.
@@ -75,10 +82,22 @@ impl Process {
         }
     }
 
+    /// Starts the real agent.
+    pub fn start_wine(wine: &Wine, args: &[String], pod: &PodView, facts: &MachineFacts, world: &SharedWorld) -> Self {
+        match WineProcess::start(wine, args, &pod.node, facts.boot, world) {
+            Ok(process) => Self::Wine(process),
+            Err(error) => Self::Ended(Exit { code: EXIT_NOT_STARTED, line: format!("windlass-agent: {error}") }),
+        }
+    }
+
     /// Looks at the program, and lets the agent do its next step.
     pub async fn look(&mut self, pod: &PodView, facts: &MachineFacts, world: &SharedWorld, now: Timestamp) -> Look {
         match self {
             Self::Agent(agent) => world.with(|world, now| agent.look(world, now)).into(),
+            Self::Wine(process) => {
+                let up_since = world.with(|world, _| world.machine(process.machine()).and_then(Machine::up_since));
+                process.look(up_since, now).into()
+            }
             Self::Probe(task) if task.0.is_finished() => match (&mut task.0).await {
                 Ok(exit) => Look::ended(exit),
                 Err(error) => Look::ended(Exit { code: 1, line: error.to_string() }),

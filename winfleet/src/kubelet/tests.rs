@@ -104,6 +104,7 @@ impl Node {
         let api = server.api();
         let brief = Duration::from_millis(30);
         let worker = PodWorker {
+            wine: None,
             identity: machine::tests::identity(),
             facts: seen,
             inbox: inbox.clone(),

@@ -8,6 +8,17 @@ use windlass_protocol::{Build, KbId};
 /// The label by which Kubernetes knows a node's zone (well-known labels, Kubernetes documentation).
 pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
+/// How the agent runs on a machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Agent {
+    /// Its core, inside winfleet.
+    #[default]
+    Simulated,
+    /// The real `windlass-agent.exe`, under Wine.
+    Wine,
+}
+
 /// Machines of one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -33,6 +44,9 @@ pub struct MachineGroup {
     /// Properties that faults choose machines by, and that nobody else sees (`cni-calico-vxlan`).
     #[serde(default)]
     pub traits: Vec<String>,
+    /// How the agent runs on them.
+    #[serde(default)]
+    pub agent: Agent,
     /// Their Windows build at the start.
     pub build: Build,
     /// Updates that are installed at the start.
@@ -41,9 +55,6 @@ pub struct MachineGroup {
     /// Whether they wait for a reboot at the start.
     #[serde(default)]
     pub reboot_pending: bool,
-    /// Whether somebody has cordoned their nodes before the start.
-    #[serde(default)]
-    pub cordoned: bool,
     /// Services that run on them.
     #[serde(default = "usual_services")]
     pub services: BTreeSet<String>,

@@ -22,7 +22,7 @@ pub use cluster::{
 pub use effect::{Effect, Repair};
 pub use expect::{Expectation, Expected, NodeOutcome, Range, RolloutState, Tally};
 pub use faults::{Fault, Heals, Intermittent, Phase, When, Where};
-pub use machines::{MachineGroup, MachineSpec, ZONE_LABEL};
+pub use machines::{Agent, MachineGroup, MachineSpec, ZONE_LABEL};
 pub use manifest::Manifest;
 pub use moment::{Moment, Trouble};
 pub use period::{ParsePeriodError, Period};

@@ -6,15 +6,20 @@ use super::claim::{Claim, check};
 use super::error::call;
 use super::pods::Owner;
 use super::{ActContext, ActError, provider, wait};
-use crate::api::{NodeSnapshot, NodeSnapshotSpec, NodeSnapshotStatus, SNAPSHOT_FINALIZER};
+use crate::api::{
+    DeletionPolicy, NodeSnapshot, NodeSnapshotSpec, NodeSnapshotStatus, SNAPSHOT_FINALIZER, SnapshotConsistency,
+    SnapshotPolicy,
+};
 use crate::domain::{StepKey, StepResult, WaitingOn, child_name};
-use crate::ports::{Capability, Handle, Order, Progress, ProviderError, SnapshotFacts, SnapshotProvider};
+use crate::ports::{Capability, Consistency, Handle, Order, Progress, ProviderError, SnapshotFacts, SnapshotProvider};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
 use std::time::Duration;
 
+/// Most remarks of a provider that are put on record: the schema's bound.
+const MAX_INDICATIONS: usize = 16;
 /// How soon to look again for volumes that are still attached.
 const VOLUMES_AGAIN: Duration = Duration::from_secs(5);
 
@@ -58,6 +63,12 @@ async fn take(ctx: &ActContext<'_>, key: &StepKey, provider: &dyn SnapshotProvid
         return Err(ProviderError::Failed(format!("SnapshotClass {class}: a snapshot without a handle")));
     };
     let facts = provider.inspect(&handle).await?;
+    if facts.consistency < least(ctx) {
+        let remarks = facts.indications.join(", ");
+        let text =
+            format!("snapshot {handle} is only {:?} consistent ({remarks}), the policy wants more", facts.consistency);
+        return Err(ProviderError::Failed(text));
+    }
     if facts.restorable {
         return Ok(Taken::Yes(handle, facts));
     }
@@ -66,13 +77,27 @@ async fn take(ctx: &ActContext<'_>, key: &StepKey, provider: &dyn SnapshotProvid
 
 /// From when on nobody wants a snapshot that nobody knows of: made of what is on record, so that it is the same in each
 /// pass.
-fn expires_at(ctx: &ActContext<'_>) -> Timestamp {
-    let begun = ctx.begun();
-    begun.checked_add(SignedDuration::try_from(retain(ctx)).unwrap_or_default()).unwrap_or(begun)
+fn expires_at(ctx: &ActContext<'_>) -> Option<Timestamp> {
+    match ctx.means.providers.deletion_policy(&ctx.intent.snapshot_class) {
+        DeletionPolicy::Delete => ctx.begun().checked_add(SignedDuration::try_from(retain(ctx)).ok()?).ok(),
+        DeletionPolicy::Retain => None,
+    }
+}
+
+fn settings<'a>(ctx: &ActContext<'a>) -> Option<&'a SnapshotPolicy> {
+    ctx.intent.policy.strategy.in_place.as_ref().map(|in_place| &in_place.snapshot)
+}
+
+/// The least that the policy accepts.
+fn least(ctx: &ActContext<'_>) -> Consistency {
+    match settings(ctx).map(|snapshot| snapshot.consistency).unwrap_or_default() {
+        SnapshotConsistency::Crash => Consistency::Crash,
+        SnapshotConsistency::FileSystem => Consistency::FileSystem,
+    }
 }
 
 fn retain(ctx: &ActContext<'_>) -> Duration {
-    ctx.intent.policy.strategy.in_place.as_ref().map(|p| p.snapshot.retain.get()).unwrap_or_default()
+    settings(ctx).map(|snapshot| snapshot.retain.get()).unwrap_or_default()
 }
 
 /// Puts the snapshot on record. Its name is made of the key: a second write of it is refused, and was not needed.
@@ -115,12 +140,48 @@ fn object(ctx: &ActContext<'_>, key: &StepKey, handle: &Handle, facts: &Snapshot
             handle: handle.as_str().to_owned(),
             build: intent.from.to_string(),
             retain_seconds: i64::try_from(retain(ctx).as_secs()).unwrap_or(i64::MAX),
-            captured: NodeSnapshotStatus {
-                at: Time(facts.captured_at),
-                restorable: facts.restorable,
-                restorable_until: facts.restorable_until.map(Time),
-                size_bytes: facts.size_bytes.and_then(|bytes| i64::try_from(bytes).ok()),
-            },
+            keep_at_most: settings(ctx).and_then(|snapshot| snapshot.keep_at_most),
+            deletion_policy: ctx.means.providers.deletion_policy(&intent.snapshot_class),
+            captured: captured(facts, retain(ctx)),
         },
+    }
+}
+
+/// What the provider says, as it is put on record.
+fn captured(facts: &SnapshotFacts, retain: Duration) -> NodeSnapshotStatus {
+    NodeSnapshotStatus {
+        at: Time(facts.captured_at),
+        restorable: facts.restorable,
+        restorable_until: facts.restorable_until.map(Time),
+        size_bytes: facts.size_bytes.and_then(|bytes| i64::try_from(bytes).ok()),
+        gib_months: facts.size_bytes.map(|bytes| gib_months(bytes, retain)),
+        consistency: match facts.consistency {
+            Consistency::Crash => SnapshotConsistency::Crash,
+            Consistency::FileSystem => SnapshotConsistency::FileSystem,
+        },
+        indications: facts.indications.iter().take(MAX_INDICATIONS).cloned().collect(),
+    }
+}
+
+/// What keeping so many bytes for this time amounts to, in GiB-months of 30 days, to a thousandth.
+fn gib_months(bytes: u64, kept: Duration) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "an estimate; 2^53 bytes are 8 PiB")]
+    let gib = bytes as f64 / f64::from(1 << 30);
+    let months = kept.as_secs_f64() / Duration::from_hours(30 * 24).as_secs_f64();
+    (gib * months * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gib_month_is_a_gib_for_thirty_days() {
+        let days = |n: u64| Duration::from_hours(24 * n);
+        let check = |bytes, kept, expected: f64| assert!((gib_months(bytes, kept) - expected).abs() < 1e-9);
+        check(1 << 30, days(30), 1.0);
+        check(128 << 30, days(15), 64.0);
+        check(60 << 30, days(7), 14.0);
+        check(0, days(7), 0.0);
     }
 }

@@ -9,6 +9,7 @@
 #![allow(clippy::duplicated_attributes)]
 
 mod aws;
+mod kubevirt;
 mod node_snapshot;
 mod node_update;
 mod policy;
@@ -21,14 +22,15 @@ mod update_hold;
 mod values;
 
 pub use aws::{Aws, ReplacedRootVolume};
+pub use kubevirt::KubeVirt;
 pub use node_snapshot::{NodeSnapshot, NodeSnapshotSpec, NodeSnapshotStatus};
 pub use node_update::{
     NodeUpdate, NodeUpdateSpec, NodeUpdateStatus, Operation, Outcome, Pinned, PinnedUpdate, Step, StepDetail,
     StepPhase, StepRecord,
 };
 pub use policy::{
-    DenyDates, Drain, FailedNode, InPlace, Install, Maintenance, OnFailure, SnapshotPolicy, Strategy, StrategyType,
-    UpdatePolicy, UpdatePolicySpec, Verify, Weekday, Window,
+    DenyDates, Drain, FailedNode, InPlace, Install, Maintenance, OnFailure, SnapshotConsistency, SnapshotPolicy,
+    Strategy, StrategyType, UpdatePolicy, UpdatePolicySpec, Verify, Weekday, Window,
 };
 pub use probe::{BuildProbe, CelProbe, HostProbe, HttpProbe, NodeProbe, PodProbe, Probe, ResourceRef};
 pub use ring::{Batch, Promotion, Soak, Spread, SpreadMode, UpdateRing, UpdateRingSpec};
@@ -37,7 +39,9 @@ pub use rollout::{
     SourceType, UpdateRollout, UpdateRolloutSpec, UpdateRolloutStatus, Updates,
 };
 pub use selector::{NodeSelector, Requirement, SelectorOperator};
-pub use snapshot_class::{Provider, Simulated, SnapshotClass, SnapshotClassSpec};
+pub use snapshot_class::{
+    DeletionPolicy, Orphans, Price, Provider, Simulated, SnapshotClass, SnapshotClassSpec, SnapshotClassStatus,
+};
 pub use update_hold::{BuildRange, HeldUpdates, HoldScope, UpdateHold, UpdateHoldSpec};
 pub use values::{Date, IntOrPercent, Span, TimeOfDay, TimeZone};
 
@@ -69,6 +73,8 @@ pub const QUARANTINE: &str = "windlass.dev/quarantine";
 pub const FINALIZER: &str = "windlass.dev/finish";
 /// Finalizer of NodeSnapshots: the provider's snapshot goes first.
 pub const SNAPSHOT_FINALIZER: &str = "windlass.dev/provider-snapshot";
+/// Finalizer of SnapshotClasses: one is not gone while snapshots need it to be deleted.
+pub const CLASS_FINALIZER: &str = "windlass.dev/snapshots-exist";
 /// Label on everything made for a rollout: the rollout's UID.
 pub const ROLLOUT_LABEL: &str = "windlass.dev/rollout";
 /// Label on everything made for a node update: the NodeUpdate's UID.

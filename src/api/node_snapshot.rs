@@ -1,5 +1,6 @@
 //! `NodeSnapshot`: one snapshot at a provider.
 
+use super::{DeletionPolicy, SnapshotConsistency};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "Build", type_ = "string", json_path = ".spec.build"),
     printcolumn(name = "Restorable", type_ = "boolean", json_path = ".spec.captured.restorable"),
     printcolumn(name = "Until", type_ = "string", json_path = ".spec.captured.restorableUntil"),
+    printcolumn(name = "Consistency", type_ = "string", json_path = ".spec.captured.consistency"),
+    printcolumn(name = "GiB-Months", type_ = "number", json_path = ".spec.captured.gibMonths", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -49,6 +52,12 @@ pub struct NodeSnapshotSpec {
     pub build: String,
     /// How long it is kept after the rollout ended, in seconds.
     pub retain_seconds: i64,
+    /// At most so many snapshots of the node are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_at_most: Option<i32>,
+    /// What becomes of the provider's snapshot when this record is deleted; from the class.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
     /// What the provider said of it.
     pub captured: NodeSnapshotStatus,
 }
@@ -67,4 +76,15 @@ pub struct NodeSnapshotStatus {
     /// Size in bytes, where the provider says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<i64>,
+    /// What keeping it for the policy's retain time costs, in GiB-months (2^30 bytes for 30 days), where the provider says
+    /// how large it is. The days until its rollout's end come on top.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gib_months: Option<f64>,
+    /// What state the disk was caught in.
+    #[serde(default)]
+    pub consistency: SnapshotConsistency,
+    /// What the provider remarks on it, in its own words (`GuestAgent`, `QuiesceTimeout`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub indications: Vec<String>,
 }

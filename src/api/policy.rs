@@ -82,6 +82,15 @@ pub struct SnapshotPolicy {
     #[serde(default = "default_retain")]
     #[x_kube(validation = Rule::new("self >= duration('1m') && self <= duration('2160h')").message("must be between 1m and 90d"))]
     pub retain: Span,
+    /// At most so many snapshots of a node are kept: older ones go before `retain` is over, but never before their
+    /// rollout ended. Without it, only `retain` counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub keep_at_most: Option<i32>,
+    /// The least that is accepted of the disk's state in a snapshot. A class whose provider can not give `FileSystem`
+    /// stops the rollout before any node starts; a snapshot that turns out to be less is tried again.
+    #[serde(default)]
+    pub consistency: SnapshotConsistency,
     /// How long the provider may take to make it restorable.
     #[serde(default = "default_snapshot_timeout")]
     #[x_kube(validation = Rule::new("self >= duration('1s') && self <= duration('6h')").message("must be between 1s and 6h"))]
@@ -90,6 +99,16 @@ pub struct SnapshotPolicy {
     #[serde(default = "default_restore_timeout")]
     #[x_kube(validation = Rule::new("self >= duration('1s') && self <= duration('12h')").message("must be between 1s and 12h"))]
     pub restore_timeout: Span,
+}
+
+/// The state in which a snapshot catches a disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum SnapshotConsistency {
+    /// As a power cut leaves it; the node is drained, and journals are replayed at the next boot.
+    #[default]
+    Crash,
+    /// The guest's file systems were frozen and flushed.
+    FileSystem,
 }
 
 fn default_retain() -> Span {

@@ -2,7 +2,10 @@
 
 use super::rollout::{StallCode, Stalled};
 use super::selector::{Selectors, matches};
-use crate::api::{Counts, FrozenRing, InPlace, RingState, RingStatus, UpdatePolicy, UpdateRing, UpdateRolloutSpec};
+use crate::api::{
+    Counts, FrozenRing, InPlace, RingState, RingStatus, SnapshotConsistency, UpdatePolicy, UpdateRing,
+    UpdateRolloutSpec,
+};
 use crate::domain::{Capabilities, Capability, NodeState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -75,9 +78,13 @@ fn freeze(name: &str, catalogue: &Catalogue<'_>) -> Result<RingStatus, Stalled> 
     })
 }
 
-/// What restoring a machine in place needs of a provider.
-fn needs(_: &InPlace) -> Vec<Capability> {
-    vec![Capability::InPlace, Capability::KeepsIdentity]
+/// What the policy needs of a provider: a restore in place, and the consistency it asks for.
+fn needs(in_place: &InPlace) -> Vec<Capability> {
+    let mut needs = vec![Capability::InPlace, Capability::KeepsIdentity];
+    if in_place.snapshot.consistency == SnapshotConsistency::FileSystem {
+        needs.push(Capability::FileSystemConsistent);
+    }
+    needs
 }
 
 /// Whether the class of this name can do what the policy needs.

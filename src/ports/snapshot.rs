@@ -7,6 +7,7 @@
 //! * A refusal says what may be done about it: see [`ProviderError`].
 
 use super::ProviderError;
+use crate::api::DeletionPolicy;
 use crate::domain::{Capabilities, NodeRef, StepKey};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -63,6 +64,9 @@ pub trait SnapshotProviders: Send + Sync {
     /// [`ProviderError::Transient`] when there is no such class (it may be applied again), and
     /// [`ProviderError::Permanent`] when its parameters make no provider.
     fn of_class(&self, class: &str) -> Result<Arc<dyn SnapshotProvider>, ProviderError>;
+
+    /// What becomes of snapshots of this class when their record is deleted.
+    fn deletion_policy(&self, class: &str) -> DeletionPolicy;
 }
 
 /// Asks for a snapshot.
@@ -73,8 +77,8 @@ pub struct Order<'a> {
     /// The piece of work. The snapshot carries it as a tag, beside the installation's.
     pub key: &'a StepKey,
     /// From when on nobody will want the snapshot any more, whatever becomes of us: a tag, read by the orphan sweep.
-    /// The same for all calls of a key.
-    pub expires_at: Timestamp,
+    /// `None`: it is kept for ever (`deletionPolicy: Retain`), and has no such tag. The same for all calls of a key.
+    pub expires_at: Option<Timestamp>,
 }
 
 /// A provider's own name of a snapshot.
@@ -152,7 +156,7 @@ pub struct Found {
     pub node_update_uid: String,
     /// When it was made.
     pub created_at: Timestamp,
-    /// [`Order::expires_at`], from its tag; `None` when there is no such tag or it does not parse.
+    /// [`Order::expires_at`], from its tag; `None` when there is no such tag or it does not parse: nobody sweeps it then.
     pub expires_at: Option<Timestamp>,
     /// Size in bytes, where the provider says so.
     pub size_bytes: Option<u64>,

@@ -1,6 +1,7 @@
 //! The adapters behind the traits of [`crate::ports`], and the registry that finds one by its SnapshotClass.
 
 pub mod aws;
+pub mod kubevirt;
 mod registry;
 mod secrets;
 pub mod simulated;

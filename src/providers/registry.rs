@@ -2,8 +2,9 @@
 
 use super::KubeSecrets;
 use super::aws::{self, Aws};
+use super::kubevirt::KubeVirt;
 use super::simulated::Simulated;
-use crate::api::{SnapshotClass, SnapshotClassSpec};
+use crate::api::{DeletionPolicy, Provider, SnapshotClass, SnapshotClassSpec};
 use crate::ports::{ProviderError, Secrets, SnapshotProvider, SnapshotProviders};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::DeserializeGuard;
@@ -74,17 +75,32 @@ impl SnapshotProviders for Registry {
         made.insert(class.to_owned(), Made { spec: spec.clone(), provider: provider.clone() });
         Ok(provider)
     }
+
+    fn deletion_policy(&self, class: &str) -> DeletionPolicy {
+        let class = self.classes.get(&ObjectRef::new(class));
+        class.and_then(|class| Some(class.0.as_ref().ok()?.spec.deletion_policy)).unwrap_or_default()
+    }
 }
 
 impl Registry {
     fn make(&self, class: &str, spec: &SnapshotClassSpec) -> Result<Arc<dyn SnapshotProvider>, ProviderError> {
         let refuse = |why: &dyn std::fmt::Display| ProviderError::Permanent(format!("SnapshotClass {class}: {why}"));
         let Surroundings { installation, secrets, .. } = &self.surroundings;
-        match (&spec.provider.aws, &spec.provider.simulated) {
-            (Some(settings), None) => Ok(Arc::new(Aws::new(settings, installation, secrets, &self.shared))),
-            (None, Some(settings)) => Ok(Arc::new(Simulated::new(settings, installation).map_err(|e| refuse(&e))?)),
-            (None, None) => Err(refuse(&"spec.provider names no provider that this version has")),
-            (Some(_), Some(_)) => Err(refuse(&"spec.provider names two providers, exactly one must be set")),
+        // The schema lets no second one through; what a newer version wrote may have one that is not known here.
+        match &spec.provider {
+            Provider { aws: Some(settings), kubevirt: None, simulated: None } => {
+                Ok(Arc::new(Aws::new(settings, installation, secrets, &self.shared)))
+            }
+            Provider { aws: None, kubevirt: Some(settings), simulated: None } => {
+                Ok(Arc::new(KubeVirt::new(settings, &self.surroundings)))
+            }
+            Provider { aws: None, kubevirt: None, simulated: Some(settings) } => {
+                Ok(Arc::new(Simulated::new(settings, installation).map_err(|e| refuse(&e))?))
+            }
+            Provider { aws: None, kubevirt: None, simulated: None } => {
+                Err(refuse(&"spec.provider names no provider that this version has"))
+            }
+            Provider { .. } => Err(refuse(&"spec.provider names several providers, exactly one must be set")),
         }
     }
 }
@@ -92,15 +108,14 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::Provider;
     use kube::runtime::{reflector::store::Writer, watcher};
 
     fn class(endpoint: Option<&str>) -> DeserializeGuard<SnapshotClass> {
         let simulated = endpoint.map(|endpoint| crate::api::Simulated { endpoint: endpoint.to_owned() });
-        DeserializeGuard(Ok(SnapshotClass::new(
-            "sim",
-            SnapshotClassSpec { provider: Provider { simulated, ..Provider::default() } },
-        )))
+        let provider = Provider { simulated, ..Provider::default() };
+        let (deletion_policy, orphans) = (DeletionPolicy::Delete, crate::api::Orphans::Report);
+        let spec = SnapshotClassSpec { provider, deletion_policy, orphans, price: None };
+        DeserializeGuard(Ok(SnapshotClass::new("sim", spec)))
     }
 
     struct NoSecrets;

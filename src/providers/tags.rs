@@ -12,19 +12,21 @@ pub const KEY: &str = "windlass.dev/key";
 pub const NODE: &str = "windlass.dev/node";
 /// UID of the NodeUpdate.
 pub const NODE_UPDATE: &str = "windlass.dev/node-update";
-/// From when on nobody wants it any more: RFC 3339, whole seconds, UTC.
+/// From when on nobody wants it any more: RFC 3339, whole seconds, UTC. Without it, it is kept for ever.
 pub const EXPIRES_AT: &str = "windlass.dev/expires-at";
 
 /// The marks of the snapshot that is ordered.
 pub fn of(order: &Order<'_>, installation: &str) -> BTreeMap<&'static str, String> {
-    let expires_at = order.expires_at.round(Unit::Second).unwrap_or(order.expires_at);
-    BTreeMap::from([
+    let mut tags = BTreeMap::from([
         (INSTALLATION, installation.to_owned()),
         (KEY, order.key.to_string()),
         (NODE, order.node.name.clone()),
         (NODE_UPDATE, order.key.node_update_uid.clone()),
-        (EXPIRES_AT, expires_at.to_string()),
-    ])
+    ]);
+    if let Some(at) = order.expires_at {
+        tags.insert(EXPIRES_AT, at.round(Unit::Second).unwrap_or(at).to_string());
+    }
+    tags
 }
 
 /// Reads the marks back.
@@ -50,7 +52,7 @@ mod tests {
     fn what_is_marked_is_found_again() {
         let node = NodeRef { name: "win-7".into(), uid: "n".into(), provider_id: "x://win-7".into() };
         let key = StepKey { node_update_uid: "u".into(), step: Step::Snapshot, round: 1, attempt: 2 };
-        let expires_at = "2026-12-01T00:00:00.4Z".parse().expect("a time");
+        let expires_at = Some("2026-12-01T00:00:00.4Z".parse().expect("a time"));
         let marks = of(&Order { node: &node, key: &key, expires_at }, "cluster-1");
         assert_eq!(marks[KEY], "u/Snapshot/1/2");
         assert_eq!(marks[EXPIRES_AT], "2026-12-01T00:00:00Z");

@@ -29,6 +29,8 @@ pub(in crate::plan) fn intent() -> Intent {
                 type_: StrategyType::InPlace,
                 in_place: Some(InPlace {
                     snapshot: SnapshotPolicy {
+                        keep_at_most: None,
+                        consistency: crate::api::SnapshotConsistency::Crash,
                         class_name: "sim".into(),
                         retain: Span::from_days(7),
                         timeout: Span::from_mins(10),

@@ -119,6 +119,12 @@ impl World {
         self.snapshots.values()
     }
 
+    /// Ends the lifetime of a snapshot: it can not be restored any more. `false`: there is no such snapshot.
+    pub fn expire_snapshot(&mut self, id: &str) -> bool {
+        let now = self.clock;
+        self.snapshots.get_mut(id).map(|snapshot| snapshot.restorable_until = Some(now)).is_some()
+    }
+
     /// Deletes a snapshot.
     ///
     /// # Errors

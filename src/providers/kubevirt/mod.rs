@@ -1,0 +1,150 @@
+//! `kubevirt`: nodes that are VirtualMachines of a KubeVirt cluster, snapshotted and restored by its custom resources
+//! (`snapshot.kubevirt.io/v1beta1`, as of KubeVirt 1.9).
+//!
+//! The name of each object is made of the step's key: making it twice is a conflict, not a second one. A restore stops
+//! the machine (`StopTarget`) and replaces the claims in place (`InPlace`); the machine's run strategy from before is kept
+//! in an annotation on the machine, so that it is put back after any crash in between.
+
+mod cluster;
+mod error;
+mod machine;
+mod restore;
+mod snapshot;
+mod wire;
+
+use crate::api;
+use crate::domain::{NodeRef, StepKey, child_name};
+use crate::ports::{
+    Answer, Capabilities, Capability, ConsoleFacts, Found, Handle, Order, Power, Progress, ProviderError,
+    SnapshotFacts, SnapshotProvider,
+};
+use crate::providers::Surroundings;
+use cluster::{Cluster, Objects, ask};
+use futures::FutureExt;
+use kube::api::ListParams;
+
+/// The scheme of machines that this provider takes.
+const SCHEME: &str = "kubevirt://";
+
+/// What its snapshots can do. All persistent volumes of a machine are in a snapshot: those of pods have to be gone.
+const CAPABILITIES: Capabilities = Capabilities::of(&[
+    Capability::InPlace,
+    Capability::KeepsIdentity,
+    Capability::Online,
+    Capability::FileSystemConsistent,
+]);
+
+/// A provider for machines of one namespace of a KubeVirt cluster.
+pub struct KubeVirt {
+    settings: api::KubeVirt,
+    installation: String,
+    cluster: Cluster,
+}
+
+impl KubeVirt {
+    /// A provider of these settings; nothing is asked yet.
+    pub fn new(settings: &api::KubeVirt, surroundings: &Surroundings) -> Self {
+        let cluster = match &settings.credentials_secret {
+            Some(secret) => Cluster::other(surroundings.secrets.clone(), secret),
+            None => Cluster::Own(surroundings.client.clone()),
+        };
+        Self { settings: settings.clone(), installation: surroundings.installation.clone(), cluster }
+    }
+
+    async fn objects(&self) -> Result<Objects, ProviderError> {
+        self.cluster.objects(&self.settings.namespace).await
+    }
+
+    async fn look(&self) -> Result<(), ProviderError> {
+        let objects = self.objects().await?;
+        let one = ListParams::default().limit(1);
+        let namespace = &self.settings.namespace;
+        for looked in [
+            ask(&format!("VirtualMachines in {namespace}"), objects.machines.list(&one)).await.map(drop),
+            ask(&format!("VirtualMachineSnapshots in {namespace}"), objects.snapshots.list(&one)).await.map(drop),
+        ] {
+            looked.map_err(|error| match error {
+                ProviderError::NotFound(what) => ProviderError::Permanent(format!("{what}: KubeVirt is not installed")),
+                other => other,
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl SnapshotProvider for KubeVirt {
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
+    fn accepts(&self, node: &NodeRef) -> Result<(), ProviderError> {
+        name_of(node).map(drop)
+    }
+
+    fn ready(&self) -> Answer<'_, ()> {
+        self.look().boxed()
+    }
+
+    fn ensure<'a>(&'a self, order: &'a Order<'a>) -> Answer<'a, Progress> {
+        self.take(order).boxed()
+    }
+
+    fn restore<'a>(&'a self, node: &'a NodeRef, handle: &'a Handle, key: &'a StepKey) -> Answer<'a, Progress> {
+        self.put_back(node, handle, key).boxed()
+    }
+
+    fn inspect<'a>(&'a self, handle: &'a Handle) -> Answer<'a, SnapshotFacts> {
+        self.facts(handle).boxed()
+    }
+
+    fn delete<'a>(&'a self, handle: &'a Handle) -> Answer<'a, ()> {
+        self.remove(handle).boxed()
+    }
+
+    fn list(&self) -> Answer<'_, Vec<Found>> {
+        self.all().boxed()
+    }
+
+    fn power<'a>(&'a self, node: &'a NodeRef, want: Power, key: &'a StepKey) -> Answer<'a, Progress> {
+        self.switch(node, want, key).boxed()
+    }
+
+    fn console<'a>(&'a self, node: &'a NodeRef) -> Answer<'a, ConsoleFacts> {
+        self.screen(node).boxed()
+    }
+}
+
+/// The name of the object that is made for a key.
+fn object_name(node: &NodeRef, key: &StepKey) -> String {
+    child_name(&["windlass", &node.name], &key.to_string())
+}
+
+/// The name of the VirtualMachine behind a node.
+fn name_of(node: &NodeRef) -> Result<&str, ProviderError> {
+    let name = node.provider_id.strip_prefix(SCHEME).filter(|name| is_name(name));
+    name.ok_or_else(|| {
+        let (node, id) = (&node.name, &node.provider_id);
+        ProviderError::Permanent(format!("node {node}: providerID {id:?} is not {SCHEME}<VirtualMachine>"))
+    })
+}
+
+/// Whether it may be the name of an object.
+fn is_name(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    (1..=253).contains(&text.len()) && text.chars().all(plain) && !text.starts_with(['-', '.'])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_a_virtual_machine_or_refused_by_name() {
+        let node = |id: &str| NodeRef { name: "win-7".into(), uid: "n".into(), provider_id: id.into() };
+        assert_eq!(name_of(&node("kubevirt://vm-7")), Ok("vm-7"));
+        for id in ["", "aws:///a/i-1", "kubevirt://", "kubevirt://a/b", "kubevirt://../x", "kubevirt://A"] {
+            let error = name_of(&node(id)).expect_err(id);
+            assert!(matches!(&error, ProviderError::Permanent(text) if text.contains("win-7")), "{id}: {error}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Snapshots: made, looked at, listed, deleted.
+
+use super::cluster::ask;
+use super::wire::{self, Machine, Reference, Snapshot, SnapshotSpec, SnapshotStatus, Volumes, said};
+use super::{KubeVirt, machine, name_of, object_name};
+use crate::ports::{Consistency, Found, Handle, Order, Progress, ProviderError, SnapshotFacts};
+use crate::providers::tags;
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, ListParams, ObjectMeta, PostParams};
+use std::collections::BTreeMap;
+
+/// Label on restores: the snapshot they are made from.
+pub(super) const OF_SNAPSHOT: &str = "windlass.dev/snapshot";
+
+impl KubeVirt {
+    pub(super) async fn take(&self, order: &Order<'_>) -> Result<Progress, ProviderError> {
+        let (machine_name, name) = (name_of(order.node)?, object_name(order.node, order.key));
+        let objects = self.objects().await?;
+        let what = format!("VirtualMachineSnapshot {name}");
+        if let Some(found) = ask(&what, objects.snapshots.get_opt(&name)).await? {
+            return progress(&found, order);
+        }
+        let seen = ask(&format!("VirtualMachine {machine_name}"), objects.machines.get(machine_name)).await?;
+        may_be_taken(&seen)?;
+        let wanted = self.wanted(&name, machine_name, order);
+        match ask(&what, objects.snapshots.create(&PostParams::default(), &wanted)).await {
+            Ok(made) => progress(&made, order),
+            // Somebody was faster, or the answer to our own first request was lost: the next look finds it.
+            Err(ProviderError::Transient(_)) => Ok(running("VirtualMachineSnapshot to be made")),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn wanted(&self, name: &str, machine: &str, order: &Order<'_>) -> Snapshot {
+        let spec = SnapshotSpec {
+            source: Reference::machine(machine),
+            deletion_policy: Some("Delete".to_owned()),
+            failure_deadline: Some(format!("{}s", self.settings.failure_deadline.get().as_secs())),
+        };
+        let mut wanted = Snapshot::new(name, &wire::snapshots(), spec);
+        wanted.metadata = self.marked(name, tags::of(order, &self.installation));
+        wanted
+    }
+
+    /// Metadata with the marks: labels by which objects are found, annotations for what is only read.
+    pub(super) fn marked(&self, name: &str, tags: BTreeMap<&'static str, String>) -> ObjectMeta {
+        let is_label = |tag: &str| matches!(tag, tags::INSTALLATION | tags::NODE_UPDATE | OF_SNAPSHOT);
+        let (labels, annotations): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            tags.into_iter().map(|(name, value)| (name.to_owned(), value)).partition(|(name, _)| is_label(name));
+        ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(self.settings.namespace.clone()),
+            labels: Some(labels),
+            annotations: Some(annotations),
+            ..ObjectMeta::default()
+        }
+    }
+
+    pub(super) async fn facts(&self, handle: &Handle) -> Result<SnapshotFacts, ProviderError> {
+        let objects = self.objects().await?;
+        let what = format!("VirtualMachineSnapshot {handle}");
+        let snapshot = ask(&what, objects.snapshots.get(handle.as_str())).await?;
+        if let Some(why) = failed(&snapshot) {
+            return Err(ProviderError::Failed(why));
+        }
+        Ok(facts(&snapshot))
+    }
+
+    pub(super) async fn remove(&self, handle: &Handle) -> Result<(), ProviderError> {
+        let objects = self.objects().await?;
+        let what = format!("VirtualMachineSnapshot {handle}");
+        match ask(&what, objects.snapshots.delete(handle.as_str(), &DeleteParams::default())).await {
+            Ok(_) | Err(ProviderError::NotFound(_)) => {}
+            Err(error) => return Err(error),
+        }
+        // Records of restores from it; they would stay until their machine goes.
+        let of_it = ListParams::default().labels(&format!("{OF_SNAPSHOT}={handle}"));
+        let what = format!("VirtualMachineRestores of {handle}");
+        ask(&what, objects.restores.delete_collection(&DeleteParams::default(), &of_it)).await.map(drop)
+    }
+
+    pub(super) async fn all(&self) -> Result<Vec<Found>, ProviderError> {
+        let objects = self.objects().await?;
+        let ours = ListParams::default().labels(&format!("{}={}", tags::INSTALLATION, self.installation));
+        let list = ask("VirtualMachineSnapshots", objects.snapshots.list(&ours)).await?;
+        Ok(list.items.iter().map(found).collect())
+    }
+}
+
+fn found(snapshot: &Snapshot) -> Found {
+    let mut marks = snapshot.annotations().clone();
+    marks.extend(snapshot.labels().clone());
+    let made_at = snapshot.metadata.creation_timestamp.as_ref().map_or(Timestamp::UNIX_EPOCH, |at| at.0);
+    tags::found(Handle::new(snapshot.name_any()), &marks, made_at, None)
+}
+
+/// Whether a machine may be snapshotted now: with nothing else under way, and with nothing in it but its own disks.
+fn may_be_taken(seen: &Machine) -> Result<(), ProviderError> {
+    let name = seen.name_any();
+    machine::idle(seen)?;
+    let plugged = machine::plugged(&seen.spec);
+    if !plugged.is_empty() {
+        let text = format!("VirtualMachine {name} still has volumes plugged in: {}", plugged.join(", "));
+        return Err(ProviderError::Transient(text));
+    }
+    let Some(system) = machine::system_volume(&seen.spec) else {
+        return Err(ProviderError::Permanent(format!("VirtualMachine {name} has no disk")));
+    };
+    let statuses = seen.status.as_ref().map(|s| s.volume_snapshot_statuses.as_slice()).unwrap_or_default();
+    match statuses.iter().find(|status| status.name == system && !status.enabled) {
+        Some(status) => {
+            let text = format!("VirtualMachine {name}: its volume {system} can not be snapshotted: {}", status.reason);
+            Err(ProviderError::Permanent(text))
+        }
+        None => Ok(()),
+    }
+}
+
+fn running(what: &str) -> Progress {
+    Progress::Running { message: what.to_owned() }
+}
+
+/// How far a snapshot is, that was found under our name.
+fn progress(snapshot: &Snapshot, order: &Order<'_>) -> Result<Progress, ProviderError> {
+    let name = snapshot.name_any();
+    if snapshot.annotations().get(tags::KEY) != Some(&order.key.to_string())
+        || snapshot.spec.source != Reference::machine(name_of(order.node)?)
+    {
+        return Err(ProviderError::Permanent(format!("VirtualMachineSnapshot {name} is there, and not ours")));
+    }
+    if let Some(why) = failed(snapshot) {
+        return Err(ProviderError::Failed(why));
+    }
+    if facts(snapshot).restorable {
+        return Ok(Progress::Done { handle: Some(Handle::new(name)) });
+    }
+    let status = snapshot.status.clone().unwrap_or_default();
+    let phase = if status.phase.is_empty() { "Pending" } else { &status.phase };
+    let why = said(&status.conditions, "Progressing").map(|why| format!(": {why}")).unwrap_or_default();
+    Ok(running(&format!("VirtualMachineSnapshot {name} ({phase}{why})")))
+}
+
+/// Why a snapshot will never be good.
+fn failed(snapshot: &Snapshot) -> Option<String> {
+    let name = snapshot.name_any();
+    if snapshot.metadata.deletion_timestamp.is_some() {
+        return Some(format!("VirtualMachineSnapshot {name} is being deleted"));
+    }
+    let status = snapshot.status.as_ref()?;
+    let condition = said(&status.conditions, "Failure");
+    if status.phase == "Failed" || condition.is_some() {
+        let error = status.error.as_ref().and_then(|error| error.message.as_deref());
+        let why = error.or(condition).unwrap_or("KubeVirt does not say why");
+        return Some(format!("VirtualMachineSnapshot {name} failed: {why}"));
+    }
+    if is_ready(status) && status.snapshot_volumes.included_volumes.is_empty() {
+        return Some(format!("VirtualMachineSnapshot {name} has no volume in it"));
+    }
+    None
+}
+
+fn is_ready(status: &SnapshotStatus) -> bool {
+    status.phase == "Succeeded" && status.ready_to_use == Some(true)
+}
+
+fn facts(snapshot: &Snapshot) -> SnapshotFacts {
+    let status = snapshot.status.clone().unwrap_or_default();
+    let mut indications: Vec<String> = status.source_indications.iter().map(|i| i.word.clone()).collect();
+    indications.sort();
+    let has = |word: &str| indications.iter().any(|indication| indication == word);
+    // Off, or frozen by the guest agent in time. KubeVirt says `Online` of every machine that ran.
+    let flushed = !has("Online") || has("GuestAgent") && !has("QuiesceTimeout");
+    let made_at = snapshot.metadata.creation_timestamp.clone();
+    SnapshotFacts {
+        captured_at: status.creation_time.clone().or(made_at).map_or(Timestamp::UNIX_EPOCH, |at| at.0),
+        restorable: is_ready(&status),
+        restorable_until: None,
+        // The claims' sizes are not in it, and what the storage charges is its own affair.
+        size_bytes: None,
+        consistency: if flushed { Consistency::FileSystem } else { Consistency::Crash },
+        indications,
+    }
+}
+
+/// The names of all volumes that the machine had at the time.
+pub(super) fn volumes(lists: &Volumes) -> Vec<&str> {
+    let both = lists.included_volumes.iter().chain(&lists.excluded_volumes).map(String::as_str);
+    // The TPM's and the firmware's state are volumes of KubeVirt's own, and in no machine's spec.
+    let mut names: Vec<_> = both.filter(|name| !name.starts_with("persistent-state-for")).collect();
+    names.sort_unstable();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::Step;
+    use crate::domain::{NodeRef, StepKey};
+    use serde_json::{Value, json};
+
+    fn snapshot(status: &Value) -> Snapshot {
+        serde_json::from_value(json!({
+            "apiVersion": "snapshot.kubevirt.io/v1beta1", "kind": "VirtualMachineSnapshot",
+            "metadata": {"name": "s", "creationTimestamp": "2026-11-22T10:00:00Z", "annotations": {"windlass.dev/key": "u/Snapshot/1/1"}},
+            "spec": {"source": {"apiGroup": "kubevirt.io", "kind": "VirtualMachine", "name": "vm-7"}},
+            "status": status,
+        }))
+        .expect("a snapshot")
+    }
+
+    fn check(status: &Value) -> Result<Progress, ProviderError> {
+        let node = NodeRef { name: "win-7".into(), uid: "n".into(), provider_id: "kubevirt://vm-7".into() };
+        let key = StepKey { node_update_uid: "u".into(), step: Step::Snapshot, round: 1, attempt: 1 };
+        progress(&snapshot(status), &Order { node: &node, key: &key, expires_at: None })
+    }
+
+    fn ready(more: &Value) -> Value {
+        let mut status =
+            json!({"phase": "Succeeded", "readyToUse": true, "snapshotVolumes": {"includedVolumes": ["root"]}});
+        for (key, value) in more.as_object().into_iter().flatten() {
+            status[key] = value.clone();
+        }
+        status
+    }
+
+    #[test]
+    fn what_kubevirt_says_is_mapped() {
+        let runs = |status: Value| matches!(check(&status), Ok(Progress::Running { .. }));
+        let fails = |status: Value| matches!(check(&status), Err(ProviderError::Failed(_)));
+        assert!(matches!(check(&ready(&json!({}))), Ok(Progress::Done { .. })));
+        assert!(runs(Value::Null));
+        assert!(runs(json!({"phase": "InProgress", "conditions": [{"type": "Progressing", "status": "True"}]})));
+        assert!(runs(json!({"phase": "Unknown"})) && runs(json!({"phase": "Cogitating"})));
+        assert!(runs(ready(&json!({"readyToUse": false}))), "a snapshot that is not ready to use is not done");
+        assert!(fails(json!({"phase": "Failed", "error": {"message": "no space"}})));
+        assert!(fails(ready(&json!({"conditions": [{"type": "Failure", "status": "True", "reason": "deadline"}]}))));
+        assert!(fails(ready(&json!({"snapshotVolumes": {"excludedVolumes": ["root"]}}))));
+    }
+
+    #[test]
+    fn indications_tell_how_consistent_it_is() {
+        let of = |words: &[&str]| {
+            let list: Vec<_> = words.iter().map(|word| json!({"indication": word, "message": "m"})).collect();
+            facts(&snapshot(&ready(&json!({"sourceIndications": list})))).consistency
+        };
+        assert_eq!(of(&["Online", "GuestAgent"]), Consistency::FileSystem);
+        assert_eq!(of(&["Online", "NoGuestAgent"]), Consistency::Crash);
+        assert_eq!(of(&["Online", "GuestAgent", "QuiesceTimeout"]), Consistency::Crash);
+        assert_eq!(of(&[]), Consistency::FileSystem);
+    }
+}

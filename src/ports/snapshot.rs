@@ -65,8 +65,10 @@ pub trait SnapshotProviders: Send + Sync {
     /// [`ProviderError::Permanent`] when its parameters make no provider.
     fn of_class(&self, class: &str) -> Result<Arc<dyn SnapshotProvider>, ProviderError>;
 
-    /// What becomes of snapshots of this class when their record is deleted.
-    fn deletion_policy(&self, class: &str) -> DeletionPolicy;
+    /// What becomes of snapshots of this class when their record is deleted; as by default where classes say nothing.
+    fn deletion_policy(&self, _class: &str) -> DeletionPolicy {
+        DeletionPolicy::default()
+    }
 }
 
 /// Asks for a snapshot.

@@ -1,9 +1,9 @@
 //! Around every pass: a bound in time, a net for panics, measures, and what follows a failure.
 
+use super::again::Again;
 use super::context::Context;
 use super::error::{PASS_TIMEOUT, ReconcileError};
 use futures::FutureExt;
-use kube::runtime::controller::Action;
 use std::any::Any;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -36,8 +36,8 @@ impl Pass {
 pub async fn guarded(
     ctx: &Context,
     pass: &Pass,
-    work: impl Future<Output = Result<Action, ReconcileError>>,
-) -> Result<Action, ReconcileError> {
+    work: impl Future<Output = Result<Again, ReconcileError>>,
+) -> Result<Again, ReconcileError> {
     let started = Instant::now();
     let result = bounded(work, PASS_TIMEOUT).await;
     ctx.metrics.reconciled(pass.controller, started.elapsed());
@@ -48,16 +48,16 @@ pub async fn guarded(
 }
 
 /// What follows a failure.
-pub fn after_failure(ctx: &Context, pass: &Pass, error: &ReconcileError) -> Action {
+pub fn after_failure(ctx: &Context, pass: &Pass, error: &ReconcileError) -> Again {
     ctx.metrics.reconcile_failed(pass.controller, error.label());
     ctx.pace.forget(&pass.key());
     if error.is_stale() {
         tracing::debug!(controller = pass.controller, name = pass.name, %error, "pass dropped");
-        return Action::requeue(STALE_AGAIN);
+        return Again::after(STALE_AGAIN);
     }
     let wait = ctx.failures.failed(&pass.key());
     tracing::warn!(controller = pass.controller, name = pass.name, %error, ?wait, "pass failed, trying again");
-    Action::requeue(wait)
+    Again::after(wait)
 }
 
 async fn bounded<T>(

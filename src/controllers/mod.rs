@@ -3,7 +3,9 @@
 //! Three controllers: `node_update` takes one node through its steps, many at once; `rollout` is the one writer that
 //! spends the budgets; `snapshot` deletes what nobody needs any more. Only the leader runs them.
 
+mod again;
 mod backoff;
+mod by_hand;
 mod context;
 mod error;
 mod guard;
@@ -20,6 +22,7 @@ mod run;
 mod samples;
 mod snapshot;
 
+pub use by_hand::{ByHand, Target};
 pub use context::{Context, Settings};
 pub use error::ReconcileError;
 pub use run::{Controllers, Parts, StartError, resources_served};

@@ -1,5 +1,6 @@
 //! Takes one node through its steps: observe, decide, record, act.
 
+use super::again::Again;
 use super::context::Context;
 use super::error::ReconcileError;
 use super::invalid;
@@ -18,7 +19,6 @@ use crate::record::{NodeUpdateLog, Recorded, Tone};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::core::DeserializeGuard;
-use kube::runtime::controller::Action;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, ResourceExt};
 use std::sync::Arc;
@@ -38,12 +38,12 @@ const LOOK_AGAIN: Duration = Duration::from_mins(5);
 ///
 /// # Errors
 /// [`ReconcileError`]; what was done is found again by the next pass.
-pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeUpdate>) -> Result<Action, ReconcileError> {
+pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeUpdate>) -> Result<Again, ReconcileError> {
     let update = match &shown.0 {
         Ok(update) => ctx.updates.ledger().latest(Arc::new(update.clone())),
         Err(error) => {
             invalid::tell::<NodeUpdate>(ctx, error, true).await;
-            return Ok(Action::await_change());
+            return Ok(Again::on_change());
         }
     };
     let key = format!("{NAME}/{}", update.name_any());
@@ -54,7 +54,7 @@ pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeUpdate>) -> R
     }
     let inputs = inputs(ctx, &update);
     if let Some(wait) = ctx.pace.early(&key, fingerprint(&(inputs, update.resource_version()))) {
-        return Ok(Action::requeue(wait));
+        return Ok(Again::after(wait));
     }
     let (intent, history) = match parse(&update) {
         Ok(parsed) => parsed,
@@ -68,7 +68,7 @@ pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeUpdate>) -> R
     let mut pass = Pass { ctx, update, intent, history };
     let wait = pass.make().await?.min(LOOK_AGAIN);
     ctx.pace.leave(&key, fingerprint(&(inputs, pass.update.resource_version())), wait);
-    Ok(Action::requeue(wait))
+    Ok(Again::after(wait))
 }
 
 /// One pass: what is being done, and how far it is.
@@ -173,18 +173,14 @@ impl Pass<'_> {
 }
 
 /// What is left to do for one that has ended: a person's request, and its finalizer.
-async fn ended(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<Action, ReconcileError> {
+async fn ended(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<Again, ReconcileError> {
     if update.metadata.deletion_timestamp.is_some() && !holds(ctx, update) {
         ctx.updates.ledger().set_finalizer(update, FINALIZER, false).await?;
         ctx.updates.ledger().forget(&update.name_any());
-        return Ok(Action::await_change());
+        return Ok(Again::on_change());
     }
     release::answer(ctx, update).await?;
-    if update.metadata.deletion_timestamp.is_some() {
-        Ok(Action::requeue(LOOK_AGAIN))
-    } else {
-        Ok(Action::await_change())
-    }
+    if update.metadata.deletion_timestamp.is_some() { Ok(Again::after(LOOK_AGAIN)) } else { Ok(Again::on_change()) }
 }
 
 /// Whether it holds its node still. Such a one stays, even if it is deleted: nothing else says why the node is out of

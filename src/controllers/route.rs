@@ -23,10 +23,10 @@ pub struct Queues {
 
 /// What is to be looked at, by name.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Targets {
-    updates: BTreeSet<String>,
-    rollouts: BTreeSet<String>,
-    snapshots: BTreeSet<String>,
+pub(super) struct Targets {
+    pub updates: BTreeSet<String>,
+    pub rollouts: BTreeSet<String>,
+    pub snapshots: BTreeSet<String>,
 }
 
 /// Routes changes until the watches end.
@@ -41,7 +41,7 @@ pub async fn route(changes: UnboundedReceiver<Change>, stores: Stores, queues: Q
     }
 }
 
-fn targets(changes: &[Change], stores: &Stores) -> Targets {
+pub(super) fn targets(changes: &[Change], stores: &Stores) -> Targets {
     let mut targets = Targets::default();
     // A hold may be about any rollout, and about any node in work.
     let held = if changes.contains(&Change::Hold) { live_rollouts(stores, true) } else { Vec::new() };

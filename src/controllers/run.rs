@@ -1,5 +1,6 @@
 //! Starts and stops the controllers.
 
+use super::again::Again;
 use super::context::{Context, Settings};
 use super::error::ReconcileError;
 use super::guard::{Pass, after_failure, guarded};
@@ -120,12 +121,7 @@ impl Controllers {
     /// Starts the controllers over stores that are filled already; `changes` tells what changes in them, and `tasks` are
     /// those that fill them.
     pub fn over(parts: Parts, stores: Stores, changes: UnboundedReceiver<Change>, mut tasks: JoinSet<()>) -> Self {
-        let Parts { clients, act, settings, instance, metrics, providers, clock } = parts;
-        let pods = PodStores { agents: stores.agent_pods.clone(), probes: stores.probe_pods.clone() };
-        let events = Events::new(clients.act.clone(), &instance);
-        let (nodes, providers) = (stores.nodes.clone(), providers(&stores));
-        let means = Means { clients, config: act, providers, nodes, pods, memory: Memory::default() };
-        let ctx = Arc::new(Context::new(settings, stores.clone(), means, events, (metrics, clock)));
+        let ctx = context(parts, &stores);
         let (stop, told) = watch::channel(false);
         let (updates, update_queue) = unbounded();
         let (rollouts, rollout_queue) = unbounded();
@@ -165,8 +161,19 @@ impl Controllers {
     }
 }
 
+/// What the controllers work with, over stores that are filled.
+pub(super) fn context(parts: Parts, stores: &Stores) -> Arc<Context> {
+    let Parts { clients, act, settings, instance, metrics, providers, clock } = parts;
+    let pods = PodStores { agents: stores.agent_pods.clone(), probes: stores.probe_pods.clone() };
+    let events = Events::new(clients.act.clone(), &instance);
+    let (nodes, providers) = (stores.nodes.clone(), providers(stores));
+    let means = Means { clients, config: act, providers, nodes, pods, memory: Memory::default() };
+    Arc::new(Context::new(settings, stores.clone(), means, events, (metrics, clock)))
+}
+
 /// A controller's pass over one object.
-type Reconcile<K> = for<'a> fn(&'a Context, &'a DeserializeGuard<K>) -> BoxFuture<'a, Result<Action, ReconcileError>>;
+pub(super) type Reconcile<K> =
+    for<'a> fn(&'a Context, &'a DeserializeGuard<K>) -> BoxFuture<'a, Result<Again, ReconcileError>>;
 
 struct Runner<'a> {
     ctx: Arc<Context>,
@@ -195,9 +202,9 @@ impl Runner<'_> {
             .graceful_shutdown_on(stop)
             .run(
                 move |object, ctx: Arc<Context>| async move {
-                    guarded(&ctx, &pass(&object), reconcile(&ctx, &object)).await
+                    guarded(&ctx, &pass(&object), reconcile(&ctx, &object)).await.map(Action::from)
                 },
-                move |object, error, ctx| after_failure(&ctx, &pass(&object), error),
+                move |object, error, ctx| after_failure(&ctx, &pass(&object), error).into(),
                 Arc::clone(&self.ctx),
             );
         self.tasks.spawn(results.for_each(move |result| async move {

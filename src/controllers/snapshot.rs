@@ -1,6 +1,7 @@
 //! Deletes snapshots that nobody needs any more: after their rollout's end and the policy's retain time, or when a
 //! person deletes the NodeSnapshot; never before the rollout has ended.
 
+use super::again::Again;
 use super::context::Context;
 use super::error::ReconcileError;
 use super::invalid;
@@ -10,7 +11,6 @@ use crate::ports::Handle;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::DeserializeGuard;
-use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,22 +27,22 @@ const LOOK_AGAIN: Duration = Duration::from_hours(1);
 ///
 /// # Errors
 /// [`ReconcileError`]; the provider is asked again then.
-pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeSnapshot>) -> Result<Action, ReconcileError> {
+pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeSnapshot>) -> Result<Again, ReconcileError> {
     let snapshot = match &shown.0 {
         Ok(snapshot) => ctx.snapshots.latest(Arc::new(snapshot.clone())),
         Err(error) => {
             invalid::tell::<NodeSnapshot>(ctx, error, false).await;
-            return Ok(Action::await_change());
+            return Ok(Again::on_change());
         }
     };
     let rollout = Stores::get(&ctx.stores.rollouts, &snapshot.spec.rollout_name)
         .filter(|rollout| rollout.uid().as_deref() == Some(snapshot.spec.rollout_uid.as_str()));
     if rollout.as_ref().is_some_and(|r| r.status.as_ref().is_none_or(|s| s.ended_at.is_none())) {
-        return Ok(Action::requeue(LOOK_AGAIN));
+        return Ok(Again::after(LOOK_AGAIN));
     }
     if snapshot.metadata.deletion_timestamp.is_some() {
         delete_at_provider(ctx, &snapshot).await?;
-        return Ok(Action::await_change());
+        return Ok(Again::on_change());
     }
     let api: Api<NodeSnapshot> = Api::all(ctx.means.clients.act.clone());
     let now = ctx.clock.now();
@@ -52,12 +52,12 @@ pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeSnapshot>) ->
         let patch = Patch::Merge(serde_json::json!({ "metadata": { "annotations": { DELETE_AFTER: after } } }));
         let patched = api.patch(&snapshot.name_any(), &PatchParams::default(), &patch).await;
         patched.map_err(ReconcileError::api("annotating a NodeSnapshot"))?;
-        return Ok(Action::requeue(LOOK_AGAIN));
+        return Ok(Again::after(LOOK_AGAIN));
     };
     if let Ok(left) = Duration::try_from(due.duration_since(now))
         && !left.is_zero()
     {
-        return Ok(Action::requeue(left.min(LOOK_AGAIN)));
+        return Ok(Again::after(left.min(LOOK_AGAIN)));
     }
     let preconditions = Preconditions { uid: snapshot.uid(), resource_version: None };
     let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
@@ -66,7 +66,7 @@ pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeSnapshot>) ->
         Err(kube::Error::Api(status)) if status.code == 404 => {}
         Err(error) => return Err(ReconcileError::api("deleting a NodeSnapshot")(error)),
     }
-    Ok(Action::requeue(LOOK_AGAIN))
+    Ok(Again::after(LOOK_AGAIN))
 }
 
 async fn delete_at_provider(ctx: &Context, snapshot: &NodeSnapshot) -> Result<(), ReconcileError> {

@@ -4,6 +4,7 @@ use crate::api::{CLAIMED_BY, CORDONED_BY_US, KEEP_CORDONED, QUARANTINE, SKIP};
 use crate::domain::{NodeRef, NodeSeen, NodeState, Readiness};
 use k8s_openapi::api::core::v1::{Node, NodeCondition};
 use kube::ResourceExt;
+use kube::runtime::reflector::Store;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Drops what no decision reads and what makes most of a Node's size (`managedFields`, the list of images).
@@ -12,6 +13,14 @@ pub fn trim(node: &mut Node) {
     if let Some(status) = &mut node.status {
         status.images = None;
     }
+}
+
+/// Reads all nodes of a store, in the order of their names: a store itself has none, and what is decided must not depend
+/// on chance.
+pub fn all(store: &Store<Node>) -> Vec<NodeState> {
+    let mut nodes = store.state();
+    nodes.sort_unstable_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
+    nodes.iter().map(|node| read(node)).collect()
 }
 
 /// Reads a Node.

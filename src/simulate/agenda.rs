@@ -27,33 +27,39 @@ pub enum Due {
 }
 
 /// The queue. Each thing is in it once: what is set anew replaces what was.
-#[derive(Clone, Debug, Default)]
-pub struct Agenda {
-    queue: BTreeSet<(Timestamp, Due)>,
-    times: BTreeMap<Due, Timestamp>,
+#[derive(Clone, Debug)]
+pub struct Agenda<D> {
+    queue: BTreeSet<(Timestamp, D)>,
+    times: BTreeMap<D, Timestamp>,
 }
 
-impl Agenda {
+impl<D> Default for Agenda<D> {
+    fn default() -> Self {
+        Self { queue: BTreeSet::new(), times: BTreeMap::new() }
+    }
+}
+
+impl<D: Ord + Clone> Agenda<D> {
     /// Sets when something is due, in place of what was set; `None` takes it off.
-    pub fn set(&mut self, due: Due, at: Option<Timestamp>) {
+    pub fn set(&mut self, due: D, at: Option<Timestamp>) {
         if let Some(before) = self.times.remove(&due) {
-            self.queue.remove(&(before, due));
+            self.queue.remove(&(before, due.clone()));
         }
         if let Some(at) = at {
-            self.times.insert(due, at);
+            self.times.insert(due.clone(), at);
             self.queue.insert((at, due));
         }
     }
 
     /// Sets when something is due at the latest.
-    pub fn not_after(&mut self, due: Due, at: Timestamp) {
+    pub fn not_after(&mut self, due: D, at: Timestamp) {
         if self.times.get(&due).is_none_or(|before| at < *before) {
             self.set(due, Some(at));
         }
     }
 
     /// Whether something of this kind is on the agenda.
-    pub fn any(&self, kind: impl Fn(&Due) -> bool) -> bool {
+    pub fn any(&self, kind: impl Fn(&D) -> bool) -> bool {
         self.times.keys().any(kind)
     }
 
@@ -63,12 +69,11 @@ impl Agenda {
     }
 
     /// Takes the next thing that is due by now.
-    pub fn take(&mut self, now: Timestamp) -> Option<Due> {
-        let (at, due) = *self.queue.first()?;
-        if at > now {
+    pub fn take(&mut self, now: Timestamp) -> Option<D> {
+        if self.next()? > now {
             return None;
         }
-        self.queue.pop_first();
+        let (_, due) = self.queue.pop_first()?;
         self.times.remove(&due);
         Some(due)
     }

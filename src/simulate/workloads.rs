@@ -111,7 +111,7 @@ impl Workloads {
     }
 
     /// Makes sure that what waits for a place is looked at soon.
-    pub fn look_again(&self, agenda: &mut Agenda, now: Timestamp) {
+    pub fn look_again(&self, agenda: &mut Agenda<Due>, now: Timestamp) {
         if self.all.iter().any(|workload| workload.live < workload.wanted.replicas) {
             agenda.not_after(Due::Place, now);
         }

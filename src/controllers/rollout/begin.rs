@@ -41,7 +41,7 @@ impl Pass<'_> {
         let stores = &self.ctx.stores;
         let (rings, policies) = (Stores::all(&stores.rings), Stores::all(&stores.policies));
         let classes = providers::of_classes(self.ctx);
-        let nodes: Vec<_> = stores.nodes.state().iter().map(|node| observe::node::read(node)).collect();
+        let nodes: Vec<_> = observe::node::all(&stores.nodes);
         let resolve_with = |other_nodes: &[&BTreeMap<String, String>]| {
             let catalogue =
                 Catalogue { rings: &rings, policies: &policies, classes: &classes, nodes: &nodes, other_nodes };

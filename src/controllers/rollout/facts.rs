@@ -38,7 +38,8 @@ impl Facts {
         let claims = others.into_iter().filter(UpdateSeen::in_work).map(|update| (update.node, update.uid)).collect();
         let not_shown = memory.not_shown(&updates);
         updates.extend(not_shown);
-        let nodes = ctx.stores.nodes.state().iter().map(|node| claimed(observe::node::read(node), &claims)).collect();
+        updates.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        let nodes = observe::node::all(&ctx.stores.nodes).into_iter().map(|node| claimed(node, &claims)).collect();
         let name = rollout.metadata.name.clone().unwrap_or_default();
         Self { name, nodes, updates, holds: holds::seen(&ctx.stores) }
     }

@@ -13,6 +13,7 @@ mod story;
 
 pub use memory::Memories;
 
+use super::again::Again;
 use super::context::Context;
 use super::error::ReconcileError;
 use super::invalid;
@@ -22,7 +23,6 @@ use crate::plan::rollout::{Plan, plan};
 use facts::Facts;
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
-use kube::runtime::controller::Action;
 use memory::Memory;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,26 +39,26 @@ const LOOK_AGAIN: Duration = Duration::from_mins(5);
 ///
 /// # Errors
 /// [`ReconcileError`]; the next pass plans anew from what is there.
-pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<UpdateRollout>) -> Result<Action, ReconcileError> {
+pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<UpdateRollout>) -> Result<Again, ReconcileError> {
     let object = match &shown.0 {
         Ok(rollout) => ctx.rollouts.ledger().latest(Arc::new(rollout.clone())),
         Err(error) => {
             invalid::tell::<UpdateRollout>(ctx, error, true).await;
-            return Ok(Action::await_change());
+            return Ok(Again::on_change());
         }
     };
     let uid = object.uid().unwrap_or_default();
     let memory = ctx.memories.of(&uid);
     let mut memory = memory.lock().await;
     if let Some(wait) = memory.early(APART) {
-        return Ok(Action::requeue(wait));
+        return Ok(Again::after(wait));
     }
     let next = Pass { ctx, object, memory: &mut memory }.make().await?;
     match next {
-        Next::After(wait) => Ok(Action::requeue(wait.clamp(APART / 10, LOOK_AGAIN))),
+        Next::After(wait) => Ok(Again::after(wait.clamp(APART / 10, LOOK_AGAIN))),
         Next::Nothing => {
             ctx.memories.forget(&uid);
-            Ok(Action::await_change())
+            Ok(Again::on_change())
         }
     }
 }

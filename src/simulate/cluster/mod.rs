@@ -23,7 +23,7 @@ pub use serve::Served;
 pub use table::{Table, key, key_of};
 pub use watch::Watches;
 
-use super::agenda::Agenda;
+use super::agenda::{Agenda, Due};
 use super::books::Books;
 use super::calls::Calls;
 use super::machines::Fleet;
@@ -74,7 +74,7 @@ pub struct Cluster {
     /// What runs on the nodes, and has to run on.
     pub workloads: Workloads,
     /// What is due.
-    pub agenda: Agenda,
+    pub agenda: Agenda<Due>,
     /// The operators' stores.
     pub subscribers: Vec<Subscriber>,
     /// Watches of single requests.

@@ -44,8 +44,8 @@ pub struct Service {
 
 /// Services.
 pub trait Services {
-    /// The services that a healthy machine has running: set to start automatically, without a trigger. (The others
-    /// stop by themselves when they are idle, and would look broken.)
+    /// The services that a healthy machine has running: set to start automatically at the boot, not delayed, without a
+    /// trigger. (The others stop by themselves when they are idle, and would look broken.)
     fn automatic_services(&self) -> HostResult<BTreeMap<String, ServiceState>>;
     /// One service by its name (not the display name); `None` when there is none.
     fn service(&self, name: &str) -> HostResult<Option<Service>>;

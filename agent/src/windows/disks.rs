@@ -4,6 +4,7 @@ use super::border::{Doing, optional, unexpected, wide};
 use super::{WindowsHost, wmi};
 use crate::host::{BitLocker, Disks, HostResult};
 use std::ffi::CStr;
+use std::mem::offset_of;
 use windows::Win32::Foundation::HANDLE;
 use windows::Win32::Storage::FileSystem::{
     CreateFileW, FILE_FLAGS_AND_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE, GetDiskFreeSpaceExW, OPEN_EXISTING,
@@ -17,6 +18,10 @@ use windows::core::{Owned, w};
 
 /// Highest number of a disk that is looked for, ours: clouds attach at most 128 to a machine.
 const MOST_DISKS: u32 = 128;
+
+/// `ERROR_INVALID_FUNCTION` and `ERROR_NOT_SUPPORTED`: a driver does not know the question.
+const INVALID_FUNCTION: u32 = 0x8007_0001;
+const NOT_SUPPORTED: u32 = 0x8007_0032;
 
 /// The disk of this number, opened to be asked only; `None` when there is none.
 fn open(number: u32) -> HostResult<Option<Owned<HANDLE>>> {
@@ -33,9 +38,14 @@ fn online(disk: HANDLE) -> HostResult<bool> {
     let size = u32::try_from(size_of_val(&attributes)).unwrap_or(u32::MAX);
     let into = Some((&raw mut attributes).cast());
     // SAFETY: the disk is open; the answer has the size that is said.
-    unsafe { DeviceIoControl(disk, IOCTL_DISK_GET_DISK_ATTRIBUTES, None, 0, into, size, Some(&raw mut got), None) }
-        .doing("attributes of a disk")?;
-    Ok(attributes.Attributes & DISK_ATTRIBUTE_OFFLINE == 0)
+    let asked =
+        unsafe { DeviceIoControl(disk, IOCTL_DISK_GET_DISK_ATTRIBUTES, None, 0, into, size, Some(&raw mut got), None) };
+    match asked.doing("attributes of a disk") {
+        // A driver without such attributes can not take its disk offline.
+        Err(e) if matches!(e.hresult, INVALID_FUNCTION | NOT_SUPPORTED) => Ok(true),
+        Err(e) => Err(e),
+        Ok(()) => Ok(attributes.Attributes & DISK_ATTRIBUTE_OFFLINE == 0),
+    }
 }
 
 /// What a disk is: product and serial number, which keep when disks are counted anew.
@@ -54,14 +64,18 @@ fn label(disk: HANDLE) -> HostResult<String> {
         DeviceIoControl(disk, IOCTL_STORAGE_QUERY_PROPERTY, question, asked, into, size, Some(&raw mut got), None)
     }
     .doing("identity of a disk")?;
-    // SAFETY: the buffer is large and aligned enough for the head, all of whose bit patterns are valid after zeroing.
-    let head = unsafe { &*buffer.as_ptr().cast::<STORAGE_DEVICE_DESCRIPTOR>() };
     let bytes: Vec<u8> = buffer.iter().flat_map(|word| word.to_ne_bytes()).take(got as usize).collect();
-    let text = |offset: u32| {
-        let from = bytes.get(offset as usize..).filter(|_| offset != 0)?;
-        Some(CStr::from_bytes_until_nul(from).ok()?.to_string_lossy().trim().to_owned()).filter(|t| !t.is_empty())
-    };
-    Ok([text(head.ProductIdOffset), text(head.SerialNumberOffset)].into_iter().flatten().collect::<Vec<_>>().join(" "))
+    let product = text(&bytes, offset_of!(STORAGE_DEVICE_DESCRIPTOR, ProductIdOffset));
+    let serial = text(&bytes, offset_of!(STORAGE_DEVICE_DESCRIPTOR, SerialNumberOffset));
+    Ok([product, serial].into_iter().flatten().collect::<Vec<_>>().join(" "))
+}
+
+/// The text of a descriptor whose place stands at `field`; 0 there means that there is none.
+fn text(descriptor: &[u8], field: usize) -> Option<String> {
+    let place = u32::from_ne_bytes(descriptor.get(field..field + 4)?.try_into().ok()?);
+    let from = descriptor.get(place as usize..).filter(|_| place != 0)?;
+    let text = CStr::from_bytes_until_nul(from).ok()?.to_string_lossy().trim().to_owned();
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// The system disk's protection by BitLocker, as WMI tells it (`ProtectionStatus`: 0 off, 1 on, 2 unknown; and

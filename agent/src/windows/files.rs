@@ -7,6 +7,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::windows::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 use windows::Win32::Foundation::HANDLE;
 use windows::Win32::Security::Authorization::{GetNamedSecurityInfoW, SE_FILE_OBJECT};
 use windows::Win32::Security::{
@@ -107,6 +109,20 @@ fn is_own_user(sid: PSID) -> HostResult<bool> {
     }
 }
 
+/// Tries again for half a second where somebody has the file open just now: a virus scanner, a backup, or the other
+/// process of the agent in the middle of a replacement.
+fn patiently<T>(mut attempt: impl FnMut() -> HostResult<T>) -> HostResult<T> {
+    /// `ERROR_ACCESS_DENIED` and `ERROR_SHARING_VIOLATION`.
+    const IN_USE: [u32; 2] = [0x8007_0005, 0x8007_0020];
+    for _ in 0..10 {
+        match attempt() {
+            Err(e) if IN_USE.contains(&e.hresult) => thread::sleep(Duration::from_millis(50)),
+            done => return done,
+        }
+    }
+    attempt()
+}
+
 /// Puts `from` in the place of `to` in one move that is on the disk when it returns.
 fn put_in_place(from: &Path, to: &Path) -> HostResult<()> {
     let (from, to) = (wide(from.to_string_lossy()), wide(to.to_string_lossy()));
@@ -119,7 +135,7 @@ fn put_in_place(from: &Path, to: &Path) -> HostResult<()> {
 
 impl Files for WindowsHost {
     fn read(&self, name: &str) -> HostResult<Option<Vec<u8>>> {
-        optional(fs::read(self.folder.path(name)).doing(name))
+        patiently(|| optional(fs::read(self.folder.path(name)).doing(name)))
     }
 
     fn replace(&mut self, name: &str, bytes: &[u8]) -> HostResult<()> {
@@ -127,7 +143,7 @@ impl Files for WindowsHost {
         let mut file = File::create(&beside).doing(name)?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all()).doing(name);
         drop(file);
-        let placed = written.and_then(|()| put_in_place(&beside, &path));
+        let placed = written.and_then(|()| patiently(|| put_in_place(&beside, &path)));
         if placed.is_err() {
             // What is left beside it is overwritten by the next try, and matters to nobody.
             let _ = fs::remove_file(&beside);

@@ -3,10 +3,9 @@
 
 use super::border::{Doing, unexpected, wide};
 use crate::host::HostResult;
-use windows::Win32::Foundation::HMODULE;
 use windows::Win32::System::Com::CoTaskMemFree;
 use windows::Win32::System::LibraryLoader::{GetProcAddress, LOAD_LIBRARY_SEARCH_SYSTEM32, LoadLibraryExW};
-use windows::core::{HRESULT, Owned, PCWSTR, PWSTR, s};
+use windows::core::{HRESULT, PCWSTR, PWSTR, s};
 
 /// `HRESULT HNSCall(PCWSTR method, PCWSTR path, PCWSTR request, PWSTR *response)`.
 type HnsCall = unsafe extern "system" fn(PCWSTR, PCWSTR, PCWSTR, *mut PWSTR) -> HRESULT;
@@ -14,12 +13,11 @@ type HnsCall = unsafe extern "system" fn(PCWSTR, PCWSTR, PCWSTR, *mut PWSTR) -> 
 /// Asks HNS (`GET`) and gives its answer, JSON.
 pub(super) fn call(path: &str) -> HostResult<String> {
     let library = wide("vmcompute.dll");
-    // SAFETY: a library of Windows, looked for in the system folder alone; it stays loaded until the end of this call.
-    let module: Owned<HMODULE> = unsafe {
-        Owned::new(LoadLibraryExW(&library, None, LOAD_LIBRARY_SEARCH_SYSTEM32).doing("HNS: vmcompute.dll")?)
-    };
+    // SAFETY: a library of Windows, looked for in the system folder alone. It stays loaded: it may have threads of its own.
+    let loaded = unsafe { LoadLibraryExW(&library, None, LOAD_LIBRARY_SEARCH_SYSTEM32) };
+    let module = loaded.doing("HNS: vmcompute.dll")?;
     // SAFETY: the module is loaded; the name ends with a zero.
-    let found = unsafe { GetProcAddress(*module, s!("HNSCall")) };
+    let found = unsafe { GetProcAddress(module, s!("HNSCall")) };
     let address = found.ok_or_else(|| unexpected("HNS: vmcompute.dll has no HNSCall"))?;
     // SAFETY: this is the function's signature since Windows Server 2016 (hcsshim, internal/hns).
     let hns: HnsCall = unsafe { std::mem::transmute::<unsafe extern "system" fn() -> isize, HnsCall>(address) };

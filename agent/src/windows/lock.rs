@@ -1,10 +1,10 @@
 //! Named mutexes: one run per machine.
 
-use super::border::{Doing, Rights, wide};
+use super::border::{Doing, Rights, optional, wide};
 use crate::host::HostResult;
 use windows::Win32::Foundation::{HANDLE, WAIT_ABANDONED, WAIT_OBJECT_0};
 use windows::Win32::System::Threading::{
-    CreateMutexW, MUTEX_MODIFY_STATE, OpenMutexW, ReleaseMutex, SYNCHRONIZATION_SYNCHRONIZE, WaitForSingleObject,
+    CreateMutexW, OpenMutexW, ReleaseMutex, SYNCHRONIZATION_SYNCHRONIZE, WaitForSingleObject,
 };
 use windows::core::Owned;
 
@@ -29,29 +29,24 @@ impl Mutex {
         Ok(take(&handle).then(|| Self(handle)))
     }
 
-    /// Whether another thread or process has the mutex of this name.
+    /// Whether a process has the mutex of this name. It is looked for, not tried: trying would take it for a moment, and
+    /// turn away the very process that just begins.
     ///
     /// # Errors
     /// Windows' own.
     pub fn is_held(name: &str) -> HostResult<bool> {
-        let (access, global) = (SYNCHRONIZATION_SYNCHRONIZE | MUTEX_MODIFY_STATE, wide(format!(r"Global\{name}")));
+        let global = wide(format!(r"Global\{name}"));
         // SAFETY: the name outlives the call.
-        let opened =
-            super::border::optional(unsafe { OpenMutexW(access, false, &global) }.doing(&format!("mutex {name}")))?;
-        let Some(handle) = opened else { return Ok(false) };
-        // SAFETY: the handle is ours, and owned from here.
-        let handle = unsafe { Owned::new(handle) };
-        let free = take(&handle);
-        if free {
-            release(&handle);
-        }
-        Ok(!free)
+        let opened = unsafe { OpenMutexW(SYNCHRONIZATION_SYNCHRONIZE, false, &global) }.doing(&format!("mutex {name}"));
+        // SAFETY: the handle is ours, and closed at once.
+        Ok(optional(opened)?.map(|handle| unsafe { Owned::new(handle) }).is_some())
     }
 }
 
 impl Drop for Mutex {
     fn drop(&mut self) {
-        release(&self.0);
+        // SAFETY: a live handle of ours. It can fail only for a thread that does not hold it, to which nothing happens.
+        let _ = unsafe { ReleaseMutex(*self.0) };
     }
 }
 
@@ -60,9 +55,4 @@ fn take(handle: &Owned<HANDLE>) -> bool {
     // SAFETY: a live handle of ours; zero never blocks.
     let waited = unsafe { WaitForSingleObject(**handle, 0) };
     waited == WAIT_OBJECT_0 || waited == WAIT_ABANDONED
-}
-
-fn release(handle: &Owned<HANDLE>) {
-    // SAFETY: a live handle of ours. It can fail only for a thread that does not hold it, to which nothing happens.
-    let _ = unsafe { ReleaseMutex(**handle) };
 }

@@ -50,7 +50,10 @@ pub(super) fn run(program: &str, args: &[&str], deadline: Duration, late: Late) 
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.creation_flags(CREATE_NO_WINDOW.0).spawn().doing(program)?;
     // Dropped at the end of this function, with which all that is left of the program ends.
-    let _job = if late == Late::Kill { Some(job_with(&child)?) } else { None };
+    let _job = match late {
+        Late::Kill => Some(job_with(&child).inspect_err(|_| drop(child.kill()))?),
+        Late::LetGo => None,
+    };
     let output = read(&mut child, until).ok_or_else(|| late_error(program, deadline))?;
     if !wait(&child, until) {
         return Err(late_error(program, deadline));
@@ -114,8 +117,9 @@ fn job_with(child: &Child) -> HostResult<Owned<HANDLE>> {
     unsafe {
         let job = Owned::new(CreateJobObjectW(None, None).doing("job")?);
         SetInformationJobObject(*job, JobObjectExtendedLimitInformation, pointer, size).doing("job: limits")?;
-        AssignProcessToJobObject(*job, HANDLE(child.as_raw_handle())).doing("job: process")?;
-        Ok(job)
+        let assigned = AssignProcessToJobObject(*job, HANDLE(child.as_raw_handle())).doing("job: process");
+        // A program that has ended already can not be put into a job, and need not be.
+        if wait(child, Instant::now()) { Ok(job) } else { assigned.map(|()| job) }
     }
 }
 

@@ -19,6 +19,9 @@ const CONFIGURATION: &str = r"SYSTEM\CurrentControlSet\Services";
 /// `ERROR_SERVICE_DOES_NOT_EXIST`.
 const NO_SERVICE: u32 = 0x8007_0424;
 
+/// `SERVICE_USER_SERVICE`, the bit of a service that each session has for itself.
+const USER_SERVICE: u32 = 0x40;
+
 /// `Start` of a service that starts by itself (`SERVICE_AUTO_START`).
 const AUTOMATIC: u32 = 2;
 
@@ -113,8 +116,14 @@ impl Services for WindowsHost {
     fn automatic_services(&self) -> HostResult<BTreeMap<String, ServiceState>> {
         let mut automatic = BTreeMap::new();
         for (name, status) in all()? {
-            let triggered = registry::exists(&format!(r"{CONFIGURATION}\{name}\TriggerInfo"))?;
-            if !triggered && start(&name)? == StartMode::Automatic {
+            // A user's own services come and go with the session, and have another name each time.
+            if status.dwServiceType.0 & USER_SERVICE != 0 || start(&name)? != StartMode::Automatic {
+                continue;
+            }
+            let key = format!(r"{CONFIGURATION}\{name}");
+            let triggered = registry::exists(&format!(r"{key}\TriggerInfo"))?;
+            let delayed = registry::number(&key, "DelayedAutostart")? == Some(1);
+            if !triggered && !delayed {
                 automatic.insert(name, state(&status));
             }
         }

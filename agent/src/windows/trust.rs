@@ -5,13 +5,14 @@ use crate::host::{HostError, HostResult};
 use std::path::Path;
 use windows::Win32::Foundation::{HANDLE, HWND};
 use windows::Win32::Security::Cryptography::{
-    CERT_CHAIN_POLICY_MICROSOFT_ROOT, CERT_CHAIN_POLICY_PARA, CERT_CHAIN_POLICY_STATUS,
-    CertVerifyCertificateChainPolicy,
+    CERT_CHAIN_CONTEXT, CERT_CHAIN_POLICY_FLAGS, CERT_CHAIN_POLICY_MICROSOFT_ROOT, CERT_CHAIN_POLICY_PARA,
+    CERT_CHAIN_POLICY_STATUS, CertVerifyCertificateChainPolicy,
+    MICROSOFT_ROOT_CERT_CHAIN_POLICY_CHECK_APPLICATION_ROOT_FLAG,
 };
 use windows::Win32::Security::WinTrust::{
-    WINTRUST_ACTION_GENERIC_VERIFY_V2, WINTRUST_DATA, WINTRUST_DATA_0, WINTRUST_FILE_INFO,
-    WTD_CACHE_ONLY_URL_RETRIEVAL, WTD_CHOICE_FILE, WTD_REVOKE_NONE, WTD_STATEACTION_CLOSE, WTD_STATEACTION_VERIFY,
-    WTD_UI_NONE, WTHelperGetProvSignerFromChain, WTHelperProvDataFromStateData, WinVerifyTrust,
+    CRYPT_PROVIDER_DATA, CRYPT_PROVIDER_SGNR, WINTRUST_ACTION_GENERIC_VERIFY_V2, WINTRUST_DATA, WINTRUST_DATA_0,
+    WINTRUST_FILE_INFO, WTD_CACHE_ONLY_URL_RETRIEVAL, WTD_CHOICE_FILE, WTD_REVOKE_NONE, WTD_STATEACTION_CLOSE,
+    WTD_STATEACTION_VERIFY, WTD_UI_NONE, WTHelperGetProvSignerFromChain, WTHelperProvDataFromStateData, WinVerifyTrust,
 };
 use windows::core::PCWSTR;
 
@@ -56,24 +57,37 @@ fn call(data: &mut WINTRUST_DATA, what: &str) -> HostResult<()> {
     windows::core::HRESULT(code).ok().doing(what)
 }
 
-/// Whether the verified signer's certificate leads to one of Microsoft's roots.
+/// Whether the verified signer's certificate leads to one of Microsoft's roots, for products or for applications.
 fn by_microsoft(state: HANDLE, what: &str) -> HostResult<()> {
-    let parameters = CERT_CHAIN_POLICY_PARA { cbSize: size::<CERT_CHAIN_POLICY_PARA>(), ..Default::default() };
-    let mut status = CERT_CHAIN_POLICY_STATUS { cbSize: size::<CERT_CHAIN_POLICY_STATUS>(), ..Default::default() };
     // SAFETY: the state is of a verification that succeeded and is not closed yet; what it leads to lives until then.
-    unsafe {
+    let chain = unsafe {
         let provider = WTHelperProvDataFromStateData(state);
-        let signer = if provider.is_null() {
-            std::ptr::null_mut()
-        } else {
-            WTHelperGetProvSignerFromChain(provider, 0, false, 0)
-        };
-        let Some(signer) = signer.as_ref().filter(|s| !s.pChainContext.is_null()) else {
-            return Err(unexpected(format!("{what}: no signer")));
-        };
-        let (policy, chain) = (CERT_CHAIN_POLICY_MICROSOFT_ROOT, signer.pChainContext);
-        CertVerifyCertificateChainPolicy(policy, chain, &raw const parameters, &raw mut status).ok().doing(what)?;
+        let signer = if provider.is_null() { std::ptr::null_mut() } else { first_signer(provider) };
+        signer.as_ref().map_or(std::ptr::null(), |signer| signer.pChainContext.cast_const())
+    };
+    if chain.is_null() {
+        return Err(unexpected(format!("{what}: no signer")));
     }
+    let application = MICROSOFT_ROOT_CERT_CHAIN_POLICY_CHECK_APPLICATION_ROOT_FLAG;
+    leads_to_root(chain, CERT_CHAIN_POLICY_FLAGS(0), what).or_else(|_| leads_to_root(chain, application, what))
+}
+
+/// # Safety
+/// The provider's data is of a verification that succeeded and is not closed yet.
+unsafe fn first_signer(provider: *mut CRYPT_PROVIDER_DATA) -> *mut CRYPT_PROVIDER_SGNR {
+    // SAFETY: as the caller says; the first signer is no countersigner.
+    unsafe { WTHelperGetProvSignerFromChain(provider, 0, false, 0) }
+}
+
+fn leads_to_root(chain: *const CERT_CHAIN_CONTEXT, flags: CERT_CHAIN_POLICY_FLAGS, what: &str) -> HostResult<()> {
+    let parameters =
+        CERT_CHAIN_POLICY_PARA { cbSize: size::<CERT_CHAIN_POLICY_PARA>(), dwFlags: flags, ..Default::default() };
+    let mut status = CERT_CHAIN_POLICY_STATUS { cbSize: size::<CERT_CHAIN_POLICY_STATUS>(), ..Default::default() };
+    let policy = CERT_CHAIN_POLICY_MICROSOFT_ROOT;
+    // SAFETY: the caller's chain lives; both structures say their sizes.
+    unsafe { CertVerifyCertificateChainPolicy(policy, chain, &raw const parameters, &raw mut status) }
+        .ok()
+        .doing(what)?;
     if status.dwError == 0 {
         return Ok(());
     }

@@ -31,7 +31,7 @@ pub async fn test(filter: &[String]) -> Result<()> {
     let small_disk = SmallDisk::mount(wine.dir()).await?;
     let mut tests = workspace::cargo();
     // The core's other tests know no Windows, and run with all the others.
-    tests.arg("test").args(windows).args(["--lib", "--test", "windows"]).args(filter);
+    tests.arg("test").args(windows).args(["--lib", "--test", "windows", "--test", "exe"]).args(filter);
     tests.env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", wine.runner());
     if let Some(disk) = &small_disk {
         tests.env("WINDLASS_SMALL_DISK", disk.windows_path());

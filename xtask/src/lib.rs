@@ -8,6 +8,7 @@
 //! | [`crdgen`] | `crds/` and the chart's copy, from the API types |
 //! | [`demo`] | the main job, told as a story |
 //! | [`guardian`] | child processes that do not outlive their owner |
+//! | [`soak`] | an operator that is killed again and again |
 //! | [`bench`] | the figures that the project promises to watch |
 //! | [`ci`] | what every change must pass |
 
@@ -22,4 +23,5 @@ pub mod control_plane;
 pub mod crdgen;
 pub mod demo;
 pub mod guardian;
+pub mod soak;
 pub mod workspace;

@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 use xtask::cluster::{Cluster, Options, registry};
 use xtask::demo::{self, Demo};
 use xtask::{agent, bench, ci, crdgen};
+use xtask::{bench, ci, crdgen, soak};
 
 /// The developer's interface of Windlass.
 #[derive(Parser)]
@@ -55,6 +56,15 @@ enum Command {
         /// What is passed on to `cargo test --workspace`: a filter, or flags after `--`
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         filter: Vec<String>,
+    },
+    /// Kill the operator by SIGKILL, again and again, on a real control plane: the same ends, and nothing done twice
+    Soak {
+        /// How often
+        #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        kills: u64,
+        /// Which moments are drawn
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
     },
     /// Run everything a change must pass: format, clippy, CRDs, dependencies, charts, tests
     Ci,
@@ -117,6 +127,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Crdgen { check: false } => crdgen::write(),
         Command::Agent(AgentCommand::Test { filter }) => agent::test(&filter).await,
         Command::Test { filter } => ci::test(&filter).await,
+        Command::Soak { kills, seed } => soak::run(kills, seed).await,
         Command::Ci => ci::run().await,
     }
 }

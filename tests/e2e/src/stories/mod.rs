@@ -7,6 +7,7 @@ mod crash;
 mod good;
 mod holds;
 mod identity;
+mod killed;
 mod outage;
 mod probes;
 mod rivals;
@@ -34,6 +35,7 @@ const TWO_ROUNDS_BUILD: &str = "10.0.20348.2655";
 pub fn all() -> Vec<Story> {
     [
         crash::stories(),
+        killed::stories(),
         outage::stories(),
         unreadable::stories(),
         bad::stories(),

@@ -1,7 +1,7 @@
 //! `windlass simulate`: flags in, report out.
 
 use super::manifests::Manifest;
-use super::{Outcome, Setup, SimulateError, files, random, run};
+use super::{Auditor, Miss, Outcome, Setup, SimulateError, files, misses, random, run};
 use crate::config::{Output, Simulate as Flags};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -49,23 +49,36 @@ pub fn main(flags: &Flags) -> Ending {
 }
 
 fn simulate(flags: &Flags) -> Result<(String, Ending), SimulateError> {
-    let scenario = scenario(&flags.scenario)?;
+    let mut scenario = scenario(&flags.scenario)?;
+    files::admit(&mut scenario, &flags.scenario)?;
     let manifests = flags.manifests.as_deref().map(files::read).transpose()?.unwrap_or_default();
     let first = flags.seed.unwrap_or(scenario.seed);
     let (mut text, mut ending) = (String::new(), Ending::Good);
     for number in 0..flags.runs {
-        let outcome = run(&setup(flags, &scenario, &manifests, first.wrapping_add(number)), Vec::new())?;
-        let broken = !outcome.report.invariants.broken.is_empty();
-        if broken {
-            ending = Ending::Broken;
-        }
+        let setup = setup(flags, &scenario, &manifests, first.wrapping_add(number));
+        let outcome = run(&setup, vec![Box::new(Auditor::default())])?;
+        let missed = misses(&scenario.expect, &outcome);
+        ending = worse(ending, &outcome, &missed);
         show(flags, &outcome, &mut text)?;
+        for miss in missed {
+            eprintln!("{}: {miss} (seed {})", flags.scenario.display(), outcome.report.seed);
+        }
         if let Some(log) = &flags.log {
             std::fs::write(log, story(&outcome))
                 .map_err(|e| SimulateError::Input(format!("{}: {e}", log.display())))?;
         }
     }
     Ok((text, ending))
+}
+
+/// A broken invariant is worse than a missed expectation, and both stay what they are in later runs.
+fn worse(before: Ending, outcome: &Outcome, missed: &[Miss]) -> Ending {
+    let broken = !outcome.report.invariants.broken.is_empty();
+    match before {
+        _ if broken => Ending::Broken,
+        Ending::Good if !missed.is_empty() => Ending::Missed,
+        before => before,
+    }
 }
 
 fn setup(flags: &Flags, scenario: &Scenario, manifests: &[Manifest], seed: u64) -> Setup {

@@ -1,33 +1,40 @@
-//! Manifests from files.
+//! Manifests from files, refused as the API server would.
 
 use super::SimulateError;
 use super::manifests::Manifest;
-use serde_json::Value;
+use crate::manifest::{self, Complaint, Kinds};
 use std::path::Path;
+use winfleet::scenario::Scenario;
 
-/// Reads all objects of a file, or of all `.yaml` and `.yml` files of a folder, in the order of their names.
+/// Reads all objects of a file or a folder.
 ///
 /// # Errors
-/// [`SimulateError::Input`], naming the file.
+/// [`SimulateError::Input`] with a line for everything that is wrong: file, line, field, and what the API server says.
 pub fn read(path: &Path) -> Result<Vec<Manifest>, SimulateError> {
-    let bad = |path: &Path, why: &dyn std::fmt::Display| SimulateError::Input(format!("{}: {why}", path.display()));
-    let mut files = vec![path.to_owned()];
-    if path.is_dir() {
-        let entries = std::fs::read_dir(path).map_err(|e| bad(path, &e))?;
-        files =
-            entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| is_yaml(path.as_path())).collect();
-        files.sort();
-    }
-    let mut manifests = Vec::new();
-    for file in files {
-        let text = std::fs::read_to_string(&file).map_err(|e| bad(&file, &e))?;
-        let objects: Vec<Value> = serde_saphyr::from_multiple(&text).map_err(|e| bad(&file, &e))?;
-        let file = file.display().to_string();
-        manifests.extend(objects.into_iter().map(|object| Manifest { file: file.clone(), line: 1, object }));
-    }
-    Ok(manifests)
+    let manifests = manifest::load(path).map_err(|complaints| refused(&complaints))?;
+    Ok(manifests.into_iter().map(|m| Manifest { file: m.file, line: m.line, object: m.object }).collect())
 }
 
-fn is_yaml(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+/// Admits the objects that a scenario has in it, in place.
+///
+/// # Errors
+/// As [`read`]; the line is that of the object.
+pub fn admit(scenario: &mut Scenario, file: &Path) -> Result<(), SimulateError> {
+    let (kinds, mut complaints) = (Kinds::default(), Vec::new());
+    for (at, manifest) in scenario.manifests.iter_mut().enumerate() {
+        match kinds.admit(manifest.object.clone()) {
+            Ok(object) => manifest.object = object,
+            Err(errors) => complaints.extend(errors.into_iter().map(|error| Complaint {
+                file: file.display().to_string(),
+                line: manifest.line,
+                field: format!("manifests[{at}].{}", error.field),
+                message: error.body,
+            })),
+        }
+    }
+    if complaints.is_empty() { Ok(()) } else { Err(refused(&complaints)) }
+}
+
+fn refused(complaints: &[Complaint]) -> SimulateError {
+    SimulateError::Input(complaints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }

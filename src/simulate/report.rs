@@ -59,6 +59,10 @@ pub struct NodeReport {
     pub harmed: bool,
     /// How long.
     pub seconds_harmed: i64,
+    /// When it could first not serve.
+    pub harmed_at: Option<Timestamp>,
+    /// When it served again for good; none while it can not.
+    pub served_again_at: Option<Timestamp>,
     /// Who brought it back: `operator`, `replacement` or `itself`; none when nobody did, or nobody had to.
     pub brought_back_by: Option<&'static str>,
     /// Seconds by what its node update waited for.
@@ -164,6 +168,8 @@ fn node_report(cluster: &Cluster, machine: &winfleet::model::Machine, now: Times
         seconds_out_of_service: book.out_of_service(now).as_secs(),
         harmed: !book.harms.is_empty(),
         seconds_harmed: book.harmed_for(now).as_secs(),
+        harmed_at: book.harms.first().map(|harm| harm.from),
+        served_again_at: book.harms.last().and_then(|harm| harm.until),
         brought_back_by: book.harms.last().and_then(|harm| harm.by),
         seconds_waited: book.waits,
         name,

@@ -39,6 +39,16 @@ pub async fn test(filter: &[String]) -> Result<()> {
     cargo_quietly("tests", &arguments).await
 }
 
+/// Writes the logs of `tests/golden` anew.
+///
+/// # Errors
+/// A story does not end as its scenario expects, or breaks an invariant.
+pub async fn golden() -> Result<()> {
+    let mut command = workspace::cargo();
+    command.args(["test", "--package=windlass", "--test=golden"]).env("WINDLASS_GOLDEN", "update");
+    check("golden logs", command).await
+}
+
 /// Both charts must render; helm refuses a template that is not clean.
 async fn charts() -> Result<()> {
     let binaries = tokio::task::spawn_blocking(control_plane::ensure).await??;

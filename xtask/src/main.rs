@@ -8,8 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use xtask::cluster::{Cluster, Options, registry};
 use xtask::demo::{self, Demo};
-use xtask::{agent, bench, ci, crdgen};
-use xtask::{bench, ci, crdgen, soak};
+use xtask::{agent, bench, ci, crdgen, soak};
 
 /// The developer's interface of Windlass.
 #[derive(Parser)]
@@ -66,6 +65,8 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
+    /// Write the logs of tests/golden anew; git shows what changed in the stories
+    Golden,
     /// Run everything a change must pass: format, clippy, CRDs, dependencies, charts, tests
     Ci,
 }
@@ -128,6 +129,7 @@ async fn run(command: Command) -> Result<()> {
         Command::Agent(AgentCommand::Test { filter }) => agent::test(&filter).await,
         Command::Test { filter } => ci::test(&filter).await,
         Command::Soak { kills, seed } => soak::run(kills, seed).await,
+        Command::Golden => ci::golden().await,
         Command::Ci => ci::run().await,
     }
 }

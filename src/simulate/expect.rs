@@ -1,0 +1,146 @@
+//! Whether what a scenario expects has come.
+
+use super::Outcome;
+use super::report::{NodeReport, Report};
+use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use std::fmt;
+use winfleet::scenario::{Expectation, Expected, Tally};
+
+/// An expectation that was missed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Miss {
+    /// Its line in the scenario, from 1.
+    pub line: u64,
+    /// Its field, `expect.harmed`.
+    pub field: String,
+    /// What was expected, and what came.
+    pub message: String,
+}
+
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}: {}", self.line, self.field, self.message)
+    }
+}
+
+/// The expectations that the outcome misses, in the order of the scenario.
+pub fn misses(expectations: &[Expectation], outcome: &Outcome) -> Vec<Miss> {
+    let ring = |rollout: &std::sync::Arc<crate::api::UpdateRollout>| {
+        (rollout.name_any(), rollout.status.as_ref().and_then(|status| status.ring.clone()))
+    };
+    let rings = outcome.tables.rollouts.all().map(ring).collect();
+    let found = Found { report: &outcome.report, rings };
+    let miss = |one: &Expectation| {
+        let message = found.lacks(&one.expected)?;
+        Some(Miss { line: one.line, field: one.field.clone(), message })
+    };
+    expectations.iter().filter_map(miss).collect()
+}
+
+/// What came.
+struct Found<'a> {
+    report: &'a Report,
+    /// The ring in which each rollout stands, by the rollout's name.
+    rings: Vec<(String, Option<String>)>,
+}
+
+impl Found<'_> {
+    /// What was expected and what came instead; none when it is as expected.
+    fn lacks(&self, expected: &Expected) -> Option<String> {
+        match expected {
+            Expected::Rollout { name, state } => self.other_state(name.as_deref(), &state.to_string()),
+            Expected::Reason(words) => self.no_reason(words),
+            Expected::Ring(ring) => {
+                let there = self.rings.iter().any(|(_, stopped)| stopped.as_ref() == Some(ring));
+                (!there).then(|| format!("no rollout stopped in ring {ring}: {}", self.stopped()))
+            }
+            Expected::Count(tally, range) => {
+                let count = self.count(*tally);
+                (!range.contains(count)).then(|| format!("{range} expected, {count} came"))
+            }
+            Expected::AllNodesBuild(build) => {
+                let others = self.report.nodes.iter().filter(|node| node.build != build.to_string());
+                first(others, |node| format!("{} expected, {} has {}", build, node.name, node.build))
+            }
+            Expected::Node { name, outcome, build } => {
+                let Some(node) = self.report.nodes.iter().find(|node| node.name == *name) else {
+                    return Some(format!("there is no node {name}"));
+                };
+                let outcome = outcome.map(|outcome| outcome.to_string());
+                let came = node.outcome.as_deref().unwrap_or("no end");
+                let build = build.map(|build| build.to_string()).filter(|build| *build != node.build);
+                let outcome =
+                    outcome.filter(|outcome| outcome != came).map(|wanted| format!("{wanted} expected, {came} came"));
+                outcome.or_else(|| build.map(|wanted| format!("{wanted} expected, it has {}", node.build)))
+            }
+            Expected::EndsWithin(period) => self.ends_late(SignedDuration::try_from(period.to_std()).ok()?),
+            Expected::AllClearWithin(period) => self.clear_late(SignedDuration::try_from(period.to_std()).ok()?),
+        }
+    }
+
+    fn other_state(&self, name: Option<&str>, wanted: &str) -> Option<String> {
+        let mut meant =
+            self.report.rollouts.iter().filter(|rollout| name.is_none_or(|name| rollout.name == name)).peekable();
+        if meant.peek().is_none() {
+            return Some(format!("there is no rollout {}", name.unwrap_or("at all")));
+        }
+        let other = meant.find(|rollout| rollout.state != wanted)?;
+        let reason = other.reason.as_deref().unwrap_or("no reason");
+        Some(format!("{wanted} expected, {} is {} ({reason})", other.name, other.state))
+    }
+
+    fn no_reason(&self, words: &str) -> Option<String> {
+        let reasons: Vec<_> = self.report.rollouts.iter().filter_map(|rollout| rollout.reason.as_deref()).collect();
+        (!reasons.iter().any(|reason| reason.contains(words)))
+            .then(|| format!("{words:?} is in no reason: {reasons:?}"))
+    }
+
+    fn stopped(&self) -> String {
+        let one = |(name, ring): &(String, Option<String>)| format!("{name} in {}", ring.as_deref().unwrap_or("none"));
+        self.rings.iter().map(one).collect::<Vec<_>>().join(", ")
+    }
+
+    fn count(&self, tally: Tally) -> u32 {
+        let outcome = match tally {
+            Tally::Harmed => None,
+            Tally::Updated => Some("Updated"),
+            Tally::Reverted => Some("Reverted"),
+            Tally::Failed => Some("Failed"),
+            Tally::Held => Some("Held"),
+            Tally::Skipped => Some("Skipped"),
+        };
+        let counts = |node: &&NodeReport| outcome.map_or(node.harmed, |wanted| node.outcome.as_deref() == Some(wanted));
+        u32::try_from(self.report.nodes.iter().filter(counts).count()).unwrap_or(u32::MAX)
+    }
+
+    fn ends_late(&self, within: SignedDuration) -> Option<String> {
+        let rollouts = &self.report.rollouts;
+        if let Some(open) = rollouts.iter().find(|rollout| rollout.ended_at.is_none()) {
+            return Some(format!("{} has not ended", open.name));
+        }
+        let took = span(rollouts.iter().filter_map(|r| r.started_at), rollouts.iter().filter_map(|r| r.ended_at))?;
+        (took > within).then(|| format!("within {within:#} expected, it took {took:#}"))
+    }
+
+    fn clear_late(&self, within: SignedDuration) -> Option<String> {
+        let harmed = || self.report.nodes.iter().filter(|node| node.harmed);
+        if let Some(node) = harmed().find(|node| node.served_again_at.is_none()) {
+            return Some(format!("{} can still not serve", node.name));
+        }
+        let took = span(harmed().filter_map(|n| n.harmed_at), harmed().filter_map(|n| n.served_again_at))?;
+        (took > within).then(|| format!("within {within:#} expected, it took {took:#}"))
+    }
+}
+
+/// From the first beginning to the last end.
+fn span(begins: impl Iterator<Item = Timestamp>, ends: impl Iterator<Item = Timestamp>) -> Option<SignedDuration> {
+    Some(ends.max()?.duration_since(begins.min()?))
+}
+
+/// A sentence about the first, and how many more there are.
+fn first<T>(mut those: impl Iterator<Item = T>, say: impl Fn(T) -> String) -> Option<String> {
+    let said = say(those.next()?);
+    let more = those.count();
+    Some(if more == 0 { said } else { format!("{said}, and {more} more are not as expected") })
+}

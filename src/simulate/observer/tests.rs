@@ -1,0 +1,455 @@
+//! Each invariant, broken on purpose: the auditor has to see it, and nothing else.
+
+use super::*;
+use crate::api::UpdateHold;
+use jiff::{SignedDuration, ToSpan};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use windlass_protocol::Build;
+
+const OLD: &str = "10.0.20348.2527";
+const NEW: &str = "10.0.20348.2582";
+
+/// A Monday, 10:00 UTC.
+fn monday() -> Timestamp {
+    "2026-01-05T10:00:00Z".parse().unwrap()
+}
+
+fn object<K: DeserializeOwned>(json: Value) -> Arc<K> {
+    Arc::new(serde_json::from_value(json).unwrap())
+}
+
+fn node(name: &str, more: &Value) -> Arc<Node> {
+    let mut node = json!({
+        "metadata": {"name": name, "uid": format!("{name}-uid"), "labels": {"kubernetes.io/os": "windows", "ring": "canary"}},
+        "spec": {}, "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+    });
+    merge(&mut node, more);
+    object(node)
+}
+
+fn merge(base: &mut Value, change: &Value) {
+    match change {
+        Value::Object(changes) if base.is_object() => {
+            changes.iter().for_each(|(name, change)| merge(&mut base[name], change));
+        }
+        _ => *base = change.clone(),
+    }
+}
+
+fn policy(maintenance: &Value) -> Value {
+    let mut policy = json!({
+        "strategy": {"type": "InPlace", "inPlace": {"snapshot": {"className": "sim"}}},
+        "verify": {"probes": [{"name": "ready", "node": {}}]},
+    });
+    if !maintenance.is_null() {
+        policy["maintenance"] = maintenance.clone();
+    }
+    policy
+}
+
+fn pinned() -> Value {
+    json!([{"updateId": "u-1", "revision": 1, "kb": "KB5040437", "title": "x", "released": "2024-07-09"}])
+}
+
+fn rollout(state: &str, maintenance: &Value) -> Arc<UpdateRollout> {
+    let ring =
+        json!({"policyName": "p", "nodeSelector": {"matchLabels": {"ring": "canary"}}, "batch": {"maxUnavailable": 1}});
+    object(json!({
+        "apiVersion": "windlass.dev/v1alpha1", "kind": "UpdateRollout", "metadata": {"name": "july", "uid": "july-uid"},
+        "spec": {"rings": ["canary"], "updates": {"classifications": ["Security"]}},
+        "status": {
+            "state": state,
+            "pinned": [{"osBuild": "10.0.20348", "expectedBuild": NEW, "updates": pinned()}],
+            "rings": [{"name": "canary", "state": "Running", "revision": {"ringGeneration": 1, "policyGeneration": 1,
+                "ring": ring, "policy": policy(maintenance)}}],
+        },
+    }))
+}
+
+fn update(name: &str, steps: &Value, more: &Value) -> Arc<NodeUpdate> {
+    let mut update = json!({
+        "apiVersion": "windlass.dev/v1alpha1", "kind": "NodeUpdate",
+        "metadata": {"name": format!("july-{name}"), "uid": format!("july-{name}-uid")},
+        "spec": {
+            "rolloutName": "july", "rolloutUid": "july-uid", "ring": "canary", "nodeName": name, "nodeUid": format!("{name}-uid"),
+            "providerId": format!("simulated://sim/{name}"), "operation": "Update", "fromBuild": OLD, "toBuild": NEW,
+            "updates": pinned(), "snapshotClass": "sim", "policy": policy(&Value::Null),
+        },
+        "status": {"steps": steps},
+    });
+    merge(&mut update, more);
+    object(update)
+}
+
+fn step(name: &str, phase: &str, more: &Value) -> Value {
+    let mut step =
+        json!({"step": name, "phase": phase, "round": 1, "attempt": 1, "startedAt": "2026-01-05T10:00:00.000000Z"});
+    if phase != "Started" {
+        step["finishedAt"] = json!("2026-01-05T10:00:00.000000Z");
+    }
+    merge(&mut step, more);
+    step
+}
+
+/// A world of one's own making.
+#[derive(Default)]
+struct Made {
+    /// Snapshots: the machine, and whether it can be restored.
+    snapshots: BTreeMap<String, (String, bool)>,
+    build: Option<Build>,
+    restores: u64,
+}
+
+impl Truth for Made {
+    fn snapshot_of(&self, handle: &str) -> Option<String> {
+        self.snapshots.get(handle).map(|(machine, _)| machine.clone())
+    }
+
+    fn restorable(&self, handle: &str, _: Timestamp) -> bool {
+        self.snapshots.get(handle).is_some_and(|(_, restorable)| *restorable)
+    }
+
+    fn snapshots(&self) -> Vec<String> {
+        self.snapshots.keys().cloned().collect()
+    }
+
+    fn build(&self, _: &str) -> Option<Build> {
+        self.build
+    }
+
+    fn restores(&self, _: &str) -> u64 {
+        self.restores
+    }
+}
+
+/// A fleet of two nodes and a rollout, and the auditor that looks on.
+struct Scene {
+    auditor: Auditor,
+    truth: Made,
+    now: Timestamp,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self::with("Running", &Value::Null)
+    }
+
+    fn with(state: &str, maintenance: &Value) -> Self {
+        let mut scene = Self { auditor: Auditor::default(), truth: Made::default(), now: monday() };
+        for name in ["win-1", "win-2"] {
+            scene.auditor.node(scene.now, By::Others, (None, Some(&node(name, &json!({})))));
+        }
+        scene.auditor.rollout(scene.now, (None, Some(&rollout(state, maintenance))));
+        scene
+    }
+
+    fn starts(&mut self, name: &str, more: &Value) {
+        let update = update(name, &json!([]), more);
+        self.auditor.update(self.now, (None, Some(&update)), &self.truth);
+    }
+
+    fn goes(&mut self, before: &Value, after: &Value, more: &Value) {
+        let (old, new) = (update("win-1", before, &json!({})), update("win-1", after, more));
+        self.auditor.update(self.now, (Some(&old), Some(&new)), &self.truth);
+    }
+
+    fn writes(&mut self, by: By, before: &Value, after: &Value) {
+        let (old, new) = (node("win-1", before), node("win-1", after));
+        self.auditor.node(self.now, by, (Some(&old), Some(&new)));
+    }
+
+    #[track_caller]
+    fn finds(&self, expected: &[Invariant]) {
+        let found: Vec<_> = self.auditor.found().iter().map(|breach| breach.invariant).collect();
+        assert_eq!(found, expected, "{:#?}", self.auditor.found());
+        assert!(self.auditor.checked() > 0, "nothing was looked at");
+    }
+}
+
+#[test]
+fn a_good_start_breaks_nothing() {
+    let mut scene = Scene::new();
+    scene.starts("win-1", &json!({}));
+    scene.finds(&[]);
+}
+
+#[test]
+fn more_in_work_than_the_budget() {
+    let mut scene = Scene::new();
+    scene.starts("win-1", &json!({}));
+    scene.starts("win-2", &json!({}));
+    scene.finds(&[Invariant::Budget]);
+}
+
+#[test]
+fn a_node_that_is_away_counts_when_it_has_been_so_for_long() {
+    let gone = json!({"status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}});
+    for (minutes, expected) in [(1, &[][..]), (30, &[Invariant::Budget])] {
+        let mut scene = Scene::new();
+        scene.writes(By::Others, &json!({}), &gone);
+        scene.now += SignedDuration::from_mins(minutes);
+        scene.starts("win-2", &json!({}));
+        scene.finds(expected);
+    }
+    // Acting on the one that is away costs nothing more.
+    let mut scene = Scene::new();
+    scene.writes(By::Others, &json!({}), &gone);
+    scene.now += SignedDuration::from_mins(30);
+    scene.starts("win-1", &json!({}));
+    scene.finds(&[]);
+}
+
+#[test]
+fn two_updates_of_one_node() {
+    let mut scene = Scene::new();
+    scene.starts("win-1", &json!({}));
+    let other = json!({"metadata": {"uid": "another"}, "spec": {"rolloutUid": "july-uid", "ring": "canary"}});
+    scene.starts("win-1", &other);
+    scene.finds(&[Invariant::Owner, Invariant::Budget]);
+}
+
+#[test]
+fn two_owners_of_a_node() {
+    let claim = |uid: &str| json!({"metadata": {"annotations": {"windlass.dev/claimed-by": uid}}});
+    let mut scene = Scene::new();
+    scene.starts("win-1", &json!({}));
+    scene.writes(By::Operator, &json!({}), &claim("july-win-1-uid"));
+    scene.finds(&[]);
+    scene.writes(By::Operator, &claim("another"), &claim("july-win-1-uid"));
+    scene.finds(&[Invariant::Owner]);
+    scene.writes(By::Operator, &json!({}), &claim("nobody"));
+    scene.finds(&[Invariant::Owner, Invariant::Owner]);
+}
+
+#[test]
+fn the_cordon_of_somebody_else() {
+    let cordoned = json!({"spec": {"unschedulable": true}});
+    let free = json!({"spec": {"unschedulable": false}});
+    let mut scene = Scene::new();
+    scene.writes(By::Operator, &free, &cordoned);
+    scene.writes(By::Operator, &cordoned, &free);
+    scene.finds(&[]);
+    scene.writes(By::Others, &free, &cordoned);
+    scene.writes(By::Operator, &cordoned, &free);
+    scene.finds(&[Invariant::Uncordon]);
+    let mut kept = cordoned.clone();
+    kept["metadata"] = json!({"annotations": {"windlass.dev/keep-cordoned": "true"}});
+    scene.writes(By::Operator, &free, &cordoned);
+    scene.writes(By::Operator, &kept, &free);
+    scene.finds(&[Invariant::Uncordon, Invariant::Uncordon]);
+}
+
+#[test]
+fn an_installation_without_a_snapshot() {
+    let install = step("Install", "Started", &json!({}));
+    let taken = step("Snapshot", "Succeeded", &json!({"handle": "snap-1"}));
+    for (snapshots, log, expected) in [
+        (None, json!([install]), &[Invariant::Snapshot][..]),
+        (None, json!([taken, install]), &[Invariant::Snapshot]),
+        (Some(("win-2", true)), json!([taken, install]), &[Invariant::Snapshot]),
+        (Some(("win-1", false)), json!([taken, install]), &[Invariant::Snapshot]),
+        (Some(("win-1", true)), json!([taken, install]), &[]),
+    ] {
+        let mut scene = Scene::new();
+        scene.truth.snapshots =
+            snapshots.map(|(machine, good)| ("snap-1".into(), (machine.into(), good))).into_iter().collect();
+        scene.starts("win-1", &json!({}));
+        scene.goes(&json!([]), &log, &json!({}));
+        scene.finds(expected);
+    }
+}
+
+#[test]
+fn a_revert_of_what_was_not_changed() {
+    let restore = step("Restore", "Started", &json!({}));
+    for (install, expected) in [
+        (step("Drain", "Failed", &json!({"detail": "Retriable"})), &[Invariant::NeedlessRevert][..]),
+        (step("Install", "Failed", &json!({"detail": "Untouched"})), &[Invariant::NeedlessRevert]),
+        (step("Install", "Failed", &json!({})), &[]),
+    ] {
+        let mut scene = Scene::new();
+        scene.starts("win-1", &json!({}));
+        scene.goes(&json!([install]), &json!([install, restore]), &json!({}));
+        scene.finds(expected);
+    }
+}
+
+#[test]
+fn a_restore_that_no_update_wants() {
+    let mut scene = Scene::new();
+    let install = step("Install", "Failed", &json!({}));
+    scene.starts("win-1", &json!({}));
+    scene.goes(&json!([install]), &json!([install, step("Restore", "Started", &json!({}))]), &json!({}));
+    scene.auditor.restore(scene.now, "win-1");
+    scene.finds(&[]);
+    scene.auditor.restore(scene.now, "win-2");
+    scene.finds(&[Invariant::GoodNode]);
+}
+
+#[test]
+fn a_revert_that_was_none() {
+    let ended = json!({"status": {"outcome": "Reverted", "reason": "a probe failed"}});
+    for (restores, build, expected) in
+        [(0, OLD, &[Invariant::Revert][..]), (1, NEW, &[Invariant::Revert]), (1, OLD, &[])]
+    {
+        let mut scene = Scene::new();
+        scene.starts("win-1", &json!({}));
+        scene.truth.restores = restores;
+        scene.truth.build = build.parse().ok();
+        scene.goes(&json!([]), &json!([]), &ended);
+        scene.finds(expected);
+    }
+}
+
+#[test]
+fn an_end_that_is_none() {
+    let ends = |outcome: &str, reason: &str| json!({"status": {"outcome": outcome, "reason": reason}});
+    let claimed = json!({"metadata": {"annotations": {"windlass.dev/claimed-by": "july-win-1-uid"}}});
+    let cordoned = json!({"spec": {"unschedulable": true}});
+    for (left, outcome, reason, expected) in [
+        (&claimed, "Failed", "x", &[Invariant::End][..]),
+        (&cordoned, "Failed", "x", &[Invariant::End]),
+        (&cordoned, "Held", "", &[Invariant::End]),
+        (&json!({}), "Held", "x", &[Invariant::End]),
+        (&json!({}), "Failed", "", &[Invariant::End]),
+        (&cordoned, "Held", "x", &[]),
+        (&json!({}), "Failed", "x", &[]),
+    ] {
+        let mut scene = Scene::new();
+        scene.starts("win-1", &json!({}));
+        scene.writes(By::Operator, &json!({}), left);
+        scene.goes(&json!([]), &json!([]), &ends(outcome, reason));
+        scene.finds(expected);
+    }
+}
+
+#[test]
+fn a_step_without_end() {
+    let mut scene = Scene::new();
+    scene.starts("win-1", &json!({}));
+    scene.now += SignedDuration::from_hours(20);
+    scene.auditor.restore(scene.now, "nobody");
+    scene.now += SignedDuration::from_hours(20);
+    scene.auditor.restore(scene.now, "nobody");
+    scene.finds(&[Invariant::GoodNode, Invariant::Deadline, Invariant::GoodNode]);
+}
+
+#[test]
+fn a_start_outside_of_the_windows() {
+    let window = json!({"timeZone": "UTC", "allow": [{"days": ["Sun"], "start": "22:00", "duration": "12h"}]});
+    for (time, expected) in [
+        ("2026-01-05T09:59:59Z", &[][..]),
+        ("2026-01-05T10:00:00Z", &[Invariant::Window]),
+        ("2026-01-04T21:59:59Z", &[Invariant::Window]),
+    ] {
+        let mut scene = Scene::with("Running", &window);
+        scene.now = time.parse().unwrap();
+        scene.starts("win-1", &json!({"spec": {"policy": {"maintenance": window}}}));
+        scene.finds(expected);
+    }
+    let frozen = json!({"timeZone": "UTC", "deny": [{"from": "2026-01-05", "to": "2026-01-05", "reason": "x"}]});
+    let mut scene = Scene::new();
+    scene.starts("win-1", &json!({"spec": {"policy": {"maintenance": frozen}}}));
+    scene.finds(&[Invariant::Window]);
+}
+
+#[test]
+fn a_start_under_a_hold() {
+    for (spec, expected) in [
+        (json!({"reason": "x"}), &[Invariant::Hold][..]),
+        (json!({"reason": "x", "updates": {"kbs": ["KB5040437"]}}), &[Invariant::Hold]),
+        (json!({"reason": "x", "updates": {"builds": {"from": NEW, "to": NEW}}}), &[Invariant::Hold]),
+        (json!({"reason": "x", "updates": {"kbs": ["KB1111111"]}}), &[]),
+        (json!({"reason": "x", "scope": {"rollouts": ["june"]}}), &[]),
+        (json!({"reason": "x", "scope": {"nodeSelector": {"matchLabels": {"ring": "other"}}}}), &[]),
+        (json!({"reason": "x", "expiresAt": "2026-01-05T10:30:00Z"}), &[]),
+    ] {
+        let mut scene = Scene::new();
+        let hold: Arc<UpdateHold> = object(
+            json!({"apiVersion": "windlass.dev/v1alpha1", "kind": "UpdateHold", "metadata": {"name": "h"}, "spec": spec}),
+        );
+        scene.auditor.hold(scene.now, (None, Some(&hold)));
+        scene.now = scene.now.checked_add(1.hour()).unwrap();
+        scene.starts("win-1", &json!({}));
+        scene.finds(expected);
+    }
+}
+
+#[test]
+fn what_was_not_pinned() {
+    for more in [
+        json!({"spec": {"toBuild": "10.0.20348.9999"}}),
+        json!({"spec": {"updates": []}}),
+        json!({"spec": {"rolloutUid": "no-such"}}),
+    ] {
+        let mut scene = Scene::new();
+        scene.starts("win-1", &more);
+        scene.finds(&[Invariant::Pinned]);
+    }
+    let mut scene = Scene::new();
+    let (old, mut new) = (rollout("Running", &Value::Null), UpdateRollout::clone(&rollout("Running", &Value::Null)));
+    new.status.as_mut().unwrap().pinned.clear();
+    scene.auditor.rollout(scene.now, (Some(&old), Some(&Arc::new(new))));
+    scene.finds(&[Invariant::Pinned]);
+}
+
+#[test]
+fn another_windows() {
+    let mut scene = Scene::new();
+    scene.starts("win-1", &json!({"spec": {"toBuild": "10.0.26100.1"}}));
+    scene.finds(&[Invariant::FeatureUpgrade, Invariant::Pinned]);
+    let mut scene = Scene::new();
+    scene.starts("win-1", &json!({}));
+    scene.truth.build = "10.0.26100.1".parse().ok();
+    scene.goes(&json!([]), &json!([]), &json!({"status": {"outcome": "Updated"}}));
+    scene.finds(&[Invariant::FeatureUpgrade]);
+}
+
+#[test]
+fn a_start_after_a_halt_and_a_halt_that_is_left() {
+    let mut scene = Scene::with("Halted", &Value::Null);
+    scene.starts("win-1", &json!({}));
+    scene.finds(&[Invariant::StartAfterHalt]);
+    let mut scene = Scene::with("Halted", &Value::Null);
+    let change = |to: &str| (rollout("Halted", &Value::Null), rollout(to, &Value::Null));
+    let (old, new) = change("Aborted");
+    scene.auditor.rollout(scene.now, (Some(&old), Some(&new)));
+    scene.finds(&[]);
+    let (old, new) = change("Running");
+    scene.auditor.rollout(scene.now, (Some(&old), Some(&new)));
+    scene.finds(&[Invariant::Halt]);
+}
+
+#[test]
+fn snapshots_that_nobody_has_on_record() {
+    let record: Arc<NodeSnapshot> = object(json!({
+        "apiVersion": "windlass.dev/v1alpha1", "kind": "NodeSnapshot", "metadata": {"name": "s"},
+        "spec": {"nodeName": "win-1", "nodeUid": "win-1-uid", "providerId": "simulated://sim/win-1", "className": "sim",
+            "rolloutName": "july", "rolloutUid": "july-uid", "nodeUpdate": "july-win-1", "handle": "snap-1", "build": OLD,
+            "retainSeconds": 3600, "captured": {"at": "2026-01-05T10:00:00Z", "restorable": true}},
+    }));
+    let there = || BTreeMap::from([("snap-1".to_owned(), ("win-1".to_owned(), true))]);
+    // Off the record, and still there.
+    let mut scene = Scene::new();
+    scene.truth.snapshots = there();
+    scene.auditor.snapshot(scene.now, (Some(&record), None), &scene.truth);
+    scene.finds(&[Invariant::Orphan]);
+    // On record for as long as its rollout goes on, and for a while after that.
+    let mut scene = Scene::new();
+    scene.truth.snapshots = there();
+    scene.auditor.snapshot(scene.now, (None, Some(&record)), &scene.truth);
+    scene.now += SignedDuration::from_hours(999);
+    scene.auditor.end(scene.now, &scene.truth);
+    scene.finds(&[]);
+    let mut ended = UpdateRollout::clone(&rollout("Completed", &Value::Null));
+    ended.status.as_mut().unwrap().ended_at = serde_json::from_value(json!("2026-01-05T10:00:00Z")).unwrap();
+    scene.auditor.rollout(scene.now, (Some(&rollout("Running", &Value::Null)), Some(&Arc::new(ended))));
+    scene.now += SignedDuration::from_hours(2);
+    scene.auditor.end(scene.now, &scene.truth);
+    scene.finds(&[]);
+    scene.now += SignedDuration::from_hours(2);
+    scene.auditor.end(scene.now, &scene.truth);
+    scene.finds(&[Invariant::Orphan]);
+}

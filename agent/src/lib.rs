@@ -59,6 +59,9 @@ pub use run::{Next, Run};
 pub use state::{NONCE_A_FILE, NONCE_B_FILE, STATE_FILE};
 pub use task::{Task, TaskNext};
 
+#[cfg(fuzzing)]
+pub use state::fuzzing;
+
 use std::time::Duration;
 
 /// How long to wait between two looks at a job or a state file: one second, quick for a person who watches, and at

@@ -9,6 +9,9 @@ use anyhow::{Context, Result, ensure};
 use crate::cluster::{CHARTS, render_chart};
 use crate::{agent, control_plane, crdgen, guardian, workspace};
 
+/// How long each fuzz target runs with every change, in seconds; its corpus in the cache grows from run to run.
+const FUZZ_SECONDS: u32 = 10;
+
 /// Runs all checks and then all tests; stops at the first that fails.
 ///
 /// # Errors
@@ -24,6 +27,12 @@ pub async fn run() -> Result<()> {
     charts().await?;
     heading("the agent under Wine");
     agent::test(&[]).await?;
+    heading("windlass-agent.exe");
+    if agent::works_here().await? {
+        agent::build::release().await?;
+    }
+    heading("fuzzing");
+    agent::fuzz(FUZZ_SECONDS).await?;
     test(&[]).await
 }
 

@@ -73,6 +73,20 @@ enum Command {
 
 #[derive(Subcommand)]
 enum AgentCommand {
+    /// Build windlass-agent.exe as it ships: release, C runtime inside, version resource with the commit
+    Build {
+        /// Copy it there; without it, it stays in cargo's folder
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Fuzz what it reads from others: requests, reports, its state file
+    Fuzz {
+        /// Seconds for each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
+    /// Measure it under Wine: size, start to report, memory, CPU while it waits for an installation
+    Bench,
     /// Lint and test it for Windows, under Wine, which is installed where it can be
     Test {
         /// What is passed on to `cargo test`: a filter, or flags after `--`
@@ -126,6 +140,12 @@ async fn run(command: Command) -> Result<()> {
         Command::Bench { json } => bench::run(json).await,
         Command::Crdgen { check: true } => crdgen::check(),
         Command::Crdgen { check: false } => crdgen::write(),
+        Command::Agent(AgentCommand::Build { to }) => {
+            let exe = agent::build::release().await?;
+            agent::build::deliver(&exe, &to.unwrap_or_else(|| exe.clone()))
+        }
+        Command::Agent(AgentCommand::Fuzz { seconds }) => agent::fuzz(seconds).await,
+        Command::Agent(AgentCommand::Bench) => agent::bench().await,
         Command::Agent(AgentCommand::Test { filter }) => agent::test(&filter).await,
         Command::Test { filter } => ci::test(&filter).await,
         Command::Soak { kills, seed } => soak::run(kills, seed).await,

@@ -1,8 +1,11 @@
-//! The agent as the Windows program that it is: tested under Wine.
+//! The agent as the Windows program that it is: built, tested under Wine, fuzzed.
 //!
 //! Where the machine has no Wine and none can be installed by its ordinary package name, the tests are skipped, in words
 //! that nobody overlooks. What Wine can not prove is listed in docs/agent.md.
 
+mod bench;
+pub mod build;
+mod fuzz;
 mod small_disk;
 mod tools;
 pub mod wine;
@@ -12,6 +15,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::{guardian, workspace};
+pub use bench::bench;
+pub use fuzz::fuzz;
 use small_disk::SmallDisk;
 use wine::Wine;
 
@@ -39,6 +44,14 @@ pub async fn test(filter: &[String]) -> Result<()> {
     let outcome = run("the agent's tests under Wine", tests).await;
     wine.end().await?;
     outcome
+}
+
+/// Whether the Windows program can be built and run here; says so loudly where not.
+///
+/// # Errors
+/// What it needs could be had, but not by this user.
+pub async fn works_here() -> Result<bool> {
+    tools::ensure().await
 }
 
 /// Runs a program with its output where ours goes.

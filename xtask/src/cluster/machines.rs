@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::pki::Identity;
 use super::process::Spec;
 use super::{Cluster, servers, wait};
+use crate::agent::{self, wine::Wine};
 
 /// How long the machines may take to boot, register and become Ready, in minutes: 500 nodes at 200 requests a second
 /// take a few seconds, a slow boot in the scenario more.
@@ -31,7 +32,11 @@ impl Cluster {
         let ready_file = self.dir.join("winfleet/ready.json");
         fs::create_dir_all(self.dir.join("winfleet"))?;
         tracing::info!("starting the machines of {}", scenario.display());
-        self.processes.start(self.winfleet(scenario, kubelet, &ready_file)?)?;
+        let mut winfleet = self.winfleet(scenario, kubelet, &ready_file)?;
+        if uses_wine(scenario)? {
+            winfleet.args.extend(wine_flags().await?);
+        }
+        self.processes.start(winfleet)?;
         let registered = async || Ok(ready_file.exists());
         wait::until(&self.processes, "winfleet", "the simulated nodes are registered", PATIENCE, registered).await?;
         let nodes: Api<Node> = Api::all(self.client().await?);
@@ -61,6 +66,25 @@ impl Cluster {
         let program = self.programs()?.winfleet.clone();
         Ok(Spec { name: "winfleet".into(), program, args, env: BTreeMap::new() })
     }
+}
+
+/// Whether any machine of the scenario runs the real agent, under Wine.
+fn uses_wine(scenario: &Path) -> Result<bool> {
+    let text = fs::read_to_string(scenario).with_context(|| format!("no scenario {}", scenario.display()))?;
+    // What is wrong with a scenario, winfleet says.
+    let scenario: serde_json::Value = serde_saphyr::from_str(&text).unwrap_or_default();
+    let groups = scenario["machines"].as_array().into_iter().flatten();
+    Ok(groups.into_iter().any(|group| group["agent"] == "wine"))
+}
+
+/// The agent as a Windows program, and what runs it.
+async fn wine_flags() -> Result<[String; 2]> {
+    let exe = agent::build::fake().await?;
+    let wine = Wine::start().await?.context("the scenario has `agent: wine`, and there is no Wine here")?;
+    let flags = [format!("--wine-runner={}", wine.runner().display()), format!("--agent-exe={}", exe.display())];
+    // Its lock is held as long as this process lives; the server ends by itself after the last program.
+    std::mem::forget(wine);
+    Ok(flags)
 }
 
 /// Whether pods can be scheduled to the node: it says Ready, and the node-lifecycle controller believes it.

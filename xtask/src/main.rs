@@ -25,6 +25,9 @@ enum Command {
         /// Leave the cluster running at the end, and print its kubeconfig
         #[arg(long)]
         keep: bool,
+        /// How the agent runs on win-3, which the bad update breaks
+        #[arg(long, value_enum, default_value_t)]
+        agent: demo::Agent,
         /// Write the outcome there, as JSON
         #[arg(long, value_name = "FILE")]
         summary: Option<PathBuf>,
@@ -135,7 +138,7 @@ async fn main() {
 
 async fn run(command: Command) -> Result<()> {
     match command {
-        Command::Demo { keep, summary, dir } => demo::run(Demo { keep, summary, dir }).await,
+        Command::Demo { keep, agent, summary, dir } => demo::run(Demo { keep, agent, summary, dir }).await,
         Command::Cluster(command) => cluster(command).await,
         Command::Bench { json } => bench::run(json).await,
         Command::Crdgen { check: true } => crdgen::check(),

@@ -28,11 +28,23 @@ const LOOK: Duration = Duration::from_millis(300);
 /// Where the demo's manifests are, under the checkout.
 const MANIFESTS: &str = "examples/demo";
 
+/// How the agent runs on the machine that the bad update breaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Agent {
+    /// Its core, inside winfleet, as on all machines.
+    #[default]
+    Simulated,
+    /// The real windlass-agent.exe, under Wine.
+    Wine,
+}
+
 /// How to run the demo.
 #[derive(Clone, Debug, Default)]
 pub struct Demo {
     /// Leave the cluster running at the end.
     pub keep: bool,
+    /// How the agent runs on the machine that the bad update breaks.
+    pub agent: Agent,
     /// Write the outcome there, as JSON.
     pub summary: Option<PathBuf>,
     /// The cluster's folder; without it, one under the system's temporary folder.
@@ -45,7 +57,10 @@ pub struct Demo {
 /// The cluster does not come up, or the story did not end as promised: the message names each broken promise.
 pub async fn run(demo: Demo) -> Result<()> {
     let dir = demo.dir.clone().unwrap_or_else(default_dir);
-    let scenario = workspace::root().join("examples/scenarios/demo.yaml");
+    let scenario = workspace::root().join(match demo.agent {
+        Agent::Simulated => "examples/scenarios/demo.yaml",
+        Agent::Wine => "examples/scenarios/demo-wine.yaml",
+    });
     println!("A control plane, 12 simulated Windows nodes in 3 zones, and the operator under its own rights:");
     let cluster = Cluster::up(Options { scenario: Some(scenario), operator: true, ..Options::new(&dir) }).await?;
     let told = tell(&cluster).await;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use windlass::act::{ActConfig, Clients};
+use windlass::act::Clients;
 use windlass::config::{Cli, Command, Config, LogFormat};
-use windlass::controllers::{Controllers, Parts, Settings, resources_served};
+use windlass::controllers::{Controllers, Parts, resources_served};
 use windlass::observe::Stores;
-use windlass::ports::{Clock, SnapshotProviders};
-use windlass::providers::{Registry, Surroundings};
+use windlass::ports::SnapshotProviders;
+use windlass::providers::{Prometheus, Registry, Surroundings};
 use windlass::telemetry::{Elector, Health, Metrics, Phase, Terms, counted_client, init_logs, serve};
 
 /// Name of the leader's Lease.
@@ -112,30 +112,11 @@ async fn lead(
 
 async fn start(config: &Config, clients: Clients, metrics: &Arc<Metrics>) -> anyhow::Result<Controllers> {
     let surroundings = Surroundings::of(&clients.read, &config.namespace).await.context("namespace kube-system")?;
-    Ok(Controllers::start(parts(config, clients, metrics, surroundings)).await?)
-}
-
-fn parts(config: &Config, clients: Clients, metrics: &Arc<Metrics>, surroundings: Surroundings) -> Parts {
-    Parts {
-        clients,
-        act: ActConfig {
-            agents_namespace: config.agents_namespace.clone(),
-            probes_namespace: config.probes_namespace.clone(),
-            agent_image: config.agent_image.clone(),
-            probe_image: config.probe_image.clone(),
-            image_pull_policy: config.image_pull_policy.clone(),
-        },
-        settings: Settings {
-            operator_node: config.node_name.clone(),
-            node_gone_after: Duration::from_secs(config.node_gone_after),
-        },
-        instance: config.identity(),
-        metrics: Arc::clone(metrics),
-        providers: Box::new(|stores: &Stores| {
-            Arc::new(Registry::new(stores.classes.clone(), surroundings)) as Arc<dyn SnapshotProviders>
-        }),
-        clock: Clock::system(),
-    }
+    let providers = Box::new(|stores: &Stores| {
+        Arc::new(Registry::new(stores.classes.clone(), surroundings)) as Arc<dyn SnapshotProviders>
+    });
+    let monitoring = Arc::new(Prometheus::new().map_err(anyhow::Error::msg)?);
+    Ok(Controllers::start(Parts::of(config, clients, metrics, (providers, monitoring))).await?)
 }
 
 /// Resolves when the process is told to end.

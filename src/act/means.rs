@@ -3,7 +3,7 @@
 use super::tenants::Tenants;
 use crate::api::Step;
 use crate::domain::StepKey;
-use crate::ports::SnapshotProviders;
+use crate::ports::{Monitoring, SnapshotProviders};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{
@@ -23,6 +23,8 @@ pub struct Means {
     pub config: ActConfig,
     /// Who takes and restores snapshots.
     pub providers: Arc<dyn SnapshotProviders>,
+    /// Who answers queries of probes.
+    pub monitoring: Arc<dyn Monitoring>,
     /// The Windows nodes, watched.
     pub nodes: Store<Node>,
     /// Agent and probe pods.

@@ -36,7 +36,7 @@ pub use clean_up::{Whose, clean_up};
 pub use error::{ActError, ApiError};
 pub use means::{ActConfig, Clients, Means, Memory, PodStores};
 pub use pods::Owner;
-pub use probes::{InService, ProbeVerdict, probe_in_service};
+pub use probes::{Depth, InService, ProbeVerdict, probe_in_service};
 
 use crate::api::Step;
 use crate::domain::{History, Intent, NodeSeen, StepKey, StepResult, WaitingOn};

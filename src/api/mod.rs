@@ -9,6 +9,7 @@
 #![allow(clippy::duplicated_attributes)]
 
 mod aws;
+mod comparison;
 mod kubevirt;
 mod node_snapshot;
 mod node_update;
@@ -18,10 +19,12 @@ mod ring;
 mod rollout;
 mod selector;
 mod snapshot_class;
+mod update_approval;
 mod update_hold;
 mod values;
 
 pub use aws::{Aws, ReplacedRootVolume};
+pub use comparison::{Comparison, FailWhen, Operator};
 pub use kubevirt::KubeVirt;
 pub use node_snapshot::{NodeSnapshot, NodeSnapshotSpec, NodeSnapshotStatus};
 pub use node_update::{
@@ -32,16 +35,17 @@ pub use policy::{
     DenyDates, Drain, FailedNode, InPlace, Install, Maintenance, OnFailure, SnapshotConsistency, SnapshotPolicy,
     Strategy, StrategyType, UpdatePolicy, UpdatePolicySpec, Verify, Weekday, Window,
 };
-pub use probe::{BuildProbe, CelProbe, HostProbe, HttpProbe, NodeProbe, PodProbe, Probe, ResourceRef};
+pub use probe::{BuildProbe, CelProbe, HostProbe, HttpProbe, NodeProbe, PodProbe, Probe, PrometheusProbe, ResourceRef};
 pub use ring::{Batch, Promotion, Soak, Spread, SpreadMode, UpdateRing, UpdateRingSpec};
 pub use rollout::{
-    Classification, Counts, DesiredState, FrozenRing, PinnedSet, RingState, RingStatus, RolloutState, Source,
-    SourceType, UpdateRollout, UpdateRolloutSpec, UpdateRolloutStatus, Updates,
+    Classification, ClosedGate, Counts, DesiredState, FailingNode, FrozenRing, OpenedGate, PinnedSet, RingState,
+    RingStatus, RolloutState, Source, SourceType, UpdateRollout, UpdateRolloutSpec, UpdateRolloutStatus, Updates,
 };
 pub use selector::{NodeSelector, Requirement, SelectorOperator};
 pub use snapshot_class::{
     DeletionPolicy, Orphans, Price, Provider, Simulated, SnapshotClass, SnapshotClassSpec, SnapshotClassStatus,
 };
+pub use update_approval::{ApprovalState, Gate, UpdateApproval, UpdateApprovalSpec, UpdateApprovalStatus};
 pub use update_hold::{BuildRange, HeldUpdates, HoldScope, UpdateHold, UpdateHoldSpec};
 pub use values::{Date, IntOrPercent, Span, TimeOfDay, TimeZone};
 
@@ -90,6 +94,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         UpdateRollout::crd(),
         SnapshotClass::crd(),
         UpdateHold::crd(),
+        UpdateApproval::crd(),
         NodeUpdate::crd(),
         NodeSnapshot::crd(),
     ]
@@ -100,6 +105,6 @@ mod tests {
     #[test]
     fn every_kind_makes_a_schema() {
         let names: Vec<_> = super::crds().into_iter().filter_map(|crd| crd.metadata.name).collect();
-        assert_eq!(names.len(), 7, "{names:?}");
+        assert_eq!(names.len(), 8, "{names:?}");
     }
 }

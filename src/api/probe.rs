@@ -1,14 +1,14 @@
 //! Probes: what must hold before a node goes back into service, and while it soaks.
 
-use super::Span;
+use super::{FailWhen, Span};
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
 /// One probe; exactly one of the blocks says what it does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("[has(self.node), has(self.build), has(self.host), has(self.pod), has(self.http), has(self.cel)].exists_one(x, x)")
-    .message("exactly one of node, build, host, pod, http, cel must be set"))]
+#[x_kube(validation = Rule::new("[has(self.node), has(self.build), has(self.host), has(self.pod), has(self.http), has(self.prometheus), has(self.cel)].exists_one(x, x)")
+    .message("exactly one of node, build, host, pod, http, prometheus, cel must be set"))]
 pub struct Probe {
     /// Name of the probe, unique in the policy; what messages and `kubectl get` say when it fails.
     #[schemars(length(min = 1, max = 40), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
@@ -28,6 +28,9 @@ pub struct Probe {
     /// A URL answers as expected, asked from a pod on the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpProbe>,
+    /// A Prometheus query gives values as they should be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prometheus: Option<PrometheusProbe>,
     /// A CEL expression over an object of the cluster is true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cel: Option<CelProbe>,
@@ -94,6 +97,22 @@ pub struct HttpProbe {
 
 fn default_expect_status() -> Vec<i32> {
     vec![200]
+}
+
+/// A query to a Prometheus, asked by the operator. It speaks of the whole, not of one node: while a ring soaks it is asked
+/// once for all its nodes. No data, and no answer, say nothing: they are waited for, as long as `verify.timeout`, and are
+/// a failure then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PrometheusProbe {
+    /// Base URL of its HTTP API, http or https, without credentials: `http://prometheus.monitoring:9090`.
+    #[schemars(length(max = 512), regex(pattern = "^https?://[A-Za-z0-9.:\\[\\]-]+(/[A-Za-z0-9._~/-]*)?$"))]
+    pub address: String,
+    /// The query, an instant vector or a scalar.
+    #[schemars(length(min = 1, max = 2048))]
+    pub query: String,
+    /// When one of its values is a failure: a comparison with a number, `> 0.01`.
+    pub fail_when: FailWhen,
 }
 
 /// A CEL expression over one object of the cluster.

@@ -91,7 +91,9 @@ pub struct Soak {
     #[serde(default = "default_soak")]
     #[x_kube(validation = Rule::new("self <= duration('1440h')").message("must be at most 60d"))]
     pub duration: Span,
-    /// How often they are probed. Each probing runs the policy's pod and HTTP probes on every updated node of the ring.
+    /// How often they are probed. Each probing looks at all updated nodes of the ring, and runs the policy's pod and HTTP
+    /// probes on some of them: those that failed the last time, and at least 20 in turn; more, where that is needed to come
+    /// to each node once within `duration`.
     #[serde(default = "default_interval")]
     #[x_kube(validation = Rule::new("self >= duration('1s') && self <= duration('24h')").message("must be between 1s and 24h"))]
     pub interval: Span,
@@ -139,4 +141,7 @@ pub enum Promotion {
     /// The next ring starts when this one has soaked.
     #[default]
     Automatic,
+    /// The next ring starts when this one has soaked and a person has said so, by an UpdateApproval `Promote`; until then
+    /// it goes on soaking.
+    Approval,
 }

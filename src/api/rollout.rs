@@ -1,7 +1,7 @@
 //! `UpdateRollout`: one pass of one pinned set of updates through rings.
 
-use super::{PinnedUpdate, Span, UpdatePolicySpec, UpdateRingSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use super::{Gate, PinnedUpdate, Span, UpdatePolicySpec, UpdateRingSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -187,6 +187,13 @@ pub struct UpdateRolloutStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub rings: Vec<RingStatus>,
+    /// The gate that only a person opens, by an UpdateApproval; empty while none is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<ClosedGate>,
+    /// The gates that people have opened, the latest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32))]
+    pub approvals: Vec<OpenedGate>,
     /// When it started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
@@ -268,8 +275,56 @@ pub struct RingStatus {
     /// How often in a row its probes have failed.
     #[serde(default)]
     pub soak_failures: i32,
+    /// The nodes whose probes have failed, those that failed most often in a row first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub soak_failing: Vec<FailingNode>,
+    /// Since when it goes on after a halt; failures of updates that were made before do not count any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed_at: Option<MicroTime>,
+    /// Who has approved that the next ring starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promoted_by: Option<String>,
     /// The ring and its policy as they were when the rollout started; edits take effect in the next rollout.
     pub revision: FrozenRing,
+}
+
+/// A node whose probes fail while its ring soaks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct FailingNode {
+    /// The node.
+    pub node: String,
+    /// How often in a row.
+    pub times: i32,
+}
+
+/// A gate that is closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClosedGate {
+    /// Which.
+    pub name: Gate,
+    /// The ring it is about.
+    pub ring: String,
+    /// Names what a person approves: it changes whenever the rollout has moved on.
+    pub plan_hash: String,
+}
+
+/// A gate that a person has opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+pub struct OpenedGate {
+    /// Name of the UpdateApproval.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// Which.
+    pub gate: Gate,
+    /// The ring it was about.
+    pub ring: String,
+    /// Who.
+    pub approver: String,
+    /// When.
+    pub at: MicroTime,
 }
 
 /// A ring and its policy, frozen.

@@ -6,7 +6,7 @@ use super::context::Context;
 use super::guard::{Pass, after_failure, guarded};
 use super::route::targets;
 use super::run::{Parts, Reconcile, context};
-use super::{node_update, rollout, snapshot};
+use super::{approval, node_update, rollout, snapshot};
 use crate::observe::{Change, Parsed, Stores};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -23,6 +23,8 @@ pub enum Target {
     NodeUpdate(String),
     /// A snapshot.
     Snapshot(String),
+    /// An approval.
+    Approval(String),
 }
 
 /// The controllers.
@@ -43,7 +45,8 @@ impl ByHand {
         let targets = targets(changes, &self.stores);
         let rollouts = targets.rollouts.into_iter().map(Target::Rollout);
         let updates = targets.updates.into_iter().map(Target::NodeUpdate);
-        rollouts.chain(updates).chain(targets.snapshots.into_iter().map(Target::Snapshot)).collect()
+        let approvals = targets.approvals.into_iter().map(Target::Approval);
+        rollouts.chain(updates).chain(targets.snapshots.into_iter().map(Target::Snapshot)).chain(approvals).collect()
     }
 
     /// Looks at an object; gives it back with the time after which it is to be looked at again, if any.
@@ -57,6 +60,10 @@ impl ByHand {
                 }
                 Target::NodeUpdate(name) => {
                     pass(ctx, node_update::NAME, &stores.updates, name, |ctx, o| node_update::reconcile(ctx, o).boxed())
+                        .await
+                }
+                Target::Approval(name) => {
+                    pass(ctx, approval::NAME, &stores.approvals, name, |ctx, o| approval::reconcile(ctx, o).boxed())
                         .await
                 }
                 Target::Snapshot(name) => {

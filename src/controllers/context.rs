@@ -5,7 +5,7 @@ use super::missing::Missing;
 use super::pace::Pace;
 use super::rollout::Memories;
 use crate::act::Means;
-use crate::api::NodeSnapshot;
+use crate::api::{NodeSnapshot, UpdateApproval};
 use crate::observe::{Stores, Witness};
 use crate::ports::Clock;
 use crate::record::{Events, Ledger, NodeUpdateLog, RolloutLog};
@@ -37,6 +37,8 @@ pub struct Context {
     pub rollouts: RolloutLog,
     /// Writes node snapshots.
     pub snapshots: Ledger<NodeSnapshot>,
+    /// Writes approvals.
+    pub approvals: Ledger<UpdateApproval>,
     /// Publishes events.
     pub events: Events,
     /// Metrics.
@@ -71,7 +73,8 @@ impl Context {
             stores,
             updates: NodeUpdateLog::new(act.clone()),
             rollouts: RolloutLog::new(act.clone()),
-            snapshots: Ledger::new(act),
+            snapshots: Ledger::new(act.clone()),
+            approvals: Ledger::new(act),
             means,
             events,
             metrics,

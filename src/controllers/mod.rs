@@ -3,7 +3,9 @@
 //! Three controllers: `node_update` takes one node through its steps, many at once; `rollout` is the one writer that
 //! spends the budgets; `snapshot` deletes what nobody needs any more. Only the leader runs them.
 
+mod admission;
 mod again;
+mod approval;
 mod backoff;
 mod by_hand;
 mod context;
@@ -14,6 +16,7 @@ mod invalid;
 mod missing;
 mod node_update;
 mod pace;
+mod parts;
 mod release;
 mod rollout;
 mod route;

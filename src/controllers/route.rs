@@ -1,6 +1,6 @@
 //! From what changed to what is to be looked at.
 
-use crate::api::{NodeSnapshot, NodeUpdate, UpdateRollout};
+use crate::api::{ApprovalState, NodeSnapshot, NodeUpdate, UpdateApproval, UpdateRollout};
 use crate::observe::{Change, Stores};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -19,6 +19,8 @@ pub struct Queues {
     pub rollouts: UnboundedSender<ObjectRef<DeserializeGuard<UpdateRollout>>>,
     /// Of snapshots.
     pub snapshots: UnboundedSender<ObjectRef<DeserializeGuard<NodeSnapshot>>>,
+    /// Of approvals.
+    pub approvals: UnboundedSender<ObjectRef<DeserializeGuard<UpdateApproval>>>,
 }
 
 /// What is to be looked at, by name.
@@ -27,6 +29,7 @@ pub(super) struct Targets {
     pub updates: BTreeSet<String>,
     pub rollouts: BTreeSet<String>,
     pub snapshots: BTreeSet<String>,
+    pub approvals: BTreeSet<String>,
 }
 
 /// Routes changes until the watches end.
@@ -38,6 +41,7 @@ pub async fn route(changes: UnboundedReceiver<Change>, stores: Stores, queues: Q
         targets.updates.iter().for_each(|name| drop(queues.updates.unbounded_send(ObjectRef::new(name))));
         targets.rollouts.iter().for_each(|name| drop(queues.rollouts.unbounded_send(ObjectRef::new(name))));
         targets.snapshots.iter().for_each(|name| drop(queues.snapshots.unbounded_send(ObjectRef::new(name))));
+        targets.approvals.iter().for_each(|name| drop(queues.approvals.unbounded_send(ObjectRef::new(name))));
     }
 }
 
@@ -52,6 +56,10 @@ pub(super) fn targets(changes: &[Change], stores: &Stores) -> Targets {
         match change {
             Change::Catalogue => catalogue = true,
             Change::Hold => {}
+            Change::Approval { name, rollout } => {
+                targets.approvals.insert(name.clone());
+                targets.rollouts.insert(rollout.clone());
+            }
             Change::Rollout(name) => drop(rollouts.insert(name.as_str())),
             Change::NodeUpdate { name, rollout } => {
                 targets.updates.insert(name.clone());
@@ -73,6 +81,7 @@ pub(super) fn targets(changes: &[Change], stores: &Stores) -> Targets {
         targets.updates.extend(updates_in_work(stores, &nodes, &rollouts));
     }
     targets.snapshots.extend(snapshots_of(stores, &rollouts));
+    targets.approvals.extend(waiting_approvals(stores, &rollouts));
     targets.rollouts.extend(rollouts.into_iter().map(str::to_owned));
     targets.rollouts.remove("");
     targets
@@ -103,6 +112,14 @@ fn snapshots_of(stores: &Stores, rollouts: &BTreeSet<&str>) -> Vec<String> {
     names(&stores.snapshots.state(), |s: &NodeSnapshot| rollouts.contains(s.spec.rollout_name.as_str()))
 }
 
+/// Approvals for one of these rollouts of which nothing has come yet.
+fn waiting_approvals(stores: &Stores, rollouts: &BTreeSet<&str>) -> Vec<String> {
+    names(&stores.approvals.state(), |approval: &UpdateApproval| {
+        let ended = approval.status.as_ref().is_some_and(|status| status.state != ApprovalState::Waiting);
+        !ended && rollouts.contains(approval.spec.rollout_name.as_str())
+    })
+}
+
 fn names<K>(all: &[std::sync::Arc<DeserializeGuard<K>>], wanted: impl Fn(&K) -> bool) -> Vec<String>
 where
     K: kube::Resource<DynamicType = ()>,
@@ -126,7 +143,7 @@ mod tests {
             vec![rollout("now", None), rollout("before", Some("2026-11-22T10:00:00Z"))],
             vec![snapshot("s-1", "now"), snapshot("s-0", "before")],
         );
-        let Targets { updates, rollouts, snapshots } = targets(changes, &stores);
+        let Targets { updates, rollouts, snapshots, approvals: _ } = targets(changes, &stores);
         (Vec::from_iter(updates), Vec::from_iter(rollouts), Vec::from_iter(snapshots))
     }
 

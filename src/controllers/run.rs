@@ -5,11 +5,11 @@ use super::context::{Context, Settings};
 use super::error::ReconcileError;
 use super::guard::{Pass, after_failure, guarded};
 use super::route::{Queues, route};
-use super::{node_update, rollout, snapshot};
+use super::{approval, node_update, rollout, snapshot};
 use crate::act::{ActConfig, Clients, Means, Memory, PodStores};
 use crate::api::crds;
 use crate::observe::{Change, Stores, StoresError};
-use crate::ports::{Clock, SnapshotProviders};
+use crate::ports::{Clock, Monitoring, SnapshotProviders};
 use crate::record::Events;
 use crate::telemetry::Metrics;
 use futures::channel::mpsc::{UnboundedReceiver, unbounded};
@@ -30,6 +30,8 @@ use tokio::time::Instant;
 
 /// How many node updates, and snapshots, are looked at at once.
 const CONCURRENCY: u16 = 16;
+/// How many controllers there are.
+const CONTROLLERS: usize = 4;
 /// How long the custom resources may take to be served.
 const SERVED: Duration = Duration::from_mins(5);
 
@@ -99,6 +101,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Makes the registry of providers over the watched SnapshotClasses.
     pub providers: MakeProviders,
+    /// Who answers queries of probes.
+    pub monitoring: Arc<dyn Monitoring>,
     /// The time.
     pub clock: Clock,
 }
@@ -126,7 +130,8 @@ impl Controllers {
         let (updates, update_queue) = unbounded();
         let (rollouts, rollout_queue) = unbounded();
         let (snapshots, snapshot_queue) = unbounded();
-        tasks.spawn(route(changes, stores.clone(), Queues { updates, rollouts, snapshots }));
+        let (approvals, approval_queue) = unbounded();
+        tasks.spawn(route(changes, stores.clone(), Queues { updates, rollouts, snapshots, approvals }));
         let mut run = Runner { ctx, told, tasks: &mut tasks };
         run.start(node_update::NAME, CONCURRENCY, stores.updates, update_queue, |ctx, o| {
             node_update::reconcile(ctx, o).boxed()
@@ -136,6 +141,7 @@ impl Controllers {
         run.start(snapshot::NAME, CONCURRENCY, stores.snapshots, snapshot_queue, |ctx, o| {
             snapshot::reconcile(ctx, o).boxed()
         });
+        run.start(approval::NAME, 1, stores.approvals, approval_queue, |ctx, o| approval::reconcile(ctx, o).boxed());
         Self { tasks, stop }
     }
 
@@ -149,8 +155,8 @@ impl Controllers {
         // No receiver: all loops have ended already.
         let _ = self.stop.send(true);
         let controllers = async {
-            // The watches and the router never end; three controllers do.
-            for _ in 0..3 {
+            // The watches and the router never end; the controllers do.
+            for _ in 0..CONTROLLERS {
                 self.tasks.join_next().await;
             }
         };
@@ -163,11 +169,11 @@ impl Controllers {
 
 /// What the controllers work with, over stores that are filled.
 pub(super) fn context(parts: Parts, stores: &Stores) -> Arc<Context> {
-    let Parts { clients, act, settings, instance, metrics, providers, clock } = parts;
+    let Parts { clients, act, settings, instance, metrics, providers, monitoring, clock } = parts;
     let pods = PodStores { agents: stores.agent_pods.clone(), probes: stores.probe_pods.clone() };
     let events = Events::new(clients.act.clone(), &instance);
     let (nodes, providers) = (stores.nodes.clone(), providers(stores));
-    let means = Means { clients, config: act, providers, nodes, pods, memory: Memory::default() };
+    let means = Means { clients, config: act, providers, monitoring, nodes, pods, memory: Memory::default() };
     Arc::new(Context::new(settings, stores.clone(), means, events, (metrics, clock)))
 }
 

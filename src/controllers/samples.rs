@@ -59,6 +59,7 @@ pub fn stores(updates: Vec<NodeUpdate>, rollouts: Vec<UpdateRollout>, snapshots:
         rings: filled(vec![]),
         rollouts: parsed(rollouts),
         classes: filled(vec![]),
+        approvals: filled(vec![]),
         holds: filled(vec![]),
         updates: parsed(updates),
         snapshots: parsed(snapshots),

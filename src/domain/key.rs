@@ -20,7 +20,7 @@ pub struct StepKey {
 impl StepKey {
     /// A short text that only this key has: 16 hex digits. It goes into names and is the challenge of agent requests.
     pub fn digest(&self) -> String {
-        hex(&self.to_string(), 8)
+        digest(&self.to_string())
     }
 }
 
@@ -28,6 +28,11 @@ impl fmt::Display for StepKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{:?}/{}/{}", self.node_update_uid, self.step, self.round, self.attempt)
     }
+}
+
+/// A short text that only this text has: 16 hex digits.
+pub fn digest(text: &str) -> String {
+    hex(text, 8)
 }
 
 /// Longest name of a child: a DNS label.

@@ -11,7 +11,7 @@ pub use capability::{Capabilities, Capability};
 pub use facts::{NodeSeen, NodeState, Readiness, Wish};
 pub use history::{History, HistoryError, MAX_RECORDS, key_of};
 pub use intent::{Intent, IntentError};
-pub use key::{StepKey, child_name};
+pub use key::{StepKey, child_name, digest};
 pub use result::{StepResult, WaitingOn};
 pub use windlass_protocol::{Build, KbId};
 

@@ -13,6 +13,13 @@ pub enum Change {
     Catalogue,
     /// An update hold.
     Hold,
+    /// An update approval.
+    Approval {
+        /// Its name.
+        name: String,
+        /// Name of its rollout; empty when it does not parse.
+        rollout: String,
+    },
     /// A rollout.
     Rollout(String),
     /// A node update.
@@ -89,6 +96,10 @@ watched!(crate::api::UpdatePolicy, |_| Change::Catalogue);
 watched!(crate::api::UpdateRing, |_| Change::Catalogue);
 watched!(crate::api::SnapshotClass, |_| Change::Catalogue);
 watched!(crate::api::UpdateHold, |_| Change::Hold);
+watched!(crate::api::UpdateApproval, |approval| Change::Approval {
+    name: approval.name_any(),
+    rollout: approval.0.as_ref().map(|a| a.spec.rollout_name.clone()).unwrap_or_default(),
+});
 watched!(UpdateRollout, |rollout| Change::Rollout(rollout.name_any()));
 watched!(NodeSnapshot, |snapshot| Change::NodeSnapshot(snapshot.name_any()));
 watched!(NodeUpdate, |update| Change::NodeUpdate {

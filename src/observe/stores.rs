@@ -3,7 +3,9 @@
 use super::change::{Change, Watched};
 use super::follow::{Feed, Witness, follow};
 use super::node;
-use crate::api::{NodeSnapshot, NodeUpdate, SnapshotClass, UpdateHold, UpdatePolicy, UpdateRing, UpdateRollout};
+use crate::api::{
+    NodeSnapshot, NodeUpdate, SnapshotClass, UpdateApproval, UpdateHold, UpdatePolicy, UpdateRing, UpdateRollout,
+};
 use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::core::{DeserializeGuard, NamespaceResourceScope, error_boundary::InvalidObject};
@@ -34,6 +36,8 @@ pub struct Stores {
     pub rollouts: Parsed<UpdateRollout>,
     /// Snapshot classes.
     pub classes: Parsed<SnapshotClass>,
+    /// Update approvals.
+    pub approvals: Parsed<UpdateApproval>,
     /// Update holds.
     pub holds: Parsed<UpdateHold>,
     /// Node updates.
@@ -61,6 +65,7 @@ pub struct Feeds {
     pub rings: Feed<DeserializeGuard<UpdateRing>>,
     pub rollouts: Feed<DeserializeGuard<UpdateRollout>>,
     pub classes: Feed<DeserializeGuard<SnapshotClass>>,
+    pub approvals: Feed<DeserializeGuard<UpdateApproval>>,
     pub holds: Feed<DeserializeGuard<UpdateHold>>,
     pub updates: Feed<DeserializeGuard<NodeUpdate>>,
     pub snapshots: Feed<DeserializeGuard<NodeSnapshot>>,
@@ -93,6 +98,7 @@ impl Stores {
             rings: watches.ours(),
             rollouts: watches.ours(),
             classes: watches.ours(),
+            approvals: watches.ours(),
             holds: watches.ours(),
             updates: watches.ours(),
             snapshots: watches.ours(),
@@ -109,7 +115,7 @@ impl Stores {
                 (Self { $($name: $name.0),* }, Feeds { $($name: $name.1),* })
             }};
         }
-        fed!(nodes, policies, rings, rollouts, classes, holds, updates, snapshots, agent_pods, probe_pods)
+        fed!(nodes, policies, rings, rollouts, classes, approvals, holds, updates, snapshots, agent_pods, probe_pods)
     }
 
     /// Waits until all stores have been filled once.
@@ -123,6 +129,7 @@ impl Stores {
         filled(&self.rings, "UpdateRings", until).await?;
         filled(&self.rollouts, "UpdateRollouts", until).await?;
         filled(&self.classes, "SnapshotClasses", until).await?;
+        filled(&self.approvals, "UpdateApprovals", until).await?;
         filled(&self.holds, "UpdateHolds", until).await?;
         filled(&self.updates, "NodeUpdates", until).await?;
         filled(&self.snapshots, "NodeSnapshots", until).await?;

@@ -1,5 +1,6 @@
 //! Counts the nodes: the ring of each, and where each stands. One pass over nodes and updates, the only one.
 
+use super::approve::is_forgiven;
 use super::fleet::{Fleet, UpdateSeen};
 use super::report::ReasonCode;
 use super::selector::Selectors;
@@ -35,7 +36,8 @@ pub struct RingCensus<'a> {
     pub pending: Vec<Pending<'a>>,
     /// Updates whose failure counts towards halting.
     pub failures: Vec<&'a UpdateSeen>,
-    /// Updates that failed before the machine was changed, by noise: they do not halt.
+    /// Updates whose failure does not halt: it came before the machine was changed, or a person has let the rollout go on
+    /// since.
     pub noise: Vec<&'a UpdateSeen>,
     /// Nodes that this rollout has updated and that are still there, in any order.
     pub updated: Vec<&'a NodeState>,
@@ -195,9 +197,9 @@ impl<'f, 'a> Census<'f, 'a> {
     }
 
     fn count_update(&mut self, update: &'a UpdateSeen) {
-        let Some(ring) = self.places.get(update.ring.as_str()).and_then(|place| self.rings.get_mut(*place)) else {
-            return;
-        };
+        let Some(place) = self.places.get(update.ring.as_str()).copied() else { return };
+        let Some((ring, status)) = self.rings.get_mut(place).zip(self.fleet.status.rings.get(place)) else { return };
+        let resumed_at = status.resumed_at.as_ref();
         let counts = &mut ring.counts;
         counts.total += 1;
         match update.outcome {
@@ -216,7 +218,8 @@ impl<'f, 'a> Census<'f, 'a> {
             ring.spent += 1;
         }
         if counts_towards_halt(update) {
-            ring.failures.push(update);
+            let of = if is_forgiven(update, resumed_at) { &mut ring.noise } else { &mut ring.failures };
+            of.push(update);
         } else if update.outcome == Some(Outcome::Failed) {
             ring.noise.push(update);
         }

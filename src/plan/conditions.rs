@@ -5,7 +5,7 @@
 
 use super::report::ReasonCode;
 use super::rollout::Stalled;
-use crate::api::{Outcome, RolloutState, Step, StepPhase, StepRecord};
+use crate::api::{ApprovalState, Outcome, RolloutState, Step, StepPhase, StepRecord};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -102,7 +102,10 @@ pub fn rollout(seen: &[Condition], facts: RolloutFacts<'_>, generation: Option<i
         RolloutState::Halted | RolloutState::Aborted => !facts.ended,
         RolloutState::Paused | RolloutState::Completed | RolloutState::Stalled => false,
     };
-    let stalled = facts.stalled.map_or(draft("Stalled", false, state, ""), |s| Draft {
+    // What was aborted ends without having been done: to kstatus that is a failure, and whoever waits for it may stop.
+    let aborted = facts.state == RolloutState::Aborted && facts.ended;
+    let otherwise = draft("Stalled", aborted, state, if aborted { why } else { "" });
+    let stalled = facts.stalled.map_or(otherwise, |s| Draft {
         type_: "Stalled",
         status: true,
         reason: s.code.as_str(),
@@ -112,6 +115,26 @@ pub fn rollout(seen: &[Condition], facts: RolloutFacts<'_>, generation: Option<i
         draft("Ready", completed, state, why),
         draft("Reconciling", reconciling, state, if reconciling { why } else { "" }),
         stalled,
+    ];
+    drafts.iter().map(|draft| condition(seen, draft, generation, now)).collect()
+}
+
+/// The conditions of an UpdateApproval; `seen` are those it has.
+pub fn approval(
+    seen: &[Condition],
+    (state, message): (ApprovalState, &str),
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let reason = match state {
+        ApprovalState::Waiting => "Waiting",
+        ApprovalState::Used => "Used",
+        ApprovalState::Refused => "Refused",
+    };
+    let drafts = [
+        draft("Ready", state == ApprovalState::Used, reason, message),
+        draft("Reconciling", state == ApprovalState::Waiting, reason, ""),
+        draft("Stalled", state == ApprovalState::Refused, reason, ""),
     ];
     drafts.iter().map(|draft| condition(seen, draft, generation, now)).collect()
 }

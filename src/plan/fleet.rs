@@ -4,6 +4,7 @@ use super::holds::HoldSeen;
 use crate::api::{DesiredState, NodeUpdate, Outcome, RETRY, Step, StepPhase, UpdateRolloutStatus};
 use crate::domain::NodeState;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 
 /// Everything the planner knows of one rollout.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +120,8 @@ impl UpdateSeen {
 pub struct SoakSeen<'a> {
     /// When the last probing was made.
     pub probed_at: Option<Timestamp>,
+    /// Name of the node whose turn was the last: the next turn begins after it.
+    pub turn: Option<&'a str>,
     /// A probing whose result is not in the status yet. It counts once: give it until the status that counts it is
     /// recorded, then only its time, as `probed_at`.
     pub fresh: Option<&'a SoakObservation>,
@@ -133,4 +136,6 @@ pub struct SoakObservation {
     pub at: Timestamp,
     /// What failed: node, and a message that names the probe. Empty when all is well.
     pub failures: Vec<(String, String)>,
+    /// The nodes on which all probes were made, and passed.
+    pub passed: BTreeSet<String>,
 }

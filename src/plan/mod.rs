@@ -3,6 +3,7 @@
 //! `node` decides the next step of one node update, `rollout` which nodes start now and whether to halt or promote.
 //! The words that users read are made in `report`; the conditions in `conditions`.
 
+pub mod approve;
 pub mod budget;
 mod census;
 pub mod conditions;

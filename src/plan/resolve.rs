@@ -69,6 +69,9 @@ fn freeze(name: &str, catalogue: &Catalogue<'_>) -> Result<RingStatus, Stalled> 
         soak_started_at: None,
         soak_failure: None,
         soak_failures: 0,
+        soak_failing: Vec::new(),
+        resumed_at: None,
+        promoted_by: None,
         revision: FrozenRing {
             ring_generation: ring.metadata.generation.unwrap_or_default(),
             policy_generation: policy.metadata.generation.unwrap_or_default(),

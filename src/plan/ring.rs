@@ -6,7 +6,7 @@ use super::fleet::Fleet;
 use super::rollout::{RingPlan, StallCode, Stalled};
 use super::rollout_report as words;
 use super::soak::{self, SoakState, SoakVerdict};
-use crate::api::{RingState, RingStatus};
+use crate::api::{Promotion, RingState, RingStatus};
 use jiff::Timestamp;
 
 /// A ring, judged.
@@ -18,6 +18,8 @@ pub struct Judged<'a> {
     pub stalled: Option<Stalled>,
     /// When its nodes are to be probed next, while it soaks.
     pub probe_at: Option<Timestamp>,
+    /// Whether it has soaked, and waits for a person to say that the next ring may start.
+    pub awaits_approval: bool,
 }
 
 /// Judges all rings, strictly in order: a ring opens when all before it are promoted.
@@ -76,13 +78,18 @@ fn judge_open<'a>(fleet: &Fleet<'a>, ring: &'a RingStatus, census: &RingCensus<'
     }
     // A ring whose nodes all had the build before has nothing to watch.
     let Some(started) = census.last_end.filter(|_| census.updated_by_us > 0) else {
-        judged.plan.state = RingState::Promoted;
+        promote(ring, &mut judged);
         return judged;
     };
-    let started = whole_second(started);
+    // After a halt it begins anew.
+    let resumed = ring.resumed_at.as_ref().map(|at| at.0);
+    let started = whole_second(started.max(resumed.unwrap_or(started)));
     judged.plan.soak_started_at = Some(started);
-    match soak::judge(ring, started, &fleet.soak, now) {
-        SoakVerdict::Passed => judged.plan.state = RingState::Promoted,
+    match soak::judge(ring, started, (&fleet.soak, &census.updated), now) {
+        SoakVerdict::Passed(state) => {
+            judged.probe_at = state.map(|state| state.probe_at);
+            promote(ring, &mut judged);
+        }
         SoakVerdict::Soaking(state) => {
             judged.plan.state = RingState::Soaking;
             judged.probe_at = Some(state.probe_at);
@@ -99,15 +106,25 @@ fn judge_open<'a>(fleet: &Fleet<'a>, ring: &'a RingStatus, census: &RingCensus<'
     judged
 }
 
+/// Promotes a ring that is through, if nobody has to say so first, or somebody has.
+fn promote(ring: &RingStatus, judged: &mut Judged<'_>) {
+    judged.awaits_approval = match ring.revision.ring.promotion {
+        Promotion::Automatic => false,
+        Promotion::Approval => ring.promoted_by.is_none(),
+    };
+    judged.plan.state = if judged.awaits_approval { RingState::Soaking } else { RingState::Promoted };
+}
+
 fn note_failures(plan: &mut RingPlan<'_>, state: SoakState) {
     plan.soak_failures = state.failures;
+    plan.soak_failing = state.failing;
     plan.soak_failure = state.failure.map(|text| words::cut(&text, words::MAX_FAILURE));
 }
 
 /// The ring as it was recorded, with today's counts.
 fn recorded<'a>(ring: &'a RingStatus, census: &RingCensus<'a>) -> Judged<'a> {
     let plan = RingPlan { counts: census.counts, ..RingPlan::recorded(ring) };
-    Judged { plan, stalled: None, probe_at: None }
+    Judged { plan, stalled: None, probe_at: None, awaits_approval: false }
 }
 
 fn in_state<'a>(ring: &'a RingStatus, census: &RingCensus<'a>, state: RingState) -> Judged<'a> {
@@ -118,8 +135,9 @@ fn in_state<'a>(ring: &'a RingStatus, census: &RingCensus<'a>, state: RingState)
         soak_started_at: None,
         soak_failure: None,
         soak_failures: 0,
+        soak_failing: Vec::new(),
     };
-    Judged { plan, stalled: None, probe_at: None }
+    Judged { plan, stalled: None, probe_at: None, awaits_approval: false }
 }
 
 #[allow(clippy::unnecessary_wraps)]

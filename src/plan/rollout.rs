@@ -1,5 +1,6 @@
 //! Which nodes start now, and where the rollout stands: one pure function over the facts.
 
+use super::approve::closed;
 use super::census::{self, RingCensus};
 use super::fleet::{Fleet, UpdateSeen};
 use super::gate::Hold;
@@ -7,9 +8,11 @@ use super::holds::{next_expiry, pausing};
 use super::progress;
 use super::ring::{Judged, judge_all, whole_second};
 use super::rollout_report::{self, Story};
+use super::soak::deep;
 use super::turn::Turn;
 use crate::api::{
-    Counts, DesiredState, FrozenRing, PinnedSet, RingState, RingStatus, RolloutState, UpdateRolloutStatus,
+    ClosedGate, Counts, DesiredState, FailingNode, FrozenRing, Gate, PinnedSet, RingState, RingStatus, RolloutState,
+    UpdateRolloutStatus,
 };
 use crate::domain::{Build, NodeState};
 use jiff::Timestamp;
@@ -40,6 +43,8 @@ pub struct Plan<'a> {
     pub eta: Option<String>,
     /// Why it can not go on until a person changes something.
     pub stalled: Option<Stalled>,
+    /// The gate that only a person opens.
+    pub gate: Option<ClosedGate>,
     /// Whether it has ended for good: completed, halted or aborted, and no node in work.
     pub ended: bool,
     /// When the next pass is due although nothing has happened.
@@ -59,8 +64,10 @@ pub struct RingPlan<'a> {
     pub soak_started_at: Option<Timestamp>,
     /// What its probes found wrong, last time.
     pub soak_failure: Option<String>,
-    /// How often in a row they have.
+    /// How often in a row they have, of the node that failed most often.
     pub soak_failures: i32,
+    /// The nodes whose probes have failed.
+    pub soak_failing: Vec<FailingNode>,
 }
 
 /// One node that starts now.
@@ -100,6 +107,8 @@ pub struct SoakProbe<'a> {
     pub revision: &'a FrozenRing,
     /// Its nodes that this rollout has updated and that are still there, by name.
     pub nodes: Vec<&'a NodeState>,
+    /// Those of them on which probes are made that need a pod: first those that failed the last time, then some in turn.
+    pub deep: Vec<&'a NodeState>,
 }
 
 /// Why a rollout can not go on until a person changes something.
@@ -180,6 +189,7 @@ impl Plan<'_> {
         status.counts = self.counts;
         status.eta.clone_from(&self.eta);
         status.reason.clone_from(&self.reason);
+        status.gate.clone_from(&self.gate);
         for (status, plan) in status.rings.iter_mut().zip(&self.rings) {
             plan.record(status);
         }
@@ -203,6 +213,7 @@ impl<'a> RingPlan<'a> {
             soak_started_at: ring.soak_started_at.as_ref().map(|at| at.0),
             soak_failure: ring.soak_failure.clone(),
             soak_failures: ring.soak_failures,
+            soak_failing: ring.soak_failing.clone(),
         }
     }
 
@@ -212,6 +223,11 @@ impl<'a> RingPlan<'a> {
         status.soak_started_at = self.soak_started_at.map(Time);
         status.soak_failure.clone_from(&self.soak_failure);
         status.soak_failures = self.soak_failures;
+        status.soak_failing.clone_from(&self.soak_failing);
+        if matches!(self.state, RingState::Waiting | RingState::Running) {
+            // It was given for a ring that had soaked, with the nodes that it had then.
+            status.promoted_by = None;
+        }
     }
 }
 
@@ -242,6 +258,8 @@ pub fn plan<'a>(fleet: &Fleet<'a>, now: Timestamp) -> Plan<'a> {
     let probe_at = soaking.and_then(|place| rings.get(place)?.probe_at);
     let probe = soaking.filter(|_| probe_at.is_some_and(|at| at <= now)).and_then(|place| probe(fleet, &census, place));
     let states: Vec<_> = rings.iter().map(|ring| ring.plan.state).collect();
+    let ended = is_final(state) && !fleet.updates.iter().any(UpdateSeen::in_work);
+    let gate = gate(fleet, &census, &rings, (state, ended));
     let going = matches!(state, RolloutState::Running | RolloutState::Soaking);
     Plan {
         state,
@@ -250,7 +268,8 @@ pub fn plan<'a>(fleet: &Fleet<'a>, now: Timestamp) -> Plan<'a> {
         probe,
         eta: if going { progress::eta(fleet, &census, &states, now) } else { None },
         stalled: stalled(state, &rings, reason.as_deref()),
-        ended: is_final(state) && !fleet.updates.iter().any(UpdateSeen::in_work),
+        gate,
+        ended,
         wake_at: probe_at.into_iter().chain(turn.opens_at).chain(next_expiry(fleet, now)).filter(|at| *at > now).min(),
         starts: turn.starts,
         waiting: turn.waiting,
@@ -293,6 +312,24 @@ fn state(fleet: &Fleet<'_>, rings: &[Judged<'_>], ending: bool, now: Timestamp) 
     }
 }
 
+/// The gate that only a person opens: of a rollout that has halted and come to rest, or of a ring that has soaked.
+fn gate(
+    fleet: &Fleet<'_>,
+    census: &[RingCensus<'_>],
+    rings: &[Judged<'_>],
+    (state, ended): (RolloutState, bool),
+) -> Option<ClosedGate> {
+    let (name, place) = match state {
+        RolloutState::Halted if ended => {
+            (Gate::Resume, rings.iter().position(|ring| ring.plan.state == RingState::Halted)?)
+        }
+        RolloutState::Soaking | RolloutState::Paused => (Gate::Promote, rings.iter().position(|r| r.awaits_approval)?),
+        _ => return None,
+    };
+    let plans: Vec<_> = rings.iter().map(|ring| ring.plan.clone()).collect();
+    Some(closed(name, plans.get(place)?, &plans, (fleet.status, &census.get(place)?.failures)))
+}
+
 fn is_final(state: RolloutState) -> bool {
     matches!(state, RolloutState::Completed | RolloutState::Halted | RolloutState::Aborted)
 }
@@ -316,7 +353,8 @@ fn probe<'a>(fleet: &Fleet<'a>, census: &[RingCensus<'a>], place: usize) -> Opti
     let ring = fleet.status.rings.get(place)?;
     let mut nodes = census.get(place)?.updated.clone();
     nodes.sort_unstable_by_key(|node| &node.node.name);
-    (!nodes.is_empty()).then_some(SoakProbe { ring: &ring.name, revision: &ring.revision, nodes })
+    let deep = deep(ring, &nodes, &fleet.soak);
+    (!nodes.is_empty()).then_some(SoakProbe { ring: &ring.name, revision: &ring.revision, nodes, deep })
 }
 
 fn total(census: &[RingCensus<'_>]) -> Counts {
@@ -352,6 +390,7 @@ fn settled<'a>(fleet: &Fleet<'a>) -> Plan<'a> {
         reason: status.reason.clone(),
         eta: None,
         stalled: halted.then_some(Stalled { code: StallCode::Halted, message }),
+        gate: status.gate.clone(),
         ended: true,
         wake_at: None,
     }

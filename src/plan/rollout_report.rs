@@ -94,6 +94,12 @@ fn soaking(story: &Story<'_, '_>) -> Option<String> {
     let ring = story.fleet.status.rings.get(story.current?)?;
     let plan = &story.rings.get(story.current?)?.plan;
     let soak = &ring.revision.ring.soak;
+    if story.rings.get(story.current?)?.awaits_approval {
+        return Some(format!(
+            "ring {} has soaked; the next one starts by an UpdateApproval Promote (status.gate)",
+            ring.name
+        ));
+    }
     Some(match &plan.soak_failure {
         None => format!("ring {} soaks for {} after its last node", ring.name, soak.duration),
         Some(failure) => format!(

@@ -1,14 +1,21 @@
 //! The soak: a ring is watched after its last node before the next ring opens.
 
-use super::fleet::SoakSeen;
-use crate::api::{RingState, RingStatus};
+use super::fleet::{SoakObservation, SoakSeen};
+use crate::api::{FailingNode, RingState, RingStatus, Soak};
+use crate::domain::NodeState;
 use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// On how many nodes in turn a probing makes the probes that need a pod, at least.
+const IN_TURN: usize = 20;
+/// How many failing nodes are remembered: the schema's bound.
+const MAX_FAILING: usize = 16;
 
 /// What a soak has come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SoakVerdict {
-    /// Through: the ring may be promoted.
-    Passed,
+    /// Through: the ring may be promoted. Where it soaks at all, how it stands should it go on.
+    Passed(Option<SoakState>),
     /// Goes on.
     Soaking(SoakState),
     /// The probes have failed too often in a row.
@@ -18,8 +25,10 @@ pub enum SoakVerdict {
 /// Where a soak stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SoakState {
-    /// How often in a row the probes have failed.
+    /// How often in a row the probes have failed, of the node that failed most often.
     pub failures: i32,
+    /// The nodes that have failed, those that failed most often first.
+    pub failing: Vec<FailingNode>,
     /// What failed the last time.
     pub failure: Option<String>,
     /// When the next probing is due; now, or in the past, means at once.
@@ -30,32 +39,84 @@ pub struct SoakState {
 ///
 /// The ring has passed when its time is over and a probing made *after* that found nothing wrong. So a ring is never
 /// promoted on what was true before the operator slept, and never while its probes fail.
-pub fn judge(ring: &RingStatus, started: Timestamp, seen: &SoakSeen<'_>, now: Timestamp) -> SoakVerdict {
+///
+/// Failures are counted for each node: one that was not probed in full has neither failed nor passed. `there` are the
+/// nodes that the ring has updated and that are still there; one that is gone is not waited for.
+pub fn judge(
+    ring: &RingStatus,
+    started: Timestamp,
+    (seen, there): (&SoakSeen<'_>, &[&NodeState]),
+    now: Timestamp,
+) -> SoakVerdict {
     let soak = &ring.revision.ring.soak;
     if soak.duration.get().is_zero() {
-        return SoakVerdict::Passed;
+        return SoakVerdict::Passed(None);
     }
     let ends = after(started, soak.duration.get());
     let fresh = seen.fresh.filter(|fresh| fresh.ring == ring.name && fresh.at >= started);
-    let (failures, failure) = match fresh {
-        Some(fresh) if fresh.failures.is_empty() => (0, None),
-        Some(fresh) => (before(ring).0.saturating_add(1), first_failure(&fresh.failures)),
+    let (failing, failure) = match fresh {
+        Some(fresh) => counted(ring, fresh, there),
         None => before(ring),
     };
+    let failures = failing.first().map_or(0, |worst| worst.times);
     let probed_at = fresh.map(|fresh| fresh.at).max(seen.probed_at).filter(|at| *at >= started);
+    let next = next_probe(probed_at, started, ends, soak.interval.get());
+    let state = SoakState { failures, failing, failure, probe_at: next };
     if failures == 0 && now >= ends && probed_at.is_some_and(|at| at >= ends) {
-        return SoakVerdict::Passed;
+        return SoakVerdict::Passed(Some(state));
     }
-    let state = SoakState { failures, failure, probe_at: next_probe(probed_at, started, ends, soak.interval.get()) };
     if failures >= soak.failure_threshold { SoakVerdict::Failed(state) } else { SoakVerdict::Soaking(state) }
 }
 
-/// The failures in a row, as recorded. A ring that was not soaking has none.
-fn before(ring: &RingStatus) -> (i32, Option<String>) {
+/// The failing nodes and what failed, as recorded. A ring that was not soaking has none.
+fn before(ring: &RingStatus) -> (Vec<FailingNode>, Option<String>) {
     match ring.state {
-        RingState::Soaking => (ring.soak_failures, ring.soak_failure.clone()),
-        RingState::Waiting | RingState::Running | RingState::Promoted | RingState::Halted => (0, None),
+        RingState::Soaking => (ring.soak_failing.clone(), ring.soak_failure.clone()),
+        RingState::Waiting | RingState::Running | RingState::Promoted | RingState::Halted => (Vec::new(), None),
     }
+}
+
+/// The failing nodes after a probing, and what the worst of them said.
+fn counted(ring: &RingStatus, fresh: &SoakObservation, there: &[&NodeState]) -> (Vec<FailingNode>, Option<String>) {
+    let known: BTreeMap<_, _> = before(ring).0.into_iter().map(|failing| (failing.node, failing.times)).collect();
+    let failed: BTreeSet<&String> = fresh.failures.iter().map(|(node, _)| node).collect();
+    let is_there: BTreeSet<&str> = there.iter().map(|node| node.node.name.as_str()).collect();
+    let again = failed.iter().map(|node| (*node, known.get(*node).copied().unwrap_or(0).saturating_add(1)));
+    let unseen = known.iter().filter(|(node, _)| !failed.contains(node) && !fresh.passed.contains(*node));
+    let unseen = unseen.filter(|(node, _)| is_there.contains(node.as_str())).map(|(node, times)| (node, *times));
+    let mut failing: Vec<_> =
+        again.chain(unseen).map(|(node, times)| FailingNode { node: node.clone(), times }).collect();
+    failing.sort_unstable_by(|a, b| (b.times, &a.node).cmp(&(a.times, &b.node)));
+    let failure = worst_failure(&failing, fresh).or_else(|| before(ring).1.filter(|_| !failing.is_empty()));
+    failing.truncate(MAX_FAILING);
+    (failing, failure)
+}
+
+/// Names the node that failed most often, what failed there, and how many more nodes there are.
+fn worst_failure(failing: &[FailingNode], fresh: &SoakObservation) -> Option<String> {
+    let of = |node: &str| fresh.failures.iter().filter(|(failed, _)| failed == node).min();
+    let (node, message) = failing.iter().find_map(|worst| of(&worst.node))?;
+    Some(match failing.len() {
+        1 => format!("{node}: {message}"),
+        n => format!("{node}: {message} (and {} more nodes)", n - 1),
+    })
+}
+
+/// The nodes on which the probes that need a pod are made: first those that have failed, then some in turn, so many that
+/// each comes up at least once in the soak.
+pub fn deep<'a>(ring: &RingStatus, nodes: &[&'a NodeState], seen: &SoakSeen<'_>) -> Vec<&'a NodeState> {
+    let failing: BTreeSet<_> = before(ring).0.into_iter().map(|failing| failing.node).collect();
+    let (mut deep, others): (Vec<_>, Vec<_>) = nodes.iter().copied().partition(|n| failing.contains(&n.node.name));
+    let in_turn = in_turn(&ring.revision.ring.soak, nodes.len());
+    let (before, next): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|node| seen.turn.is_some_and(|last| node.node.name.as_str() <= last));
+    deep.extend(next.into_iter().chain(before).take(in_turn));
+    deep
+}
+
+fn in_turn(soak: &Soak, nodes: usize) -> usize {
+    let probings = soak.duration.get().as_secs() / soak.interval.get().as_secs().max(1);
+    nodes.div_ceil(usize::try_from(probings).unwrap_or(usize::MAX).max(1)).max(IN_TURN)
 }
 
 /// Every interval, and once when the soak's time is over.
@@ -70,16 +131,6 @@ fn next_probe(
         Some(at) if at < ends => after(at, interval).min(ends),
         Some(at) => after(at, interval),
     }
-}
-
-/// Names the first failing node, and how many more there are.
-fn first_failure(failures: &[(String, String)]) -> Option<String> {
-    let (node, message) = failures.iter().min()?;
-    let nodes: std::collections::BTreeSet<_> = failures.iter().map(|(node, _)| node).collect();
-    Some(match nodes.len() {
-        1 => format!("{node}: {message}"),
-        n => format!("{node}: {message} (and {} more nodes)", n - 1),
-    })
 }
 
 fn after(at: Timestamp, duration: std::time::Duration) -> Timestamp {

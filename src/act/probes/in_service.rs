@@ -4,7 +4,7 @@ use super::{Expect, ProbeVerdict, Subject, host, one};
 use crate::act::ActError;
 use crate::act::means::Means;
 use crate::act::pods::Owner;
-use crate::api::UpdatePolicySpec;
+use crate::api::{Probe, UpdatePolicySpec};
 use crate::domain::{Build, NodeState};
 use futures::future::try_join_all;
 use jiff::Timestamp;
@@ -26,22 +26,42 @@ pub struct InService<'a> {
     pub policy: &'a UpdatePolicySpec,
     /// The build that the node must at least have.
     pub build: Build,
+    /// How much is done.
+    pub depth: Depth,
     /// What tells this probing from others of the rollout: its pods are named by it.
     pub run: &'a str,
+}
+
+/// How much a probing of one node does. The probes `node` and `build` cost nothing and are always made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Whether probes are made that need a pod on the node.
+    pub pods: bool,
+    /// Whether probes are made that speak of the whole and not of one node.
+    pub whole: bool,
+}
+
+impl Depth {
+    fn includes(self, probe: &Probe) -> bool {
+        let needs_pod = probe.pod.is_some() || probe.http.is_some();
+        let of_whole = probe.cel.is_some() || probe.prometheus.is_some();
+        // The agent is not asked.
+        probe.host.is_none() && (self.pods || !needs_pod) && (self.whole || !of_whole)
+    }
 }
 
 /// Runs the policy's probes once on a node in service, or looks how they came along; each with its verdict, in the
 /// order of the policy. It is called again, with the same `run`, until no verdict is [`ProbeVerdict::Running`].
 ///
 /// # Guarantees
-/// No verdict is [`ProbeVerdict::NotYet`]: of a node in service, what is not as it should be has failed. The agent is not
-/// asked. The pods stay; [`Whose::Soak`](super::super::Whose::Soak) deletes them.
+/// No verdict is [`ProbeVerdict::NotYet`]: of a node in service, what is not as it should be has failed. What
+/// nobody knows stays [`ProbeVerdict::Inconclusive`]. The pods stay; [`Whose::Soak`](super::super::Whose::Soak) deletes them.
 ///
 /// # Errors
 /// [`ActError`] when the API server gives nothing that says anything about the node.
 pub async fn probe_in_service(probing: &InService<'_>) -> Result<Vec<(String, ProbeVerdict)>, ActError> {
     let subject = subject(probing);
-    let probes = probing.policy.verify.probes.iter().filter(|probe| probe.host.is_none());
+    let probes = probing.policy.verify.probes.iter().filter(|probe| probing.depth.includes(probe));
     let verdicts = probes.map(|probe| async {
         let verdict = one(&subject, probe, &host::Proof::Updated).await?;
         Ok::<_, ActError>((probe.name.clone(), final_verdict(verdict)))

@@ -7,8 +7,9 @@ mod http;
 mod in_service;
 mod node;
 mod pod;
+mod prometheus;
 
-pub use in_service::{InService, probe_in_service};
+pub use in_service::{Depth, InService, probe_in_service};
 
 use super::means::Means;
 use super::pods::Owner;
@@ -32,6 +33,8 @@ pub enum ProbeVerdict {
     Running,
     /// Not as it should be, but that may come; why.
     NotYet(String),
+    /// Not known, because who should know does not say; why.
+    Inconclusive(String),
     /// Not as it should be; why.
     Failed(String),
 }
@@ -116,11 +119,14 @@ async fn one(subject: &Subject<'_>, probe: &Probe, proof: &host::Proof<'_>) -> R
     if let Some(http) = &probe.http {
         return http::probe(subject, &probe.name, http).await;
     }
+    if let Some(prometheus) = &probe.prometheus {
+        return Ok(prometheus::probe(subject, prometheus).await);
+    }
     match &probe.cel {
         Some(cel) => Ok(cel::probe(subject.means, cel).await),
-        None => {
-            Ok(ProbeVerdict::Failed("it says nothing: one of node, build, host, pod, http, cel must be set".into()))
-        }
+        None => Ok(ProbeVerdict::Failed(
+            "it says nothing: one of node, build, host, pod, http, prometheus, cel must be set".into(),
+        )),
     }
 }
 
@@ -132,7 +138,9 @@ impl Verdicts {
     pub(super) fn result(&self) -> StepResult {
         let failed = self.0.iter().find_map(|(name, verdict)| match verdict {
             ProbeVerdict::Failed(why) => Some(format!("probe {name} failed: {why}")),
-            ProbeVerdict::Passed | ProbeVerdict::Running | ProbeVerdict::NotYet(_) => None,
+            ProbeVerdict::Passed | ProbeVerdict::Running | ProbeVerdict::NotYet(_) | ProbeVerdict::Inconclusive(_) => {
+                None
+            }
         });
         if let Some(message) = failed {
             return StepResult::failed(message);
@@ -152,7 +160,7 @@ impl Verdicts {
 fn waited_for(name: &str, verdict: &ProbeVerdict) -> Option<String> {
     match verdict {
         ProbeVerdict::Running => Some(name.to_owned()),
-        ProbeVerdict::NotYet(why) => Some(format!("{name} ({why})")),
+        ProbeVerdict::NotYet(why) | ProbeVerdict::Inconclusive(why) => Some(format!("{name} ({why})")),
         ProbeVerdict::Passed | ProbeVerdict::Failed(_) => None,
     }
 }

@@ -70,6 +70,8 @@ pub struct Scan {
 pub struct Soak {
     /// When the last probing was made.
     pub probed_at: Option<Timestamp>,
+    /// Name of the node whose turn was the last.
+    pub turn: Option<String>,
     /// A probing that no status counts yet.
     pub fresh: Option<SoakObservation>,
     /// The probing under way: its ring, and when it was begun.
@@ -79,7 +81,7 @@ pub struct Soak {
 impl Soak {
     /// As the planner sees it.
     pub fn seen(&self) -> SoakSeen<'_> {
-        SoakSeen { probed_at: self.probed_at, fresh: self.fresh.as_ref() }
+        SoakSeen { probed_at: self.probed_at, turn: self.turn.as_deref(), fresh: self.fresh.as_ref() }
     }
 
     /// A status that counts the last probing is recorded.
@@ -157,7 +159,8 @@ mod tests {
         assert_eq!(memory.counts_wait(&before, &before), None);
         let halted = UpdateRolloutStatus { state: RolloutState::Halted, ..after.clone() };
         assert_eq!(memory.counts_wait(&before, &halted), None);
-        memory.soak.fresh = Some(SoakObservation { ring: "r".into(), at: Timestamp::UNIX_EPOCH, failures: vec![] });
+        memory.soak.fresh =
+            Some(SoakObservation { ring: "r".into(), at: Timestamp::UNIX_EPOCH, failures: vec![], passed: [].into() });
         assert_eq!(memory.counts_wait(&before, &after), None, "a probing is to be counted");
     }
 }

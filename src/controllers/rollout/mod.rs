@@ -4,6 +4,7 @@
 mod begin;
 mod end;
 mod facts;
+mod gate;
 mod memory;
 mod providers;
 mod scan;
@@ -95,6 +96,9 @@ impl Pass<'_> {
             && let Some(wait) = self.pin().await?
         {
             return Ok(Next::After(wait));
+        }
+        if !ending {
+            self.open_gate().await?;
         }
         self.advance().await
     }

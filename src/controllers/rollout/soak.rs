@@ -1,7 +1,7 @@
 //! Probes the nodes of a ring that soaks.
 
 use super::memory::{Soak, uid_of};
-use crate::act::{self, InService, ProbeVerdict, Whose, probe_in_service};
+use crate::act::{self, Depth, InService, ProbeVerdict, Whose, probe_in_service};
 use crate::api::{PinnedSet, UpdateRollout};
 use crate::controllers::context::Context;
 use crate::controllers::error::ReconcileError;
@@ -9,7 +9,9 @@ use crate::domain::{Build, NodeState};
 use crate::plan::fleet::SoakObservation;
 use crate::plan::rollout::SoakProbe;
 use futures::{StreamExt, TryStreamExt, stream};
+use jiff::SignedDuration;
 use kube::ResourceExt;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How soon to look again at probes under way; their pods' own events come earlier.
@@ -37,7 +39,8 @@ pub async fn probe(
         }
     };
     let (name, uid, run) = (rollout.name_any(), uid_of(rollout), begun.as_millisecond().to_string());
-    let probings = due.nodes.iter().map(|node| InService {
+    let deep: BTreeSet<_> = due.deep.iter().map(|node| node.node.uid.as_str()).collect();
+    let probings = due.nodes.iter().enumerate().map(|(place, node)| InService {
         means: &ctx.means,
         now,
         rollout: &name,
@@ -45,16 +48,21 @@ pub async fn probe(
         node,
         policy: &due.revision.policy,
         build: expected_build(node, pinned),
+        depth: Depth { pods: deep.contains(node.node.uid.as_str()), whole: place == 0 },
         run: &run,
     });
     let found: Vec<_> = stream::iter(probings.map(ask).collect::<Vec<_>>()).buffered(AT_ONCE).try_collect().await?;
-    let Some(failures) = failures(found) else { return Ok(false) };
+    let patience = SignedDuration::try_from(due.revision.policy.verify.timeout.get()).unwrap_or_default();
+    let Some(failures) = failures(found, now.duration_since(begun) >= patience) else { return Ok(false) };
     // The pods of one that failed stay for a look, until one passes or the rollout ends.
     if failures.is_empty() && due.revision.policy.verify.probes.iter().any(|p| p.pod.is_some() || p.http.is_some()) {
         act::clean_up(&ctx.means, Whose::Soak(&uid)).await?;
     }
     soak.under_way = None;
-    soak.fresh = Some(SoakObservation { ring: due.ring.to_owned(), at: begun, failures });
+    soak.turn = due.deep.last().map(|node| node.node.name.clone());
+    let passed = due.deep.iter().map(|node| node.node.name.clone());
+    let passed = passed.filter(|name| !failures.iter().any(|(failed, _)| failed == name)).collect();
+    soak.fresh = Some(SoakObservation { ring: due.ring.to_owned(), at: begun, failures, passed });
     Ok(true)
 }
 
@@ -63,21 +71,23 @@ async fn ask(probing: InService<'_>) -> Result<(String, Vec<(String, ProbeVerdic
     Ok((probing.node.node.name.clone(), probe_in_service(&probing).await?))
 }
 
-/// What failed: node, and a message that names the probe. `None`: not all probes are through.
-fn failures(found: Vec<(String, Vec<(String, ProbeVerdict)>)>) -> Option<Vec<(String, String)>> {
-    let mut failures = Vec::new();
+/// What failed: node, and a message that names the probe. `None`: not all probes are through, or nothing has failed and
+/// something is not known yet. What nobody knows when it is `late` has failed.
+fn failures(found: Vec<(String, Vec<(String, ProbeVerdict)>)>, late: bool) -> Option<Vec<(String, String)>> {
+    let (mut failures, mut unknown) = (Vec::new(), false);
     for (node, verdicts) in found {
         for (probe, verdict) in verdicts {
             match verdict {
                 ProbeVerdict::Passed => {}
                 ProbeVerdict::Running => return None,
-                ProbeVerdict::NotYet(why) | ProbeVerdict::Failed(why) => {
+                ProbeVerdict::Inconclusive(_) if !late => unknown = true,
+                ProbeVerdict::Inconclusive(why) | ProbeVerdict::NotYet(why) | ProbeVerdict::Failed(why) => {
                     failures.push((node.clone(), format!("probe {probe} failed: {why}")));
                 }
             }
         }
     }
-    Some(failures)
+    (!unknown || !failures.is_empty()).then_some(failures)
 }
 
 /// The build the node was updated to; at least the one it has.
@@ -94,11 +104,15 @@ mod tests {
 
     #[test]
     fn a_probing_is_through_when_no_probe_runs_and_names_what_failed() {
+        use ProbeVerdict::{Failed, Inconclusive, Passed, Running};
         let node = |name: &str, verdict| (name.to_owned(), vec![("dns".to_owned(), verdict)]);
-        assert_eq!(failures(vec![node("a", ProbeVerdict::Passed)]), Some(vec![]));
-        assert_eq!(failures(vec![node("a", ProbeVerdict::Failed("x".into())), node("b", ProbeVerdict::Running)]), None);
-        let failed =
-            failures(vec![node("a", ProbeVerdict::Passed), node("b", ProbeVerdict::Failed("no answer".into()))]);
-        assert_eq!(failed, Some(vec![("b".to_owned(), "probe dns failed: no answer".to_owned())]));
+        let failed = |why: &str| Some(vec![("b".to_owned(), format!("probe dns failed: {why}"))]);
+        let told = |a, b, late| failures(vec![node("a", a), node("b", b)], late);
+        assert_eq!(told(Passed, Passed, false), Some(vec![]));
+        assert_eq!(told(Failed("x".into()), Running, true), None);
+        assert_eq!(told(Passed, Failed("no answer".into()), false), failed("no answer"));
+        assert_eq!(told(Passed, Inconclusive("no data".into()), false), None, "it is asked again");
+        assert_eq!(told(Passed, Inconclusive("no data".into()), true), failed("no data"));
+        assert_eq!(told(Inconclusive("no data".into()), Failed("x".into()), false), failed("x"));
     }
 }

@@ -102,7 +102,8 @@ fn a_rollout_is_stalled_when_a_person_is_needed() {
         (facts(RolloutState::Completed, None, true), ["True/Completed", "False/Completed", "False/Completed"]),
         (facts(RolloutState::Halted, Some(&stalled), false), ["False/Halted", "True/Halted", "True/Halted"]),
         (facts(RolloutState::Halted, Some(&stalled), true), ["False/Halted", "False/Halted", "True/Halted"]),
-        (facts(RolloutState::Aborted, None, true), ["False/Aborted", "False/Aborted", "False/Aborted"]),
+        (facts(RolloutState::Aborted, None, false), ["False/Aborted", "True/Aborted", "False/Aborted"]),
+        (facts(RolloutState::Aborted, None, true), ["False/Aborted", "False/Aborted", "True/Aborted"]),
     ];
     for (facts, expect) in cases {
         let conditions = rollout(&[], facts, Some(2), at(0));

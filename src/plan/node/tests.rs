@@ -53,6 +53,7 @@ pub(in crate::plan) fn intent() -> Intent {
                     host: None,
                     pod: None,
                     http: None,
+                    prometheus: None,
                     cel: None,
                 }],
             },

@@ -1,5 +1,6 @@
 //! Tests of the rollout planner, rule by rule, and of whole rollouts in random order.
 
+mod approve;
 mod facts;
 mod gates;
 mod holds;
@@ -68,7 +69,7 @@ impl World {
             deleting: self.deleting,
             operator_node: self.operator_node.as_deref(),
             holds: &self.holds,
-            soak: SoakSeen { probed_at: self.probed_at, fresh: self.fresh.as_ref() },
+            soak: SoakSeen { probed_at: self.probed_at, turn: None, fresh: self.fresh.as_ref() },
             ..self.sample.fleet()
         }
     }

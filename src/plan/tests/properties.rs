@@ -177,7 +177,8 @@ fn act(world: &mut World, now: Timestamp, bad: bool, random: &mut fastrand::Rng)
     let probing = plan.probe.as_ref().map(|probe| {
         let failed = bad && random.u8(..) < 5;
         let failures = probe.nodes.iter().filter(|_| failed).map(|node| (node.node.name.clone(), "probe x".to_owned()));
-        SoakObservation { ring: probe.ring.to_owned(), at: now, failures: failures.collect() }
+        let passed = probe.deep.iter().filter(|_| !failed).map(|node| node.node.name.clone()).collect();
+        SoakObservation { ring: probe.ring.to_owned(), at: now, failures: failures.collect(), passed }
     });
     world.fresh = probing.or(world.fresh.take());
     for name in started {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::RolloutState;
+use std::collections::BTreeSet;
 
 /// A ring whose only node was updated at noon, soaking for ten minutes, probed each minute, and one ring after it.
 fn soaking() -> World {
@@ -17,7 +18,8 @@ fn minute(minutes: i64) -> Timestamp {
 
 fn probing(at: Timestamp, failure: Option<&str>) -> SoakObservation {
     let failures = failure.into_iter().map(|text| ("canary-0".to_owned(), text.to_owned())).collect();
-    SoakObservation { ring: "canary".into(), at, failures }
+    let passed = if failure.is_none() { ["canary-0".to_owned()].into() } else { BTreeSet::new() };
+    SoakObservation { ring: "canary".into(), at, failures, passed }
 }
 
 #[test]
@@ -121,4 +123,71 @@ fn a_paused_or_aborted_rollout() {
     world.sample.desired = DesiredState::Aborted;
     let plan = world.plan(minute(1));
     assert_eq!((plan.probe, plan.ended), (None, true));
+}
+
+/// A ring of so many updated nodes that soaks for a day and is probed each hour.
+fn large(nodes: usize) -> World {
+    let spec =
+        json!({"soak": {"duration": "24h", "interval": "1h", "failureThreshold": 2}, "batch": {"maxUnavailable": 1}});
+    let mut world = World::with(&[("canary", nodes, spec, json!({}))]);
+    for i in 0..nodes {
+        world.update(&format!("canary-{i}"), UPDATED, "");
+    }
+    world
+}
+
+fn deep_after(world: &World, turn: Option<&str>) -> Vec<String> {
+    let fleet = Fleet { soak: SoakSeen { turn, ..SoakSeen::default() }, ..world.fleet() };
+    let probe = crate::plan::rollout::plan(&fleet, noon()).probe.expect("due");
+    probe.deep.iter().map(|node| node.node.name.clone()).collect()
+}
+
+#[test]
+fn pods_are_run_on_some_nodes_in_turn_until_each_was_seen() {
+    for (nodes, each) in [(3, 3), (50, 20), (1000, 42)] {
+        let world = large(nodes);
+        let (mut seen, mut turn) = (BTreeSet::new(), None::<String>);
+        for _ in 0..24 {
+            let deep = deep_after(&world, turn.as_deref());
+            assert_eq!(deep.len(), each, "of {nodes}");
+            turn = deep.last().cloned();
+            seen.extend(deep);
+        }
+        assert_eq!(seen.len(), nodes, "each node within the soak");
+    }
+}
+
+#[test]
+fn a_node_that_failed_is_probed_again_at_once_and_counts_for_itself() {
+    let mut world = large(50);
+    world.record(noon());
+    let failed = |world: &mut World, node: &str, passed: &[&str]| {
+        let at = noon() + jiff::SignedDuration::from_hours(1);
+        let failures = vec![(node.to_owned(), "probe dns failed".to_owned())];
+        let passed = passed.iter().map(|name| (*name).to_owned()).collect();
+        world.fresh = Some(SoakObservation { ring: "canary".into(), at, failures, passed });
+        world.record(at);
+    };
+    failed(&mut world, "canary-7", &["canary-1"]);
+    assert_eq!(deep_after(&world, Some("canary-30"))[0], "canary-7");
+    failed(&mut world, "canary-8", &["canary-2"]);
+    assert_eq!(world.ring("canary").soak_failures, 1, "two nodes have failed once each");
+    failed(&mut world, "canary-9", &["canary-7", "canary-8"]);
+    let failing: Vec<_> = world.ring("canary").soak_failing.iter().map(|f| (f.node.clone(), f.times)).collect();
+    assert_eq!(failing, [("canary-9".to_owned(), 1)], "those that passed are forgiven");
+    failed(&mut world, "canary-9", &[]);
+    assert_eq!(world.sample.status.state, RolloutState::Halted);
+    assert!(world.sample.status.reason.as_deref().is_some_and(|why| why.contains("canary-9: probe dns failed")));
+}
+
+#[test]
+fn a_failing_node_that_is_gone_is_not_waited_for() {
+    let mut world = large(3);
+    world.record(noon());
+    world.fresh = Some(probing(minute(60), Some("x")));
+    world.record(minute(60));
+    world.sample.nodes.retain(|node| node.node.name != "canary-0");
+    world.fresh = Some(SoakObservation { passed: ["canary-1".to_owned()].into(), ..probing(minute(120), None) });
+    world.record(minute(120));
+    assert_eq!(world.ring("canary").soak_failing, []);
 }

@@ -17,12 +17,13 @@ pub struct Kind {
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 7] = [
+pub const KINDS: [Kind; 8] = [
     kind("UpdatePolicy", "updatepolicies", include_str!("cases/updatepolicy.yaml")),
     kind("UpdateRing", "updaterings", include_str!("cases/updatering.yaml")),
     kind("UpdateRollout", "updaterollouts", include_str!("cases/updaterollout.yaml")),
     kind("SnapshotClass", "snapshotclasses", include_str!("cases/snapshotclass.yaml")),
     kind("UpdateHold", "updateholds", include_str!("cases/updatehold.yaml")),
+    kind("UpdateApproval", "updateapprovals", include_str!("cases/updateapproval.yaml")),
     Kind { elsewhere: Some("spec.policy"), ..kind("NodeUpdate", "nodeupdates", include_str!("cases/nodeupdate.yaml")) },
     kind("NodeSnapshot", "nodesnapshots", include_str!("cases/nodesnapshot.yaml")),
 ];

@@ -11,12 +11,14 @@
 //! | `lookout` | what the API server has, watched, so that waiting costs no requests |
 //! | `witness` | budgets that must hold at every moment, watched from beginning to end |
 //! | `sim` | what really happened inside the machines |
+//! | `prometheus` | a Prometheus of which a story says what it answers |
 //! | `rubbish` | a server that answers everything with a web page |
 //! | `eventually` | waiting with a deadline, for what cannot be watched |
 //! | `report` | what a person needs when a story fails |
 
 mod eventually;
 mod lookout;
+mod prometheus;
 mod report;
 mod rollout;
 mod rubbish;
@@ -30,6 +32,7 @@ mod workload;
 
 pub use eventually::{Sight, eventually, not_yet, seen};
 pub use lookout::Lookout;
+pub use prometheus::FakePrometheus;
 pub use rollout::{Rollout, condition, reason_of, steps};
 pub use rubbish::RubbishServer;
 pub use scene::{Answer, PATIENCE, Scene, annotation, is_cordoned, is_tainted, merged};

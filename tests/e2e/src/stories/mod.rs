@@ -1,5 +1,6 @@
 //! The stories, by theme.
 
+mod approvals;
 mod bad;
 mod bad_input;
 mod budget;
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Story> {
         probes::stories(),
         wishes::stories(),
         holds::stories(),
+        approvals::stories(),
         rivals::stories(),
         budget::stories(),
         identity::stories(),

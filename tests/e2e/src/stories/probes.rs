@@ -1,7 +1,7 @@
 //! Every kind of probe, passing and failing, and probes while a ring soaks.
 
 use super::{GOOD, GOOD_BUILD, updated_once};
-use crate::harness::{RubbishServer, Scene, Story, Workload, reason_of};
+use crate::harness::{FakePrometheus, RubbishServer, Scene, Story, Workload, reason_of};
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use windlass::api::{Outcome, RolloutState};
@@ -16,6 +16,7 @@ pub fn stories() -> Vec<Story> {
         failing("http"),
         failing("cel"),
         failing("pod"),
+        Story::new("slo-burns-while-soaking", slo_burns).machines("ring", 1, &[]).machines("next", 1, &[]),
         Story::new("breaks-while-soaking", breaks_while_soaking).machines("ring", 1, &[]).machines("next", 1, &[]),
     ]
 }
@@ -72,6 +73,27 @@ async fn breaks_while_soaking(scene: Scene) -> Result<()> {
     rollout.says(&["soak failed", &machine, "pod-network", "not started"]).await?;
     ensure!(rollout.update(&scene.machine("next", 1)).is_none(), "the next ring was started");
     scene.in_service(&machine).await
+}
+
+/// Without data nothing is known, and it is waited; an error rate that rises while the ring soaks halts the rollout.
+async fn slo_burns(scene: Scene) -> Result<()> {
+    let server = FakePrometheus::start().await?;
+    let prometheus = json!({"address": server.url(), "query": "sum(rate(errors[5m]))", "failWhen": "> 0.01"});
+    let probes = json!([{"name": "build", "build": {}}, {"name": "slo", "prometheus": prometheus}]);
+    scene.policy(json!({"verify": {"probes": probes}})).await?;
+    scene.ring("ring", json!({"soak": {"duration": "10m"}})).await?;
+    scene.ring("next", json!({})).await?;
+    let rollout = scene.rollout("rollout", &["ring", "next"], GOOD).await?;
+    let machine = scene.machine("ring", 1);
+    rollout.waits_on(&machine, &["slo", "no data"]).await?;
+    server.set(0.001);
+    rollout.reaches(RolloutState::Soaking).await?;
+    server.set(0.5);
+    rollout.ends(RolloutState::Halted).await?;
+    rollout.says(&["soak failed", "slo", "0.5", "> 0.01"]).await?;
+    updated_once(&scene, &machine, GOOD_BUILD, 1).await?;
+    ensure!(rollout.update(&scene.machine("next", 1)).is_none(), "the next ring was started");
+    Ok(())
 }
 
 fn pod_probe() -> Value {

@@ -137,6 +137,8 @@ pub enum StallCode {
     ProviderNotReady,
     /// A provider does not take a node of a ring.
     NodeNotAccepted,
+    /// Nobody says for a long time which updates are offered.
+    UpdatesUnknown,
     /// Two rings of the rollout select the same node.
     RingsOverlap,
     /// A ring selects no Windows node.
@@ -162,6 +164,7 @@ impl StallCode {
             Self::CapabilityMissing => "CapabilityMissing",
             Self::ProviderNotReady => "ProviderNotReady",
             Self::NodeNotAccepted => "NodeNotAccepted",
+            Self::UpdatesUnknown => "UpdatesUnknown",
             Self::RingsOverlap => "RingsOverlap",
             Self::RingEmpty => "RingEmpty",
             Self::TooFewUpdated => "TooFewUpdated",

@@ -21,3 +21,20 @@ pub fn candidates<'a>(rings: &[RingStatus], nodes: &'a [NodeState]) -> BTreeMap<
     }
     found
 }
+
+/// Why no node of this OS build can be asked: the first of them by name, and what is the matter with it.
+pub fn why_nobody(rings: &[RingStatus], nodes: &[NodeState], os_build: &str) -> String {
+    let selectors = Selectors::new(rings.iter().map(|ring| &ring.revision.ring.node_selector));
+    let of_build = |node: &&NodeState| node.build.is_some_and(|build| build.os_build() == os_build);
+    let mut of_build: Vec<_> =
+        nodes.iter().filter(of_build).filter(|node| selectors.ring_of(&node.labels).is_some()).collect();
+    of_build.sort_by_key(|node| node.node.name.as_str());
+    let Some((first, more)) = of_build.split_first() else { return "there is none".to_owned() };
+    let why = match (first.skip, &first.claimed_by) {
+        (true, _) => "has the annotation windlass.dev/skip".to_owned(),
+        (false, Some(by)) => format!("is claimed by node update {by}"),
+        (false, None) => "is not Ready".to_owned(),
+    };
+    let more = if more.is_empty() { String::new() } else { format!(", and {} more", more.len()) };
+    format!("{} {why}{more}", first.node.name)
+}

@@ -15,6 +15,7 @@ mod expect;
 mod files;
 mod machines;
 mod manifests;
+mod monitoring;
 pub mod observer;
 mod operator;
 mod provider;

@@ -3,6 +3,7 @@
 use super::agenda::Agenda;
 use super::cluster::{AGENTS, PROBES};
 use super::door::Door;
+use super::monitoring::Prometheus;
 use super::provider::Hypervisor;
 use super::shared::{Shared, Time};
 use super::trace::Event;
@@ -147,6 +148,7 @@ fn start(shared: &Shared, instance: usize) -> (Run, Arc<Notify>) {
         instance: format!("windlass-{instance}"),
         metrics: Arc::new(Metrics::default()),
         providers: Box::new(move |_| Arc::new(Hypervisor(door)) as Arc<dyn SnapshotProviders>),
+        monitoring: Arc::new(Prometheus(shared.clone())),
         clock: shared.time().clock(),
     };
     let run = Run {

@@ -71,6 +71,7 @@ fn cluster(setup: &Setup, observers: Vec<Box<dyn Observer>>) -> Result<Cluster, 
     calls.lag = setup.lag;
     calls.latency = setup.latency;
     let mut cluster = Cluster::new(world, setup.seed, calls, observers);
+    cluster.metrics.clone_from(&scenario.metrics);
     cluster.books.telling = setup.story;
     let wanted = manifests::workloads(&setup.manifests).into_iter().chain(scenario.workloads.iter().map(Workload::of));
     cluster.workloads = Workloads::new(wanted.collect(), cluster.fleet.len());

@@ -8,12 +8,17 @@ use crate::observe::{self, Stores};
 use crate::plan::pin::pin;
 use crate::plan::resolve::{Catalogue, resolve};
 use crate::plan::rollout::{StallCode, Stalled};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kube::Api;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+/// How long it may take until it is known which updates are offered, before a person is told that this does not get on.
+/// A first search takes minutes; it is asked on whatever this says.
+const SCAN_DEADLINE: SignedDuration = SignedDuration::from_hours(1);
 
 impl Pass<'_> {
     /// Freezes rings and policies. `false`: something is missing or contradicts itself; the status says what.
@@ -99,8 +104,11 @@ impl Pass<'_> {
         let scanned = scan::scan(self.ctx, &object, &status.rings, &facts.nodes, self.memory, now).await?;
         match scanned {
             scan::Scanned::Waiting(on, after) => {
-                let status = UpdateRolloutStatus { state: RolloutState::Pending, reason: Some(on), ..status };
-                self.record(status, None, now).await?;
+                let stalled = takes_too_long(&status, now)
+                    .then(|| Stalled { code: StallCode::UpdatesUnknown, message: on.clone() });
+                let state = if stalled.is_some() { RolloutState::Stalled } else { RolloutState::Pending };
+                let status = UpdateRolloutStatus { state, reason: Some(on), ..status };
+                self.record(status, stalled.as_ref(), now).await?;
                 Ok(Some(after))
             }
             scan::Scanned::Offered(offered) => {
@@ -111,5 +119,32 @@ impl Pass<'_> {
                 Ok(None)
             }
         }
+    }
+}
+
+/// Whether asking for the offered updates takes longer than it may. Since when it goes on is in the status: from there on
+/// the rollout is `Reconciling`, and once it is `Stalled` it stays so until it is known.
+fn takes_too_long(status: &UpdateRolloutStatus, now: Timestamp) -> bool {
+    let since = status.conditions.iter().find(|c| c.type_ == "Reconciling" && c.status == "True");
+    status.state == RolloutState::Stalled
+        || since.is_some_and(|since| now.duration_since(since.last_transition_time.0) >= SCAN_DEADLINE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asking_for_ever_is_told_to_a_person_until_there_is_an_answer() {
+        let status = |state: &str, reconciling: &str| -> UpdateRolloutStatus {
+            let condition = serde_json::json!({"type": "Reconciling", "status": reconciling, "reason": "x",
+                "message": "", "lastTransitionTime": "2026-11-22T10:00:00Z"});
+            serde_json::from_value(serde_json::json!({"state": state, "conditions": [condition]})).expect("a status")
+        };
+        let at = |text: &str| text.parse::<Timestamp>().expect("a time");
+        assert!(!takes_too_long(&status("Pending", "True"), at("2026-11-22T10:59:59Z")));
+        assert!(takes_too_long(&status("Pending", "True"), at("2026-11-22T11:00:00Z")));
+        assert!(takes_too_long(&status("Stalled", "False"), at("2026-11-22T10:00:01Z")));
+        assert!(!takes_too_long(&UpdateRolloutStatus::default(), at("2026-11-22T10:00:01Z")));
     }
 }

@@ -6,7 +6,7 @@ use crate::api::{RingStatus, SourceType, Step, UpdateRollout};
 use crate::controllers::context::Context;
 use crate::controllers::error::ReconcileError;
 use crate::domain::{NodeState, StepKey};
-use crate::plan::scan::candidates;
+use crate::plan::scan::{candidates, why_nobody};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::collections::BTreeMap;
@@ -46,12 +46,14 @@ pub async fn scan(
     let mut offered = BTreeMap::new();
     let mut waiting = Vec::new();
     let mut nobody = Vec::new();
+    let nodes_of_rings = nodes;
     for (os_build, nodes) in candidates(rings, nodes) {
         let fresh = Scan { attempt: 1, since: now, failure: None };
         let state = memory.scans.entry(os_build.clone()).or_insert(fresh);
         let index = usize::try_from(state.attempt - 1).unwrap_or_default();
         let Some(node) = nodes.get(index % nodes.len().max(1)) else {
-            nobody.push(format!("a Ready node of build {os_build} to ask"));
+            let why = why_nobody(rings, nodes_of_rings, &os_build);
+            nobody.push(format!("a node of build {os_build} that can be asked: {why}"));
             continue;
         };
         match one(ctx, rollout, &os_build, node, state, now).await? {
@@ -63,6 +65,9 @@ pub async fn scan(
         return Ok(Scanned::Offered(offered));
     }
     waiting.extend(nobody);
+    if waiting.is_empty() {
+        waiting.push("a node whose kernelVersion is a Windows build".to_owned());
+    }
     Ok(Scanned::Waiting(format!("waiting for {}", waiting.join("; ")), LOOK_AGAIN))
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::Build;
-use crate::plan::scan::candidates;
+use crate::plan::scan::{candidates, why_nobody};
 
 #[test]
 fn one_list_for_each_os_build_the_best_node_first() {
@@ -24,6 +24,10 @@ fn one_list_for_each_os_build_the_best_node_first() {
     world.node("early-1").claimed_by = Some("another".into());
     world.node("canary-1").skip = true;
     assert_eq!(names(&world)[1], of("10.0.20348", &[]), "a build that nobody can be asked about is still listed");
+    let why = |world: &World| why_nobody(&world.sample.status.rings, &world.sample.nodes, "10.0.20348");
+    assert_eq!(why(&world), "canary-0 is not Ready, and 2 more");
+    world.node("canary-0").skip = true;
+    assert_eq!(why(&world), "canary-0 has the annotation windlass.dev/skip, and 2 more");
     world.sample.status.rings.truncate(1);
     assert_eq!(names(&world), [of("10.0.20348", &[])], "nodes of no ring do not count");
 }

@@ -82,6 +82,8 @@ impl Subscriber {
         list(&mut feeds.rings, parsed(&tables.rings));
         list(&mut feeds.rollouts, parsed(&tables.rollouts));
         list(&mut feeds.classes, parsed(&tables.classes));
+        // Nobody is there to approve anything.
+        list(&mut feeds.approvals, Vec::new());
         list(&mut feeds.holds, parsed(&tables.holds));
         list(&mut feeds.updates, parsed(&tables.updates));
         list(&mut feeds.snapshots, parsed(&tables.snapshots));

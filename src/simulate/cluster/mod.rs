@@ -39,6 +39,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use winfleet::model::World;
+use winfleet::scenario::Metric;
 
 /// The namespace of agents.
 pub const AGENTS: &str = "windlass-agents";
@@ -71,6 +72,8 @@ pub struct Cluster {
     pub world: World,
     /// The kubelets.
     pub fleet: Fleet,
+    /// What can be asked of how well it all works.
+    pub metrics: Vec<Metric>,
     /// What runs on the nodes, and has to run on.
     pub workloads: Workloads,
     /// What is due.
@@ -98,6 +101,7 @@ impl Cluster {
             tables: Tables::default(),
             fleet: Fleet::new(&world),
             world,
+            metrics: Vec::new(),
             workloads: Workloads::default(),
             agenda: Agenda::default(),
             subscribers: Vec::new(),

@@ -23,13 +23,13 @@ pub fn candidates<'a>(rings: &[RingStatus], nodes: &'a [NodeState]) -> BTreeMap<
 }
 
 /// Why no node of this OS build can be asked: the first of them by name, and what is the matter with it.
-pub fn why_nobody(rings: &[RingStatus], nodes: &[NodeState], os_build: &str) -> String {
+pub fn why_nobody(rings: &[RingStatus], nodes: &[NodeState], wanted: &str) -> String {
     let selectors = Selectors::new(rings.iter().map(|ring| &ring.revision.ring.node_selector));
-    let of_build = |node: &&NodeState| node.build.is_some_and(|build| build.os_build() == os_build);
-    let mut of_build: Vec<_> =
-        nodes.iter().filter(of_build).filter(|node| selectors.ring_of(&node.labels).is_some()).collect();
-    of_build.sort_by_key(|node| node.node.name.as_str());
-    let Some((first, more)) = of_build.split_first() else { return "there is none".to_owned() };
+    let candidates = |node: &&NodeState| node.build.is_some_and(|build| build.os_build() == wanted);
+    let mut candidates: Vec<_> =
+        nodes.iter().filter(candidates).filter(|node| selectors.ring_of(&node.labels).is_some()).collect();
+    candidates.sort_by_key(|node| node.node.name.as_str());
+    let Some((first, more)) = candidates.split_first() else { return "there is none".to_owned() };
     let why = match (first.skip, &first.claimed_by) {
         (true, _) => "has the annotation windlass.dev/skip".to_owned(),
         (false, Some(by)) => format!("is claimed by node update {by}"),

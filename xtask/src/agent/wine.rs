@@ -14,8 +14,9 @@ use crate::workspace;
 /// Counts up when what is put into a new prefix changes.
 const VERSION: u32 = 1;
 
-/// Seconds that one program under Wine may take, a whole test binary at most: 300, ours; they take some seconds.
-const PATIENCE: u32 = 300;
+/// Seconds that one program under Wine may take, a whole test binary at most: 600, ours; the longest takes 70 s, and 190 s
+/// on a machine that is busy.
+const PATIENCE: u32 = 600;
 
 /// What Wine keeps of the registry; put back at each start.
 const REGISTRY: [&str; 3] = ["system.reg", "user.reg", "userdef.reg"];
@@ -81,7 +82,7 @@ impl Wine {
     }
 
     /// The program that runs a Windows program in it: `<runner> <exe> <arguments>`. Its own variables are passed on. The
-    /// program is ended after `WINDLASS_WINE_TIMEOUT` seconds, 300 where that is not set.
+    /// program is ended after `WINDLASS_WINE_TIMEOUT` seconds, 600 where that is not set.
     pub fn runner(&self) -> PathBuf {
         self.dir.join("runner")
     }

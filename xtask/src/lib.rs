@@ -7,6 +7,7 @@
 //! | [`cluster`] | a whole cluster on this machine: TLS, RBAC, simulated Windows nodes, the operator |
 //! | [`crdgen`] | `crds/` and the chart's copy, from the API types |
 //! | [`demo`] | the main job, told as a story |
+//! | [`moto`] | EC2 on this machine, for tests and the demo |
 //! | [`guardian`] | child processes that do not outlive their owner |
 //! | [`soak`] | an operator that is killed again and again |
 //! | [`bench`] | the figures that the project promises to watch |
@@ -24,4 +25,5 @@ pub mod crdgen;
 pub mod demo;
 pub mod guardian;
 pub mod soak;
+pub mod moto;
 pub mod workspace;

@@ -24,6 +24,6 @@ pub mod control_plane;
 pub mod crdgen;
 pub mod demo;
 pub mod guardian;
-pub mod soak;
 pub mod moto;
+pub mod soak;
 pub mod workspace;

@@ -34,6 +34,9 @@ enum Command {
         /// The cluster's folder; without it, one under the system's temporary folder
         #[arg(long)]
         dir: Option<PathBuf>,
+        /// Who takes and restores the snapshots
+        #[arg(long, value_enum, default_value = "simulated")]
+        provider: demo::Provider,
     },
     /// A real control plane on this machine, with simulated Windows nodes
     #[command(subcommand)]
@@ -138,7 +141,9 @@ async fn main() {
 
 async fn run(command: Command) -> Result<()> {
     match command {
-        Command::Demo { keep, agent, summary, dir } => demo::run(Demo { keep, agent, summary, dir }).await,
+        Command::Demo { keep, agent, summary, dir, provider } => {
+            demo::run(Demo { keep, agent, summary, dir, provider }).await
+        }
         Command::Cluster(command) => cluster(command).await,
         Command::Bench { json } => bench::run(json).await,
         Command::Crdgen { check: true } => crdgen::check(),

@@ -112,7 +112,7 @@ impl Machine {
         &self.spec
     }
 
-    /// Its Node's `spec.providerID`, `simulated://<hypervisor>/<name>`.
+    /// Its Node's `spec.providerID`: `simulated://<hypervisor>/<name>`, or as the scenario says.
     pub fn provider_id(&self) -> &str {
         &self.provider_id
     }

@@ -78,9 +78,11 @@ impl World {
     pub fn new(scenario: &Scenario, now: Timestamp) -> Self {
         let site = Site { catalogue: Catalogue::new(&scenario.updates), timings: scenario.timings.clone() };
         let faults: Vec<Arc<Fault>> = scenario.faults.iter().cloned().map(Arc::new).collect();
+        let hypervisor = &scenario.hypervisor;
+        let own = |name: &str| format!("simulated://{}/{name}", hypervisor.id);
         let machine = |spec: &MachineSpec| {
             let origin = Origin {
-                provider_id: format!("simulated://{}/{}", scenario.hypervisor.id, spec.name),
+                provider_id: hypervisor.provider_ids.get(&spec.name).cloned().unwrap_or_else(|| own(&spec.name)),
                 faults: faults_of(scenario.seed, &faults, spec),
                 dice: dice::dice(&[scenario.seed, dice::of(&spec.name)]),
             };
@@ -88,7 +90,7 @@ impl World {
         };
         Self {
             machines: scenario.machines.iter().map(machine).collect(),
-            hypervisor: scenario.hypervisor.clone(),
+            hypervisor: hypervisor.clone(),
             tasks: BTreeMap::new(),
             open: BTreeSet::new(),
             keys: BTreeMap::new(),

@@ -2,6 +2,7 @@
 
 use super::{Period, Trouble};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 /// How the hypervisor behaves.
@@ -10,6 +11,9 @@ use std::num::NonZeroU32;
 pub struct HypervisorSpec {
     /// Its id, the host part of each machine's provider ID (`simulated://<id>/<machine>`).
     pub id: String,
+    /// Provider IDs of machines that are somebody else's instances as well (`aws:///us-east-1a/i-...`), by machine; instead
+    /// of `simulated://<id>/<machine>`.
+    pub provider_ids: BTreeMap<String, String>,
     /// From the request for a snapshot to its end.
     pub snapshot_takes: Period,
     /// From a snapshot's end until a machine can be restored from it (clouds copy in the background).
@@ -52,6 +56,7 @@ impl Default for HypervisorSpec {
     fn default() -> Self {
         Self {
             id: "sim".into(),
+            provider_ids: BTreeMap::new(),
             snapshot_takes: Period::seconds(60),
             restorable_after: Period::ZERO,
             snapshots_expire: None,

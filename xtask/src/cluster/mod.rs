@@ -275,7 +275,7 @@ async fn client(kubeconfig: &Path) -> Result<kube::Client> {
 }
 
 /// Chooses ring for all of this process's TLS; somebody who has chosen already wins.
-fn install_crypto() {
+pub(crate) fn install_crypto() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 

@@ -4,8 +4,10 @@
 //! The demo only does what users do: it applies the manifests of `examples/demo` and looks. What it tells at the end is
 //! read back from the API server.
 
+mod aws;
 mod fleet;
 mod promise;
+mod provider;
 mod summary;
 mod view;
 
@@ -14,11 +16,14 @@ use crate::workspace;
 use anyhow::{Context, Result, ensure};
 use fleet::Watcher;
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{Api, ListParams, Patch, PatchParams};
+use kube::api::{Api, ListParams};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use windlass::api::{RolloutState, SnapshotClass, UpdateRollout};
+use windlass::api::{RolloutState, UpdateRollout};
 
+use provider::Stage;
+
+pub use provider::Provider;
 pub use summary::{NodeLine, RolloutLine, Summary};
 
 /// Longest a rollout of the demo may take, in seconds; the story promises less than 240 in all.
@@ -49,6 +54,8 @@ pub struct Demo {
     pub summary: Option<PathBuf>,
     /// The cluster's folder; without it, one under the system's temporary folder.
     pub dir: Option<PathBuf>,
+    /// Who takes and restores the snapshots.
+    pub provider: Provider,
 }
 
 /// Runs the demo.
@@ -57,15 +64,19 @@ pub struct Demo {
 /// The cluster does not come up, or the story did not end as promised: the message names each broken promise.
 pub async fn run(demo: Demo) -> Result<()> {
     let dir = demo.dir.clone().unwrap_or_else(default_dir);
+    ensure!(!demo.keep || demo.provider == Provider::Simulated, "--keep: only with --provider simulated");
     let scenario = workspace::root().join(match demo.agent {
         Agent::Simulated => "examples/scenarios/demo.yaml",
         Agent::Wine => "examples/scenarios/demo-wine.yaml",
     });
+    let stage = demo.provider.set_up(scenario).await?;
     println!("A control plane, 12 simulated Windows nodes in 3 zones, and the operator under its own rights:");
-    let cluster = Cluster::up(Options { scenario: Some(scenario), operator: true, ..Options::new(&dir) }).await?;
-    let told = tell(&cluster).await;
+    let cluster =
+        Cluster::up(Options { scenario: Some(stage.scenario()), operator: true, ..Options::new(&dir) }).await?;
+    let told = tell(&cluster, &stage).await;
     let summary = Summary::read(&cluster).await?;
     summary.print();
+    stage.print();
     if let Some(file) = &demo.summary {
         std::fs::write(file, serde_json::to_vec_pretty(&summary)?)
             .with_context(|| format!("cannot write {}", file.display()))?;
@@ -88,15 +99,12 @@ fn default_dir() -> PathBuf {
     std::env::temp_dir().join(format!("windlass-demo-{}", std::process::id()))
 }
 
-async fn tell(cluster: &Cluster) -> Result<()> {
+async fn tell(cluster: &Cluster, stage: &Stage) -> Result<()> {
     let started = Instant::now();
     let machines = cluster.machines().context("the demo's cluster has machines")?;
     apply(cluster, "workloads.yaml").await?;
-    apply(cluster, "snapshotclass.yaml").await?;
-    let classes: Api<SnapshotClass> = Api::all(cluster.client().await?);
-    let endpoint = serde_json::json!({"spec": {"provider": {"simulated": {"endpoint": machines.hypervisor}}}});
-    classes.patch("simulated", &PatchParams::default(), &Patch::Merge(endpoint)).await?;
     apply(cluster, "policy.yaml").await?;
+    stage.bring_class(cluster, &machines.hypervisor).await?;
     apply(cluster, "rings.yaml").await?;
     workloads_are_up(cluster).await.context("the demo's workloads")?;
 
@@ -110,7 +118,8 @@ async fn tell(cluster: &Cluster) -> Result<()> {
     let july = roll_out(cluster, "patch-tuesday-july", "rollout-july.yaml").await?;
 
     workloads_are_up(cluster).await.context("the workloads after both rollouts")?;
-    let broken = promise::broken(cluster, &june, &july).await?;
+    let mut broken = promise::broken(cluster, &june, &july).await?;
+    broken.extend(stage.broken(cluster).await?);
     println!("\nTold in {} s.", started.elapsed().as_secs());
     ensure!(broken.is_empty(), "the story did not end as promised:\n- {}", broken.join("\n- "));
     Ok(())

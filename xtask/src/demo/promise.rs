@@ -11,7 +11,7 @@ use windlass::api::{NodeUpdate, Outcome, RolloutState, UpdateRollout};
 /// The most nodes of each ring that may be unavailable at once, as `examples/demo/rings.yaml` has it.
 const BUDGETS: [(&str, usize); 3] = [("canary", 1), ("early", 2), ("broad", 3)];
 /// The one machine of the ring `early` with the CNI that the bad update breaks.
-const VICTIM: &str = "win-3";
+pub(super) const VICTIM: &str = "win-3";
 /// The build of the good update.
 const GOOD: &str = "10.0.20348.2527";
 /// The build of the bad update.

@@ -48,6 +48,7 @@ pub struct Front {
     hardware: Arc<dyn Hardware>,
     tasks: Mutex<Vec<Task>>,
     keys: Mutex<Option<Vec<String>>>,
+    calls: Mutex<BTreeMap<String, usize>>,
     /// Held while volumes are swapped, so that nobody sees the middle of it.
     swapping: tokio::sync::RwLock<()>,
 }
@@ -80,6 +81,7 @@ impl Front {
             hardware,
             tasks: Mutex::default(),
             keys: Mutex::default(),
+            calls: Mutex::default(),
             swapping: tokio::sync::RwLock::default(),
         })
     }
@@ -87,6 +89,11 @@ impl Front {
     /// From now on only these access keys count; none at all means that any does.
     pub fn only_keys(&self, keys: Option<&[&str]>) {
         *lock(&self.keys) = keys.map(|keys| keys.iter().map(|key| (*key).to_owned()).collect());
+    }
+
+    /// How often each call was made so far. KMS, which names its calls elsewhere, counts as one.
+    pub fn calls(&self) -> BTreeMap<String, usize> {
+        lock(&self.calls).clone()
     }
 
     /// Asks moto itself, as its owner.
@@ -130,6 +137,7 @@ impl Front {
         }
         let params: Params = form_urlencoded::parse(body.as_bytes()).into_owned().collect();
         let action = params.get("Action").cloned().unwrap_or_default();
+        *lock(&self.calls).entry(action.clone()).or_default() += 1;
         match action.as_str() {
             "CreateReplaceRootVolumeTask" => return self.create_task(&params).await,
             "DescribeReplaceRootVolumeTasks" => return self.describe_tasks(&params).await,

@@ -12,6 +12,7 @@ pub use front::{Front, Reply, serve};
 pub use hardware::{Hardware, Progress};
 pub use winfleet::Winfleet;
 
+use crate::cluster::install_crypto;
 use crate::guardian::Guardian;
 use crate::workspace::cache_dir;
 use anyhow::{Context, Result, bail, ensure};
@@ -40,6 +41,7 @@ impl Moto {
     /// # Errors
     /// There is no Python 3, the package can not be had, or it does not answer in time.
     pub async fn start(log: &Path) -> Result<Self> {
+        install_crypto();
         let python = tokio::task::spawn_blocking(install).await??;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let output = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;

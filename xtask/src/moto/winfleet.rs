@@ -6,12 +6,12 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// The hypervisor of winfleet, and which machine each instance is.
 pub struct Winfleet {
-    url: String,
+    url: OnceLock<String>,
     http: reqwest::Client,
     machines: BTreeMap<String, String>,
     /// winfleet's snapshot of each of ours.
@@ -23,19 +23,28 @@ pub struct Winfleet {
 }
 
 impl Winfleet {
-    /// Machines by instance id, at the hypervisor of this URL.
+    /// Machines by instance id. Their hypervisor is told later: it starts when the instances are known.
     ///
     /// # Errors
     /// No HTTP client can be made.
-    pub fn new(url: &str, machines: BTreeMap<String, String>) -> Result<Self> {
+    pub fn new(machines: BTreeMap<String, String>) -> Result<Self> {
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
         let (snapshots, volumes, tasks) = Default::default();
-        Ok(Self { url: url.to_owned(), http, machines, snapshots, volumes, tasks })
+        Ok(Self { url: OnceLock::new(), http, machines, snapshots, volumes, tasks })
+    }
+
+    /// Their hypervisor is at this URL. The first time counts.
+    pub fn is_at(&self, url: &str) {
+        self.url.get_or_init(|| url.to_owned());
+    }
+
+    fn url(&self) -> Result<&str> {
+        self.url.get().map(String::as_str).context("the machines do not run yet")
     }
 
     async fn task(&self, instance: &str, what: &str, body: Value) -> Result<Value> {
         let machine = self.machines.get(instance).with_context(|| format!("{instance} is no machine"))?;
-        let url = format!("{}/v1/machines/{machine}/{what}", self.url);
+        let url = format!("{}/v1/machines/{machine}/{what}", self.url()?);
         let answer: Value = self.http.post(url).json(&body).send().await?.error_for_status()?.json().await?;
         Ok(answer["task"].clone())
     }
@@ -47,7 +56,7 @@ impl Winfleet {
     }
 
     async fn get(&self, path: &str) -> Result<Value> {
-        Ok(self.http.get(format!("{}{path}", self.url)).send().await?.error_for_status()?.json().await?)
+        Ok(self.http.get(format!("{}{path}", self.url()?)).send().await?.error_for_status()?.json().await?)
     }
 }
 

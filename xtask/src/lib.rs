@@ -10,6 +10,7 @@
 //! | [`moto`] | EC2 on this machine, for tests and the demo |
 //! | [`guardian`] | child processes that do not outlive their owner |
 //! | [`soak`] | an operator that is killed again and again |
+//! | [`incidents`] | what the default policy makes of published incidents |
 //! | [`bench`] | the figures that the project promises to watch |
 //! | [`ci`] | what every change must pass |
 
@@ -25,5 +26,6 @@ pub mod crdgen;
 pub mod demo;
 pub mod guardian;
 pub mod moto;
+pub mod incidents;
 pub mod soak;
 pub mod workspace;

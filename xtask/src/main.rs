@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use xtask::cluster::{Cluster, Options, registry};
 use xtask::demo::{self, Demo};
-use xtask::{agent, bench, ci, crdgen, soak};
+use xtask::{agent, bench, ci, crdgen, incidents, soak};
 
 /// The developer's interface of Windlass.
 #[derive(Parser)]
@@ -46,6 +46,12 @@ enum Command {
         /// Also write the figures there, as JSON
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
+    },
+    /// Play published Windows incidents and months of noise against examples/default, and print what came
+    Incidents {
+        /// Only scenarios whose name contains this
+        #[arg(default_value = "")]
+        filter: String,
     },
     /// Write the CRDs of src/api to crds/ and to the chart
     Crdgen {
@@ -146,6 +152,7 @@ async fn run(command: Command) -> Result<()> {
         }
         Command::Cluster(command) => cluster(command).await,
         Command::Bench { json } => bench::run(json).await,
+        Command::Incidents { filter } => incidents::run(&filter),
         Command::Crdgen { check: true } => crdgen::check(),
         Command::Crdgen { check: false } => crdgen::write(),
         Command::Agent(AgentCommand::Build { to }) => {

@@ -20,6 +20,7 @@ use winfleet::kubelet::lifecycle::PodTimings;
 use winfleet::kubelet::machine::{MachineFacts, MachineIdentity};
 use winfleet::kubelet::pod::PodView;
 use winfleet::model::{Machine, World};
+use winfleet::scenario::Fault;
 
 /// How long a kubelet may be silent before the node counts as lost (kube-controller-manager,
 /// `--node-monitor-grace-period`).
@@ -231,7 +232,8 @@ fn machine_health(machine: Option<&Machine>) -> super::books::Health {
     use winfleet::model::MachineState;
     let Some(machine) = machine else { return Health::Broken };
     match machine.state() {
-        _ if machine.broken_by().next().is_some() => Health::Broken,
+        // What would be there without any update is nobody's harm.
+        _ if machine.broken_by().any(Fault::comes_of_updating) => Health::Broken,
         MachineState::BootLoop | MachineState::Hung | MachineState::Detached => Health::Broken,
         MachineState::Running if machine.serves() => Health::Good,
         MachineState::Booting | MachineState::Off | MachineState::Running => Health::Restarting,

@@ -1,0 +1,88 @@
+//! `cargo xtask incidents`: what the default policy makes of published Windows incidents, and of months with only noise.
+//!
+//! Each scenario of `scenarios/incidents` and `scenarios/good` is played with the manifests of `examples/default`, the same
+//! for all. The tables say what came, also where the policy saw nothing.
+
+mod played;
+mod table;
+
+pub use played::Played;
+
+use crate::workspace;
+use anyhow::{Context, Result, ensure};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use windlass::manifest;
+use windlass::simulate::Manifest;
+
+/// The manifests that all scenarios are played with.
+const DEFAULT: &str = "examples/default";
+
+/// Published incidents.
+pub const INCIDENTS: &str = "scenarios/incidents";
+
+/// Months in which nothing may halt.
+pub const GOOD: &str = "scenarios/good";
+
+/// Plays all scenarios whose name contains `filter`, and prints the tables.
+///
+/// # Errors
+/// A file can not be read or played; or, at the end, an expectation was missed or an invariant broken.
+pub fn run(filter: &str) -> Result<()> {
+    let incidents = play(INCIDENTS, filter)?;
+    print!("{}", table::incidents(&incidents));
+    let good = play(GOOD, filter)?;
+    print!("\n{}", table::good(&good));
+    let wrong: Vec<String> = incidents.iter().chain(&good).flat_map(Played::wrong).collect();
+    ensure!(wrong.is_empty(), "not as expected:\n{}", wrong.join("\n"));
+    Ok(())
+}
+
+/// Plays the scenarios of a folder whose name contains `filter`, on all cores, in the order of their names.
+///
+/// # Errors
+/// A file can not be read or played.
+pub fn play(folder: &str, filter: &str) -> Result<Vec<Played>> {
+    let files = scenarios(&workspace::root().join(folder), filter)?;
+    let manifests = manifests()?;
+    let next = AtomicUsize::new(0);
+    let played = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        let work = || {
+            while let Some((at, file)) =
+                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, files.get(at)?)))
+            {
+                let one = Played::play(file, &manifests);
+                if let Ok(mut played) = played.lock() {
+                    played.push((at, one));
+                }
+            }
+        };
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..cores {
+            scope.spawn(work);
+        }
+    });
+    let mut played = played.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    played.sort_by_key(|(at, _)| *at);
+    played.into_iter().map(|(_, one)| one).collect()
+}
+
+fn scenarios(folder: &Path, filter: &str) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let files: std::io::Result<Vec<PathBuf>> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
+    let meant = |path: &PathBuf| path.file_stem().is_some_and(|name| name.to_string_lossy().contains(filter));
+    let mut files: Vec<PathBuf> = files?.into_iter().filter(meant).collect();
+    files.sort();
+    Ok(files)
+}
+
+fn manifests() -> Result<Vec<Manifest>> {
+    let folder = workspace::root().join(DEFAULT);
+    let all = manifest::load(&folder).map_err(|complaints| {
+        let lines: Vec<String> = complaints.iter().map(ToString::to_string).collect();
+        anyhow::anyhow!(lines.join("\n"))
+    })?;
+    Ok(all.into_iter().map(|m| Manifest { file: m.file.clone(), line: m.line, object: m.object.clone() }).collect())
+}

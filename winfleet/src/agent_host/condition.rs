@@ -15,6 +15,9 @@ use windlass_protocol::ServiceState;
 /// The host's address on its networks (TEST-NET-1, RFC 5737).
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10));
 
+/// Free memory of a node of 16 GiB that is fully used by nobody, in bytes.
+const FREE_MEMORY: f64 = 12_884_901_888.0;
+
 /// `ERROR_CONNECTION_REFUSED`: nobody listens.
 const REFUSED: u32 = 0x8007_04C9;
 
@@ -125,16 +128,23 @@ impl Drivers for SimulatedHost<'_> {
 
 impl Clock for SimulatedHost<'_> {
     fn clock_ahead(&self) -> HostResult<Option<SignedDuration>> {
-        Ok(Some(SignedDuration::ZERO))
+        let machine = self.guest.machine();
+        Ok(Some(machine.wall_clock().duration_since(machine.now())))
     }
 
     fn secure_channel(&self) -> HostResult<Option<bool>> {
-        Ok(None)
+        Ok(Some(self.guest.machine().domain_ok()))
     }
 }
 
 impl Memory for SimulatedHost<'_> {
     fn memory(&self) -> HostResult<MemoryUse> {
-        Ok(MemoryUse { lsass_bytes: 32 << 20, pool_bytes: 512 << 20 })
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share from 0 to 1 of free memory"
+        )]
+        let leaked = (self.guest.machine().leaked_memory() * FREE_MEMORY) as u64;
+        Ok(MemoryUse { lsass_bytes: 32 << 20, pool_bytes: (512 << 20) + leaked })
     }
 }

@@ -14,6 +14,8 @@ pub struct MachineIdentity {
     pub provider_id: String,
     /// Labels from the scenario, the zone's among them.
     pub labels: BTreeMap<String, String>,
+    /// Whether its node registers cordoned.
+    pub cordoned: bool,
     /// Number of the machine in the scenario, from 0; its pods' addresses come from it.
     pub index: u16,
 }
@@ -69,6 +71,7 @@ impl MachineIdentity {
             name: machine.name().to_owned(),
             provider_id: machine.provider_id().to_owned(),
             labels: machine.spec().labels.clone(),
+            cordoned: machine.spec().group.cordoned,
             index,
         }
     }
@@ -127,6 +130,7 @@ pub(super) mod tests {
             name: "win-1".into(),
             provider_id: "simulated://sim/win-1".into(),
             labels: BTreeMap::from([("pool".to_owned(), "a".to_owned())]),
+            cordoned: false,
             index: 3,
         }
     }

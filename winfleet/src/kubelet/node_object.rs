@@ -49,7 +49,12 @@ pub fn node(
     labels.extend(default_labels(identity, facts));
     Node {
         metadata: ObjectMeta { name: Some(identity.name.clone()), labels: Some(labels), ..ObjectMeta::default() },
-        spec: Some(NodeSpec { provider_id: Some(identity.provider_id.clone()), ..NodeSpec::default() }),
+        spec: Some(NodeSpec {
+            provider_id: Some(identity.provider_id.clone()),
+            // As with `--register-schedulable=false`.
+            unschedulable: identity.cordoned.then_some(true),
+            ..NodeSpec::default()
+        }),
         status: Some(status(identity, facts, kubelet, ready_since, now)),
     }
 }
@@ -188,6 +193,15 @@ mod tests {
         assert_eq!(ready["lastTransitionTime"], "1970-01-01T00:00:00Z");
         assert_eq!(ready["lastHeartbeatTime"], "1970-01-01T00:00:05Z");
         assert!(json["spec"].get("unschedulable").is_none() && json["spec"].get("taints").is_none());
+    }
+
+    #[test]
+    fn a_node_can_register_cordoned() {
+        let identity = MachineIdentity { cordoned: true, ..machine::tests::identity() };
+        let facts = machine::tests::facts(Timestamp::UNIX_EPOCH);
+        let kubelet = KubeletInfo { version: "v1.36.3".into(), port: 10250 };
+        let node = node(&identity, &facts, &kubelet, Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH);
+        assert_eq!(node.spec.and_then(|spec| spec.unschedulable), Some(true));
     }
 
     #[test]

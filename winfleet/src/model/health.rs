@@ -73,11 +73,8 @@ impl Machine {
         )
     }
 
-    /// The share of requests to its pods that fail.
+    /// The share of requests to its pods that fail though they reach them.
     pub fn failing_requests(&self) -> f64 {
-        if !self.is_up() || !self.pod_network_ok() || !self.services_ok() {
-            return 1.0;
-        }
         let share = |(fault, e): (&Fault, &Effect)| match e {
             Effect::RequestsFail { share } => Some(share * self.grown(fault)),
             _ => None,
@@ -126,6 +123,8 @@ impl Machine {
     /// What a metric shows of this machine alone.
     pub fn metric(&self, metric: &Metric) -> f64 {
         match metric.shows {
+            // Where pods of a workload run and are not reached, all requests to them fail.
+            Shows::FailedShare if metric.workload.is_some() && !self.pod_network_ok() => 1.0,
             Shows::FailedShare => (metric.usually + self.failing_requests()).min(1.0),
             Shows::LatencySeconds => metric.usually + self.slower_requests(),
             Shows::MemoryUsedShare => metric.usually + (1.0 - metric.usually) * self.leaked_memory(),
@@ -150,9 +149,9 @@ impl Machine {
 }
 
 impl Metric {
-    /// What it shows of these machines together; nothing, where there is none.
+    /// What it shows of those of these machines that are up; nothing, where there is none.
     pub fn value<'a>(&self, machines: impl Iterator<Item = &'a Machine>) -> Option<f64> {
-        let values: Vec<f64> = machines.map(|machine| machine.metric(self)).collect();
+        let values: Vec<f64> = machines.filter(|machine| machine.is_up()).map(|machine| machine.metric(self)).collect();
         let count = u32::try_from(values.len()).ok().filter(|count| *count > 0)?;
         Some(match self.over {
             Over::Worst => values.iter().copied().fold(f64::MIN, f64::max),

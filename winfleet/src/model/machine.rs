@@ -133,6 +133,11 @@ impl Machine {
         format!("{high:08x}-{:04x}-4000-8000-{:04x}{low:08x}", self.generation, self.generation)
     }
 
+    /// How far it has been advanced.
+    pub fn now(&self) -> Timestamp {
+        self.clock
+    }
+
     /// What really happened to it.
     pub fn counters(&self) -> &Counters {
         &self.counters

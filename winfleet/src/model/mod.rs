@@ -196,7 +196,7 @@ impl World {
         self.hypervisor.troubles.iter().filter(move |trouble| trouble.holds(start, now)).map(|trouble| trouble.effect)
     }
 
-    /// What a metric shows of these machines together; nothing, where there is none.
+    /// What a metric shows of those of these machines that are up; nothing, where there is none.
     pub fn metric<'a>(&self, metric: &Metric, machines: impl Iterator<Item = &'a str>) -> Option<f64> {
         metric.value(machines.filter_map(|name| self.machines.get(name)))
     }

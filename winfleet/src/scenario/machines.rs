@@ -55,6 +55,9 @@ pub struct MachineGroup {
     /// Whether they wait for a reboot at the start.
     #[serde(default)]
     pub reboot_pending: bool,
+    /// Whether somebody has cordoned their nodes before the start.
+    #[serde(default)]
+    pub cordoned: bool,
     /// Services that run on them.
     #[serde(default = "usual_services")]
     pub services: BTreeSet<String>,

@@ -404,3 +404,32 @@ fn contradictory_expectations_are_refused() {
         refuses(&format!("{MACHINE}expect:\n  {block}\n"), 6, field, words);
     }
 }
+
+/// The scenarios of a folder of the repository: name and text.
+fn scenarios(folder: &str) -> Vec<(String, String)> {
+    let folder = format!("{}/../{folder}", env!("CARGO_MANIFEST_DIR"));
+    let entries = std::fs::read_dir(&folder).expect(&folder).map(|entry| entry.expect("an entry").path());
+    let text = |path: std::path::PathBuf| {
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        (name, std::fs::read_to_string(path).expect("a scenario"))
+    };
+    entries.map(text).collect()
+}
+
+#[test]
+fn the_incidents_are_of_one_fleet_and_name_their_source() {
+    let incidents = scenarios("scenarios/incidents");
+    assert!(incidents.len() >= 20, "{}", incidents.len());
+    let months = scenarios("scenarios/good");
+    assert!(months.len() >= 10, "{}", months.len());
+    for (name, text) in incidents.iter().chain(&months) {
+        let scenario = Scenario::parse(text).map_err(|error| panic!("{name}: {error}")).expect("a scenario");
+        let rings: std::collections::BTreeSet<_> =
+            scenario.machines.iter().map(|m| m.labels["windlass.example/ring"].as_str()).collect();
+        assert_eq!((scenario.machines.len(), rings.len()), (120, 4), "{name}");
+        assert!(!scenario.expect.is_empty() && scenario.manifests.is_empty(), "{name}: one policy for all");
+    }
+    for (name, text) in &incidents {
+        assert!(text.lines().any(|line| line.starts_with("# Source: ")), "{name} names no source");
+    }
+}

@@ -130,6 +130,18 @@ pub enum Heals {
     Never,
 }
 
+impl Fault {
+    /// Whether it comes of updating: of one update, or of what an updater does to a machine. Else it is noise that would be
+    /// there without.
+    pub const fn comes_of_updating(&self) -> bool {
+        self.when.kb.is_some()
+            || matches!(
+                self.when.phase,
+                Some(Phase::Stage | Phase::Install | Phase::Snapshot | Phase::Restore | Phase::Restored)
+            )
+    }
+}
+
 impl When {
     /// The time from which it may hold, if one is given.
     pub const fn moment(&self) -> Option<Moment> {

@@ -266,7 +266,7 @@ fn the_docs_name_every_word() {
     let trouble = |of: &str| format!("{MACHINE}{of}: {{troubles: [{{after: 1h, lasts: 1h, effect: bogus}}]}}");
     let places = [
         ("bogus: 1\n".to_owned(), 14),
-        ("machines: [{bogus: 1}]".to_owned(), 20),
+        ("machines: [{bogus: 1}]".to_owned(), 21),
         (format!("{MACHINE}updates: [{{bogus: 1}}]"), 13),
         (format!("{MACHINE}hypervisor: {{bogus: 1}}"), 9),
         (format!("{MACHINE}timings: {{bogus: 1}}"), 12),

@@ -25,7 +25,7 @@ pub mod control_plane;
 pub mod crdgen;
 pub mod demo;
 pub mod guardian;
-pub mod moto;
 pub mod incidents;
+pub mod moto;
 pub mod soak;
 pub mod workspace;

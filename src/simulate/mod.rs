@@ -73,3 +73,6 @@ pub enum SimulateError {
     #[error("{0}")]
     Runtime(String),
 }
+
+#[cfg(test)]
+mod tests;

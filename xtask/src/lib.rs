@@ -27,5 +27,6 @@ pub mod demo;
 pub mod guardian;
 pub mod incidents;
 pub mod moto;
+pub mod simulate_many;
 pub mod soak;
 pub mod workspace;

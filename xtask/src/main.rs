@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use xtask::cluster::{Cluster, Options, registry};
 use xtask::demo::{self, Demo};
-use xtask::{agent, bench, ci, crdgen, incidents, soak};
+use xtask::{agent, bench, ci, crdgen, incidents, simulate_many, soak};
 
 /// The developer's interface of Windlass.
 #[derive(Parser)]
@@ -79,6 +79,15 @@ enum Command {
     },
     /// Write the logs of tests/golden anew; git shows what changed in the stories
     Golden,
+    /// Play many small fleets with heavy faults, one seed after the other on all cores
+    SimulateMany {
+        /// How many simulations
+        #[arg(long, default_value_t = 10_000)]
+        runs: u64,
+        /// The first seed
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Run everything a change must pass: format, clippy, CRDs, dependencies, charts, tests
     Ci,
 }
@@ -165,6 +174,9 @@ async fn run(command: Command) -> Result<()> {
         Command::Test { filter } => ci::test(&filter).await,
         Command::Soak { kills, seed } => soak::run(kills, seed).await,
         Command::Golden => ci::golden().await,
+        Command::SimulateMany { runs, seed } => {
+            tokio::task::spawn_blocking(move || simulate_many::run(runs, seed, None)).await?
+        }
         Command::Ci => ci::run().await,
     }
 }

@@ -5,6 +5,7 @@
 
 mod cases;
 mod planner;
+mod simulate;
 mod stage;
 
 use anyhow::{Context, Result};
@@ -37,6 +38,11 @@ pub struct Figures {
     /// Resident memory of the idle operator in MiB, 10 nodes.
     #[serde(rename = "rssIdleMiB")]
     pub rss_idle_mib: f64,
+    /// Node updates that `windlass simulate` plays in a second on one core, with heavy faults. Goal: at least 1,000.
+    pub simulated_node_updates_per_second_per_core: f64,
+    /// Highest resident memory in MiB of `windlass simulate` with 10,000 nodes. Goal: at most 512.
+    #[serde(rename = "simulate10kNodesMiB")]
+    pub simulate_10k_nodes_mib: f64,
     /// Resident memory of the operator in MiB, 500 simulated nodes.
     #[serde(rename = "rss500NodesMiB")]
     pub rss500_nodes_mib: f64,
@@ -49,7 +55,14 @@ pub struct Figures {
 pub async fn run(json: Option<PathBuf>) -> Result<()> {
     tracing::info!("measuring the planner");
     let plan_millis = tokio::task::spawn_blocking(planner::measure).await??;
-    let mut figures = Figures { plan_millis, ..Figures::default() };
+    tracing::info!("measuring the simulation");
+    let (per_second, mib) = tokio::task::spawn_blocking(simulate::measure).await??;
+    let mut figures = Figures {
+        plan_millis,
+        simulated_node_updates_per_second_per_core: per_second,
+        simulate_10k_nodes_mib: mib,
+        ..Figures::default()
+    };
     tracing::info!("counting the requests of a rollout, and of the four minutes after it");
     cases::requests(&mut figures).await.context("counting requests")?;
     tracing::info!("measuring the makespan of 60 nodes");

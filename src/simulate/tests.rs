@@ -1,0 +1,64 @@
+//! A small fleet from its scenario to its report.
+
+use super::{Boundary, Kill, Outcome, Setup, Trouble, What, When, run};
+use jiff::SignedDuration;
+use std::time::Duration;
+use winfleet::scenario::Scenario;
+
+/// The fleet of `cargo xtask simulate-many`: twenty nodes in two rings.
+const FLEET: &str = include_str!("../../xtask/src/simulate_many/fleet.yaml");
+
+fn setup(more: &str) -> Setup {
+    let mut setup = Setup::new(Scenario::parse(&format!("{FLEET}{more}")).expect("a scenario"), vec![]);
+    setup.story = true;
+    setup
+}
+
+fn play(setup: &Setup) -> Outcome {
+    run(setup, vec![]).expect("an outcome")
+}
+
+fn state(outcome: &Outcome) -> (&str, i32, usize) {
+    let rollout = &outcome.report.rollouts[0];
+    (&rollout.state, rollout.updated, rollout.harmed)
+}
+
+#[test]
+fn a_good_update_goes_through_and_the_same_seed_tells_the_same_story() {
+    let (first, second) = (play(&setup("")), play(&setup("")));
+    assert_eq!(state(&first), ("Completed", 20, 0));
+    assert!(first.report.nodes.iter().all(|node| node.build == "10.0.20348.2527" && node.seconds_out_of_service > 0));
+    assert!(first.world.machines().all(|machine| machine.counters().installs_finished.values().sum::<u64>() == 1));
+    assert_eq!(first.story, second.story);
+}
+
+#[test]
+fn an_update_that_breaks_pods_is_reverted_and_halts_the_rollout() {
+    let fault = "faults:\n- name: dead\n  when: {phase: running, kb: KB5039227}\n  effects: [podNetworkDead]\n";
+    let outcome = play(&setup(fault));
+    assert_eq!(outcome.report.rollouts[0].state, "Halted", "{:?}", outcome.report.rollouts[0].reason);
+    let harmed: Vec<_> = outcome.report.nodes.iter().filter(|node| node.harmed).collect();
+    assert!((1..=2).contains(&harmed.len()), "{} harmed", harmed.len());
+    assert!(harmed.iter().all(|node| node.brought_back_by == Some("operator") && node.build == "10.0.20348.2461"));
+}
+
+#[test]
+fn an_operator_killed_at_any_call_comes_to_the_same_end() {
+    let calls = play(&setup("")).calls;
+    for (number, side) in [(calls / 7, Boundary::Before), (calls / 3, Boundary::After), (calls / 2, Boundary::After)] {
+        let kill = Kill { when: When::Call(number, side), down_for: Duration::from_secs(20) };
+        let outcome = play(&Setup { kills: vec![kill], ..setup("") });
+        assert_eq!(state(&outcome), ("Completed", 20, 0), "killed {side:?} call {number}");
+        assert!(outcome.story.iter().any(|(_, line)| line.ends_with("killed")));
+        let installs = |machine: &winfleet::model::Machine| machine.counters().installs_finished.values().sum::<u64>();
+        assert!(outcome.world.machines().all(|machine| installs(machine) == 1), "killed {side:?} call {number}");
+    }
+}
+
+#[test]
+fn an_api_server_that_is_away_for_minutes_delays_and_nothing_else() {
+    let from = setup("").start + SignedDuration::from_mins(5);
+    let away = Trouble { from, until: from + SignedDuration::from_mins(10), what: What::Down };
+    let outcome = play(&Setup { troubles: vec![away], ..setup("") });
+    assert_eq!(state(&outcome), ("Completed", 20, 0));
+}

@@ -1,0 +1,66 @@
+//! How fast `windlass simulate` is, and how much memory ten thousand nodes take: the program itself, one thread of it.
+
+use crate::{simulate_many, workspace};
+use anyhow::{Context, Result, ensure};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Simulations of twenty nodes with heavy faults that are timed.
+const RUNS: u64 = 200;
+/// What makes ten thousand nodes of the small fleet, a tenth of them at a time.
+const LARGE: [(&str, &str); 6] = [
+    ("count: 8", "count: 4000"),
+    ("count: 12", "count: 6000"),
+    ("first: 9", "first: 4001"),
+    ("replicas: 20", "replicas: 10000"),
+    ("maxUnavailable: 2", "maxUnavailable: 400"),
+    ("maxUnavailable: 4", "maxUnavailable: 600"),
+];
+/// Nodes of the large fleet.
+const NODES: usize = 10_000;
+
+/// Measures node updates per second and core, and MiB.
+///
+/// # Errors
+/// The program does not build, or a simulation fails.
+pub(super) fn measure() -> Result<(f64, f64)> {
+    let program = simulate_many::build()?;
+    let began = Instant::now();
+    let tally = simulate_many::one_core(&program, RUNS)?;
+    let per_second = number(tally.node_updates) / began.elapsed().as_secs_f64();
+    let small = std::fs::read_to_string(workspace::root().join(simulate_many::FLEET))?;
+    let large = LARGE.iter().fold(small, |text, (from, to)| text.replace(from, to));
+    let file = std::env::temp_dir().join(format!("windlass-10k-{}.yaml", std::process::id()));
+    std::fs::write(&file, large)?;
+    let measured = memory(&program, &file);
+    std::fs::remove_file(&file)?;
+    Ok((per_second, measured?))
+}
+
+/// The highest resident memory of a simulation, in MiB.
+fn memory(program: &Path, scenario: &Path) -> Result<f64> {
+    let mut child = Command::new(program)
+        .args(["simulate".as_ref(), "--scenario".as_ref(), scenario.as_os_str()])
+        .args(["--output", "json"])
+        .stdout(Stdio::null())
+        .spawn()
+        .context("cannot run windlass simulate")?;
+    let mut highest = 0;
+    let status = loop {
+        // The kernel keeps the mark itself; only its last moments can be missed.
+        let marks = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+        let mark = marks.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());
+        highest = mark.unwrap_or(highest);
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    ensure!(status.success(), "the simulation of {NODES} nodes: {status}");
+    Ok(number(highest) / 1024.0)
+}
+
+fn number(count: u64) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}

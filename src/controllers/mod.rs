@@ -24,6 +24,7 @@ mod run;
 #[cfg(test)]
 mod samples;
 mod snapshot;
+mod snapshot_class;
 
 pub use by_hand::{ByHand, Target};
 pub use context::{Context, Settings};

@@ -5,7 +5,7 @@ use super::context::{Context, Settings};
 use super::error::ReconcileError;
 use super::guard::{Pass, after_failure, guarded};
 use super::route::{Queues, route};
-use super::{approval, node_update, rollout, snapshot};
+use super::{approval, node_update, rollout, snapshot, snapshot_class};
 use crate::act::{ActConfig, Clients, Means, Memory, PodStores};
 use crate::api::crds;
 use crate::observe::{Change, Stores, StoresError};
@@ -132,6 +132,7 @@ impl Controllers {
         let (snapshots, snapshot_queue) = unbounded();
         let (approvals, approval_queue) = unbounded();
         tasks.spawn(route(changes, stores.clone(), Queues { updates, rollouts, snapshots, approvals }));
+        tasks.spawn(snapshot_class::run(Arc::clone(&ctx)));
         let mut run = Runner { ctx, told, tasks: &mut tasks };
         run.start(node_update::NAME, CONCURRENCY, stores.updates, update_queue, |ctx, o| {
             node_update::reconcile(ctx, o).boxed()

@@ -5,7 +5,7 @@ use super::again::Again;
 use super::context::Context;
 use super::error::ReconcileError;
 use super::invalid;
-use crate::api::{NodeSnapshot, SNAPSHOT_FINALIZER, UpdateRollout};
+use crate::api::{DeletionPolicy, NodeSnapshot, SNAPSHOT_FINALIZER, UpdateRollout};
 use crate::observe::Stores;
 use crate::ports::Handle;
 use jiff::{SignedDuration, Timestamp};
@@ -56,6 +56,7 @@ pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeSnapshot>) ->
     };
     if let Ok(left) = Duration::try_from(due.duration_since(now))
         && !left.is_zero()
+        && !is_one_too_many(&snapshot, &Stores::all(&ctx.stores.snapshots))
     {
         return Ok(Again::after(left.min(LOOK_AGAIN)));
     }
@@ -73,9 +74,20 @@ async fn delete_at_provider(ctx: &Context, snapshot: &NodeSnapshot) -> Result<()
     if !snapshot.finalizers().iter().any(|f| f == SNAPSHOT_FINALIZER) {
         return Ok(());
     }
-    let provider = ctx.means.providers.of_class(&snapshot.spec.class_name)?;
-    provider.delete(&Handle::new(snapshot.spec.handle.clone())).await?;
-    tracing::info!(name = snapshot.name_any(), handle = snapshot.spec.handle, "deleted at the provider");
+    let (name, handle) = (snapshot.name_any(), &snapshot.spec.handle);
+    match snapshot.spec.deletion_policy {
+        DeletionPolicy::Delete => {
+            let provider = ctx.means.providers.of_class(&snapshot.spec.class_name)?;
+            if let Err(error) = provider.delete(&Handle::new(handle.clone())).await {
+                ctx.metrics.snapshot_not_deleted(&snapshot.spec.class_name);
+                return Err(error.into());
+            }
+            tracing::info!(name, handle, "deleted at the provider");
+        }
+        DeletionPolicy::Retain => {
+            tracing::info!(name, handle, "its record goes, the snapshot is retained at the provider")
+        }
+    }
     ctx.snapshots.set_finalizer(snapshot, SNAPSHOT_FINALIZER, false).await?;
     ctx.snapshots.forget(&snapshot.name_any());
     Ok(())
@@ -90,6 +102,14 @@ fn due(snapshot: &NodeSnapshot, rollout: Option<&UpdateRollout>) -> Option<Times
     }
 }
 
+/// Whether as many newer snapshots of the node as are to be kept at most are there.
+fn is_one_too_many(snapshot: &NodeSnapshot, all: &[Arc<NodeSnapshot>]) -> bool {
+    let Some(most) = snapshot.spec.keep_at_most.and_then(|most| usize::try_from(most).ok()) else { return false };
+    let (taken, node) = (snapshot.spec.captured.at.0, &snapshot.spec.node_name);
+    let newer = all.iter().filter(|other| other.spec.node_name == *node && other.spec.captured.at.0 > taken);
+    newer.filter(|other| other.metadata.deletion_timestamp.is_none()).count() >= most
+}
+
 fn retain(snapshot: &NodeSnapshot) -> SignedDuration {
     SignedDuration::from_secs(snapshot.spec.retain_seconds.max(0))
 }
@@ -98,6 +118,21 @@ fn retain(snapshot: &NodeSnapshot) -> SignedDuration {
 mod tests {
     use super::*;
     use crate::controllers::samples;
+
+    #[test]
+    fn more_than_are_to_be_kept_are_too_many() {
+        let taken = |hour: u8, node: &str, most: Option<i32>| {
+            let mut snapshot = samples::snapshot(&format!("s-{hour}-{node}"), "r");
+            let at: Timestamp = format!("2026-11-22T{hour:02}:00:00Z").parse().expect("a time");
+            snapshot.spec.captured.at = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at);
+            (snapshot.spec.node_name, snapshot.spec.keep_at_most) = (node.to_owned(), most);
+            Arc::new(snapshot)
+        };
+        let all = [taken(1, "a", Some(2)), taken(2, "a", Some(2)), taken(3, "a", Some(2)), taken(4, "b", Some(2))];
+        let too_many: Vec<_> = all.iter().map(|snapshot| is_one_too_many(snapshot, &all)).collect();
+        assert_eq!(too_many, [true, false, false, false]);
+        assert!(!is_one_too_many(&taken(0, "a", None), &all), "nobody has set a bound");
+    }
 
     #[test]
     fn a_snapshot_is_due_its_retain_time_after_its_rollouts_end() {

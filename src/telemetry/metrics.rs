@@ -7,6 +7,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// Makes a set of one label.
@@ -29,6 +30,7 @@ label!(Controller, controller);
 label!(Outcome, outcome);
 label!(Step, step);
 label!(Kind, kind);
+label!(Class, class);
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Failure {
@@ -54,6 +56,35 @@ pub struct Metrics {
     stores: Family<Kind, Gauge>,
     watch_failures: Family<Kind, Counter>,
     unreadable: Family<Kind, Counter>,
+    snapshots: Snapshots,
+}
+
+/// Of snapshots, by class.
+#[derive(Default)]
+struct Snapshots {
+    count: Family<Class, Gauge>,
+    bytes: Family<Class, Gauge>,
+    oldest: Family<Class, Gauge>,
+    orphans: Family<Class, Gauge>,
+    cost: Family<Cost, Gauge<f64, AtomicU64>>,
+    not_deleted: Family<Class, Counter>,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Cost {
+    class: String,
+    currency: String,
+}
+
+/// The snapshots of a class, counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SnapshotFigures {
+    /// How many there are.
+    pub count: i64,
+    /// Their size in bytes, where providers say it.
+    pub bytes: i64,
+    /// When the oldest was captured, in seconds since 1970; 0 when there is none.
+    pub oldest: i64,
 }
 
 impl Default for Metrics {
@@ -71,6 +102,7 @@ impl Default for Metrics {
             stores: Family::default(),
             watch_failures: Family::default(),
             unreadable: Family::default(),
+            snapshots: Snapshots::default(),
         };
         metrics.register();
         metrics
@@ -97,6 +129,17 @@ impl Metrics {
             self.stores.clone(),
         );
         r.register("watch_errors", "Watches that failed and were tried again, by kind", self.watch_failures.clone());
+        let s = &self.snapshots;
+        r.register("snapshots", "Snapshots on record, by class", s.count.clone());
+        r.register("snapshot_bytes", "Size of these snapshots, where providers say it", s.bytes.clone());
+        r.register(
+            "snapshot_oldest_timestamp_seconds",
+            "When the oldest of them was captured, seconds since 1970; 0 without any",
+            s.oldest.clone(),
+        );
+        r.register("snapshot_orphans", "Snapshots at the provider that nobody knows of, by class", s.orphans.clone());
+        r.register("snapshot_cost_per_month", "Estimate by the price that the class names", s.cost.clone());
+        r.register("snapshot_delete_errors", "Deletions that a provider did not do, by class", s.not_deleted.clone());
         r.register("unreadable_objects", "Objects that were found not to parse, by kind", self.unreadable.clone());
     }
 
@@ -138,6 +181,28 @@ impl Metrics {
     /// A watch failed.
     pub fn watch_failed(&self, kind: &str) {
         self.watch_failures.get_or_create(&Kind::of(kind)).inc();
+    }
+
+    /// The snapshots of a class, as they are now, and what a month of them costs, in a currency.
+    pub fn snapshots_are(&self, class: &str, figures: SnapshotFigures, cost: Option<(f64, &str)>) {
+        let of = Class::of(class);
+        self.snapshots.count.get_or_create(&of).set(figures.count);
+        self.snapshots.bytes.get_or_create(&of).set(figures.bytes);
+        self.snapshots.oldest.get_or_create(&of).set(figures.oldest);
+        if let Some((cost, currency)) = cost {
+            let of = Cost { class: class.to_owned(), currency: currency.to_owned() };
+            self.snapshots.cost.get_or_create(&of).set(cost);
+        }
+    }
+
+    /// So many snapshots of a class are known to nobody.
+    pub fn orphans_are(&self, class: &str, orphans: usize) {
+        self.snapshots.orphans.get_or_create(&Class::of(class)).set(i64::try_from(orphans).unwrap_or(i64::MAX));
+    }
+
+    /// A snapshot of a class could not be deleted at its provider.
+    pub fn snapshot_not_deleted(&self, class: &str) {
+        self.snapshots.not_deleted.get_or_create(&Class::of(class)).inc();
     }
 
     /// An object was found not to parse.

@@ -10,4 +10,4 @@ pub use count::counted_client;
 pub use health::{Health, Phase, serve};
 pub use leader::{Elector, Lost, Terms};
 pub use logs::init_logs;
-pub use metrics::Metrics;
+pub use metrics::{Metrics, SnapshotFigures};

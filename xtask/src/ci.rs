@@ -17,6 +17,8 @@ const SIMULATED_FROM: u64 = 1;
 
 /// How long each fuzz target runs with every change, in seconds; its corpus in the cache grows from run to run.
 const FUZZ_SECONDS: u32 = 10;
+/// Asks the conformance suite to write its tables.
+const BLESS: &str = "--bless";
 
 /// Runs all checks and then all tests; stops at the first that fails.
 ///
@@ -51,6 +53,11 @@ pub async fn run() -> Result<()> {
 pub async fn test(filter: &[String]) -> Result<()> {
     heading("tests");
     tokio::task::spawn_blocking(control_plane::ensure).await??;
+    if let Some((first, rest)) = filter.split_first()
+        && first == "providers"
+    {
+        return providers(rest).await;
+    }
     let mut arguments = vec!["test", "--workspace"];
     arguments.extend(filter.iter().map(String::as_str));
     cargo_quietly("tests", &arguments).await
@@ -64,6 +71,17 @@ pub async fn golden() -> Result<()> {
     let mut command = workspace::cargo();
     command.args(["test", "--package=windlass", "--test=golden"]).env("WINDLASS_GOLDEN", "update");
     check("golden logs", command).await
+}
+
+/// Runs the conformance suite of providers alone. `--bless` writes what came out to the documents.
+async fn providers(rest: &[String]) -> Result<()> {
+    let mut command = workspace::cargo();
+    command.args(["test", "--workspace", "--test", "providers", "--"]);
+    command.args(rest.iter().filter(|argument| *argument != BLESS));
+    if rest.iter().any(|argument| argument == BLESS) {
+        command.env("WINDLASS_BLESS", "1");
+    }
+    check("providers", command).await
 }
 
 /// Both charts must render; helm refuses a template that is not clean.

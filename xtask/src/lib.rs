@@ -11,6 +11,7 @@
 //! | [`guardian`] | child processes that do not outlive their owner |
 //! | [`soak`] | an operator that is killed again and again |
 //! | [`incidents`] | what the default policy makes of published incidents |
+//! | [`kubevirt`] | virt-controller's part over simulated machines |
 //! | [`bench`] | the figures that the project promises to watch |
 //! | [`ci`] | what every change must pass |
 
@@ -26,6 +27,7 @@ pub mod crdgen;
 pub mod demo;
 pub mod guardian;
 pub mod incidents;
+pub mod kubevirt;
 pub mod moto;
 pub mod simulate_many;
 pub mod soak;

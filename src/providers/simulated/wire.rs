@@ -137,6 +137,7 @@ impl Refusal {
             "NotFound" => ProviderError::NotFound(self.message),
             "Detached" => ProviderError::RootDetached(self.message),
             "Quota" => ProviderError::Quota(self.message),
+            "Denied" => ProviderError::Denied(self.message),
             "Busy" | "Unavailable" | "Internal" | "TimedOut" => ProviderError::Transient(self.message),
             _ => ProviderError::Permanent(format!("{}: {}", self.code, self.message)),
         }

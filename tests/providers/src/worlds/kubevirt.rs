@@ -181,18 +181,7 @@ impl World for Machines {
     }
 
     fn write<'a>(&'a self, node: &'a NodeRef, text: &'a str) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async {
-            let mut written = self.fleet.write(&node.name, text);
-            for _ in 0..50 {
-                if written.is_ok() {
-                    break;
-                }
-                // It boots.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                written = self.fleet.write(&node.name, text);
-            }
-            written
-        })
+        Box::pin(self.fleet.write_soon(&node.name, text))
     }
 
     fn read<'a>(&'a self, node: &'a NodeRef) -> BoxFuture<'a, Result<String>> {

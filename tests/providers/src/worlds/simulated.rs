@@ -62,6 +62,17 @@ impl Fleet {
         })
     }
 
+    /// Writes once the machine has booted.
+    pub async fn write_soon(&self, machine: &str, text: &str) -> Result<()> {
+        for _ in 0..50 {
+            if self.write(machine, text).is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        self.write(machine, text)
+    }
+
     pub fn read(&self, machine: &str) -> Result<String> {
         self.world.with(|world, _| {
             let machine = world.machine(machine).context("no such machine")?;
@@ -228,7 +239,7 @@ impl World for Sim {
     }
 
     fn write<'a>(&'a self, node: &'a NodeRef, text: &'a str) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async { self.fleet.write(&node.name, text) })
+        Box::pin(self.fleet.write_soon(&node.name, text))
     }
 
     fn read<'a>(&'a self, node: &'a NodeRef) -> BoxFuture<'a, Result<String>> {

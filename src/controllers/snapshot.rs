@@ -85,7 +85,7 @@ async fn delete_at_provider(ctx: &Context, snapshot: &NodeSnapshot) -> Result<()
             tracing::info!(name, handle, "deleted at the provider");
         }
         DeletionPolicy::Retain => {
-            tracing::info!(name, handle, "its record goes, the snapshot is retained at the provider")
+            tracing::info!(name, handle, "its record goes, the snapshot is retained at the provider");
         }
     }
     ctx.snapshots.set_finalizer(snapshot, SNAPSHOT_FINALIZER, false).await?;

@@ -68,7 +68,7 @@ fn early(rng: &mut Rng) -> SignedDuration {
 fn fault(rng: &mut Rng, number: usize, kb: Option<KbId>) -> Fault {
     let (phase, effect) = effect(rng);
     let of_update = matches!(phase, Phase::Stage | Phase::Install | Phase::Boot | Phase::Running);
-    let heals = [Heals::Restore, Heals::Restart, Heals::Never][rng.usize(0..3)].clone();
+    let heals = [Heals::Restore, Heals::Restart, Heals::Never][rng.usize(0..3)];
     Fault {
         name: format!("chance-{number}"),
         when: winfleet::scenario::When {

@@ -3,17 +3,11 @@
 mod deny;
 
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::cluster::{CHARTS, render_chart};
-use crate::{agent, control_plane, crdgen, guardian, simulate_many, workspace};
-
-/// How long simulations are played.
-const SIMULATED_FOR: Duration = Duration::from_mins(2);
-/// Their first seed: the same each time, so that a change that breaks one is told from chance.
-const SIMULATED_FROM: u64 = 1;
+use crate::{agent, control_plane, crdgen, guardian, workspace};
 
 /// How long each fuzz target runs with every change, in seconds; its corpus in the cache grows from run to run.
 const FUZZ_SECONDS: u32 = 10;
@@ -33,8 +27,6 @@ pub async fn run() -> Result<()> {
     deny::check().await?;
     heading("charts");
     charts().await?;
-    heading("simulations");
-    tokio::task::spawn_blocking(|| simulate_many::run(u64::MAX, SIMULATED_FROM, Some(SIMULATED_FOR))).await??;
     heading("the agent under Wine");
     agent::test(&[]).await?;
     heading("windlass-agent.exe");

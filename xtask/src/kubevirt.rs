@@ -1,8 +1,8 @@
 //! What KubeVirt's virt-controller would do, over simulated machines: it plays its part for machines of one namespace.
 //!
 //! The objects and their schemas are KubeVirt's own; disks and power are those of a hypervisor of winfleet. It is softer
-//! than the real one: no webhook refuses a second restore, there are no VirtualMachineInstances, claims or
-//! VolumeSnapshots, and a restored machine has power for a moment before it is stopped.
+//! than the real one: no webhook refuses a second restore, there are no `VirtualMachineInstances`, claims or
+//! `VolumeSnapshots`, and a restored machine has power for a moment before it is stopped.
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
@@ -152,7 +152,6 @@ impl VirtController {
         let shown = match state {
             "Off" => "Stopped",
             "Detached" => "ErrorPvcNotFound",
-            "Booting" if wants => "Running",
             _ if wants => "Running",
             _ => "Stopping",
         };

@@ -11,7 +11,7 @@ use windlass::domain::{NodeRef, StepKey};
 use windlass::ports::{Handle, Order, Progress, ProviderError, SnapshotProvider};
 
 /// Longest that a piece of work may take in the emulators.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 /// How soon to ask again.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -100,7 +100,7 @@ impl<'a> Bench<'a> {
                 Ok(Progress::Done { handle }) => return Ok(handle),
                 Ok(Progress::Running { message }) => last = message,
                 Err(error @ (ProviderError::Transient(_) | ProviderError::Throttled { .. })) => {
-                    last = error.to_string()
+                    last = error.to_string();
                 }
                 Err(error) => bail!("{what}: {error:?}"),
             }

@@ -213,7 +213,7 @@ impl Shared {
             _ => None,
         };
         if let Some(early) = early {
-            return response(early);
+            return response(&early);
         }
         let answer = match self.forward.forward(parts, body).await {
             Ok(answer) => answer,
@@ -227,13 +227,13 @@ impl Shared {
             }
             Some(Fault::Slow(late)) => {
                 tokio::time::sleep(late).await;
-                response(answer)
+                response(&answer)
             }
             Some(Fault::UnknownStates) => {
                 let body = self.dialect.with_unknown_states(&answer.body).unwrap_or(answer.body.clone());
-                response(Answer { body, ..answer })
+                response(&Answer { body, ..answer })
             }
-            _ => response(answer),
+            _ => response(&answer),
         }
     }
 }
@@ -246,8 +246,8 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     }
 }
 
-fn response(answer: Answer) -> Response {
-    build(&answer, Body::from(answer.body.clone()))
+fn response(answer: &Answer) -> Response {
+    build(answer, Body::from(answer.body.clone()))
 }
 
 /// The answer up to so many bytes of its body; then the connection breaks.

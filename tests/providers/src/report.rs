@@ -56,10 +56,10 @@ impl Figures {
         let _ = provider.restore(&node, &handle, &key).await?;
         let restore_look = spent();
         provider.list().await?;
-        let list = spent();
+        let listed = spent();
         provider.delete(&handle).await?;
         let delete = spent();
-        Ok(Self { snapshot_start, snapshot_look, inspect, restore_start, restore_look, delete, list })
+        Ok(Self { snapshot_start, snapshot_look, inspect, restore_start, restore_look, delete, list: listed })
     }
 
     fn rows(self) -> [(&'static str, usize); 7] {
@@ -129,11 +129,13 @@ impl Table {
                 self.providers.values().map(|(_, can)| if can.has(capability) { "yes" } else { "no" }.to_owned());
             text += &row(&format!("`{capability}`"), cells);
         }
-        text += &format!("\n### API calls\n\n{}", head("Calls", &names));
+        text.push_str("\n### API calls\n\n");
+        text += &head("Calls", &names);
         for (n, (what, _)) in Figures::default().rows().iter().enumerate() {
             text += &row(what, self.providers.values().map(|(figures, _)| figures.rows()[n].1.to_string()));
         }
-        text += &format!("\n### Cases\n\n{}", head("Case: what must hold", &names));
+        text.push_str("\n### Cases\n\n");
+        text += &head("Case: what must hold", &names);
         let mut reasons: Vec<&str> = Vec::new();
         let order: Vec<_> = crate::cases::all().iter().map(|case| case.name).collect();
         let mut cases: Vec<_> = self.cases.iter().collect();
@@ -158,7 +160,7 @@ impl Table {
         }
         text += "\nNot applicable (n/a), because:\n\n";
         for (n, reason) in reasons.iter().enumerate() {
-            text += &format!("{}. {reason}\n", n + 1);
+            text.extend([&(n + 1).to_string(), ". ", reason, "\n"]);
         }
         text
     }

@@ -61,9 +61,10 @@ pub struct HeldUpdates {
 
 /// Builds of one Windows version, both ends included.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+// What is no build at all is refused by its pattern; the rules leave it to that.
 #[x_kube(
-    validation = Rule::new("self.from.split('.')[2] == self.to.split('.')[2]").message("must be a build of the same Windows version as from").field_path(".to"),
-    validation = Rule::new("int(self.from.split('.')[3]) <= int(self.to.split('.')[3])").message("must not be before from").field_path(".to"),
+    validation = Rule::new("[self.from, self.to].exists(b, !b.matches('^10[.]0[.][0-9]{5}[.][0-9]{1,5}$')) || self.from.split('.')[2] == self.to.split('.')[2]").message("must be a build of the same Windows version as from").field_path(".to"),
+    validation = Rule::new("[self.from, self.to].exists(b, !b.matches('^10[.]0[.][0-9]{5}[.][0-9]{1,5}$')) || int(self.from.split('.')[3]) <= int(self.to.split('.')[3])").message("must not be before from").field_path(".to"),
 )]
 pub struct BuildRange {
     /// The first, `10.0.20348.2582`.

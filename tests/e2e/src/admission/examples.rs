@@ -16,8 +16,8 @@ async fn examples(scene: Scene) -> Result<()> {
     let mut folders = 0;
     for entry in fs::read_dir(workspace::root().join("examples"))? {
         let folder = entry?.path();
-        // Scenarios are for winfleet, not for the API server.
-        if !folder.is_dir() || folder.ends_with("scenarios") {
+        // Scenarios are for winfleet and IAM policies for AWS, not for the API server.
+        if !folder.is_dir() || folder.ends_with("scenarios") || folder.ends_with("aws") {
             continue;
         }
         let path = folder.display().to_string();

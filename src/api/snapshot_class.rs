@@ -93,7 +93,7 @@ pub struct Price {
     #[schemars(length(min = 1, max = 16), regex(pattern = "^[0-9]+(\\.[0-9]+)?$"))]
     pub per_gib_month: String,
     /// Its currency, like `EUR`; a label of the metric.
-    #[schemars(length(min = 3, max = 3), regex(pattern = "^[A-Z]{3}$"))]
+    #[schemars(length(max = 3), regex(pattern = "^[A-Z]{3}$"))]
     pub currency: String,
 }
 

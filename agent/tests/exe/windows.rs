@@ -199,7 +199,9 @@ fn the_registry_says_who_owns_updates_and_what_the_machine_is() {
     for before in [None, Some(0)] {
         set(AU, "AUOptions", 4);
         reg(&["delete", AU, "/v", "NoAutoUpdate", "/f"]);
-        before.iter().for_each(|v| set(AU, "NoAutoUpdate", *v));
+        for value in &before {
+            set(AU, "NoAutoUpdate", *value);
+        }
         let (field, code, _) = staged("taken", AutomaticUpdates::Take);
         assert_eq!((code, value(AU, "NoAutoUpdate")), (Some(exit::DONE), Some(1)), "held off");
         reset(&field);

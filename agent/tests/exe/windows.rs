@@ -199,8 +199,8 @@ fn the_registry_says_who_owns_updates_and_what_the_machine_is() {
     for before in [None, Some(0)] {
         set(AU, "AUOptions", 4);
         reg(&["delete", AU, "/v", "NoAutoUpdate", "/f"]);
-        for value in &before {
-            set(AU, "NoAutoUpdate", *value);
+        if let Some(value) = before {
+            set(AU, "NoAutoUpdate", value);
         }
         let (field, code, _) = staged("taken", AutomaticUpdates::Take);
         assert_eq!((code, value(AU, "NoAutoUpdate")), (Some(exit::DONE), Some(1)), "held off");

@@ -31,11 +31,11 @@ pub struct Aws {
     pub ca_secret: Option<String>,
     /// Requests per second to AWS, of all classes with this account and region together; the smallest number counts.
     #[serde(default = "usual_rate")]
-    #[schemars(range(min = 1, max = 100))]
+    #[schemars(with = "i32", range(min = 1, max = 100))]
     pub requests_per_second: u32,
     /// How many requests may be sent at once before the rate counts.
     #[serde(default = "usual_burst")]
-    #[schemars(range(min = 1, max = 200))]
+    #[schemars(with = "i32", range(min = 1, max = 200))]
     pub burst: u32,
     /// What becomes of the root volume that a restore has replaced.
     #[serde(default)]

@@ -43,6 +43,9 @@ enum Command {
     Cluster(ClusterCommand),
     /// Measure requests, memory, the planner and the makespan (about eight minutes)
     Bench {
+        /// Only this part
+        #[arg(long, value_enum)]
+        only: Option<bench::Part>,
         /// Also write the figures there, as JSON
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
@@ -160,7 +163,7 @@ async fn run(command: Command) -> Result<()> {
             demo::run(Demo { keep, agent, summary, dir, provider }).await
         }
         Command::Cluster(command) => cluster(command).await,
-        Command::Bench { json } => bench::run(json).await,
+        Command::Bench { only, json } => bench::run(only, json).await,
         Command::Incidents { filter } => incidents::run(&filter),
         Command::Crdgen { check: true } => crdgen::check(),
         Command::Crdgen { check: false } => crdgen::write(),

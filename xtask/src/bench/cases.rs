@@ -26,19 +26,19 @@ pub(super) async fn requests(figures: &mut Figures) -> Result<()> {
     tokio::time::sleep(IDLE).await;
     let idle = counted(&stage, ended, Timestamp::now())?;
     let per_minute = |count: usize| number(count) / (IDLE.as_secs_f64() / 60.0);
-    figures.idle_writes_per_minute = per_minute(idle.iter().filter(|r| r.is_write()).count());
-    figures.idle_lists_per_minute = per_minute(idle.iter().filter(|r| r.verb == "list").count());
+    figures.idle_writes_per_minute = Some(per_minute(idle.iter().filter(|r| r.is_write()).count()));
+    figures.idle_lists_per_minute = Some(per_minute(idle.iter().filter(|r| r.verb == "list").count()));
     let of_rollout = counted(&stage, started, ended)?;
     let per_node = |count: usize| number(count) / f64::from(stage.nodes);
-    figures.api_requests_per_node_update = per_node(of_rollout.len());
-    figures.api_writes_per_node_update =
-        per_node(of_rollout.iter().filter(|r| r.is_write() && r.resource != "pods/eviction").count());
+    figures.api_requests_per_node_update = Some(per_node(of_rollout.len()));
+    let writes = of_rollout.iter().filter(|r| r.is_write() && r.resource != "pods/eviction");
+    figures.api_writes_per_node_update = Some(per_node(writes.count()));
     let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
     for request in &of_rollout {
         *kinds.entry(format!("{} {}", request.verb, request.resource)).or_default() += 1;
     }
-    figures.requests_by_kind = kinds.into_iter().map(|(kind, count)| (kind, per_node(count))).collect();
-    figures.rss_idle_mib = stage.operator_rss_mib()?;
+    figures.requests_by_kind = Some(kinds.into_iter().map(|(kind, count)| (kind, per_node(count))).collect());
+    figures.rss_idle_mib = Some(stage.operator_rss_mib()?);
     stage.down();
     Ok(())
 }
@@ -58,9 +58,9 @@ pub(super) async fn makespan(figures: &mut Figures) -> Result<()> {
     lengths.sort_by(f64::total_cmp);
     let median = lengths.get(lengths.len() / 2).context("no node update has ended")?;
     let batch = stage.nodes / 10;
-    figures.makespan_ratio = seconds / (f64::from(stage.nodes.div_ceil(batch)) * median);
-    figures.seconds_by_step = mean_by_step(&updates);
-    figures.seconds_between_nodes = gap(&spans, batch);
+    figures.makespan_ratio = Some(seconds / (f64::from(stage.nodes.div_ceil(batch)) * median));
+    figures.seconds_by_step = Some(mean_by_step(&updates));
+    figures.seconds_between_nodes = Some(gap(&spans, batch));
     stage.down();
     Ok(())
 }
@@ -112,7 +112,7 @@ fn number(count: usize) -> f64 {
 pub(super) async fn five_hundred_nodes(figures: &mut Figures) -> Result<()> {
     let stage = Stage::up("memory", 500).await?;
     tokio::time::sleep(Duration::from_secs(30)).await;
-    figures.rss500_nodes_mib = stage.operator_rss_mib()?;
+    figures.rss500_nodes_mib = Some(stage.operator_rss_mib()?);
     stage.down();
     Ok(())
 }

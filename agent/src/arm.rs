@@ -154,6 +154,11 @@ impl Arm {
         Ok(Pass::Again(RETRY))
     }
 
+    /// Until when the request allows a reboot.
+    pub fn leave(&self) -> Option<Timestamp> {
+        self.reboot_not_after
+    }
+
     fn may_reboot(&self, now: Timestamp) -> bool {
         self.reboot_not_after.is_some_and(|not_after| now < not_after)
     }

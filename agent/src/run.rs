@@ -56,6 +56,8 @@ pub struct Run {
     flow: Flow,
     told: Option<AgentPhase>,
     begun: bool,
+    /// Until when the state on disk allows a reboot.
+    leave: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -86,7 +88,7 @@ impl Run {
             Command::Probe { host } => Flow::Probe(host),
             Command::Reset {} => Flow::Reset,
         };
-        Ok(Self { request, node: node.to_owned(), flow, told: None, begun: false })
+        Ok(Self { request, node: node.to_owned(), flow, told: None, begun: false, leave: None })
     }
 
     /// Does the next bounded piece of the command.
@@ -143,9 +145,18 @@ impl Run {
         }
     }
 
+    /// The next moment at which time alone may change what a step that only waits comes to.
+    pub fn changes_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let asked = if let Flow::Arm(arm) = &self.flow { arm.leave() } else { None };
+        [asked, self.leave].into_iter().flatten().filter(|at| *at > now).min()
+    }
+
     /// A line for the log whenever the phase on disk is a new one.
     fn news(&mut self, host: &dyn Host, now: Timestamp) -> Option<String> {
-        let phase = Loaded::read(host).ok()?.state()?.phase;
+        let loaded = Loaded::read(host).ok()?;
+        let state = loaded.state()?;
+        self.leave = state.work.as_ref().and_then(|work| work.reboot_not_after);
+        let phase = state.phase;
         if self.told.replace(phase) == Some(phase) {
             return None;
         }

@@ -60,6 +60,12 @@ impl Task {
         }
     }
 
+    /// The next moment at which time alone may change what a step that only waits comes to.
+    pub fn changes_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let work = self.state.as_ref()?.work.as_ref()?;
+        [work.reboot_not_after, Some(work.install_not_after)].into_iter().flatten().filter(|at| *at > now).min()
+    }
+
     fn advance(&mut self, host: &mut dyn Host, now: Timestamp) -> TaskStep {
         if self.state.is_none() {
             self.state = load(host)?;

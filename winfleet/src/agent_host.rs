@@ -6,10 +6,12 @@
 
 mod condition;
 mod host;
+mod idle;
 mod process;
 mod remote;
 mod task;
 
+pub use idle::Idle;
 pub use process::{AgentProcess, Look};
 pub use remote::RemoteProcess;
 pub use task::ArmedTasks;

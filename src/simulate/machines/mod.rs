@@ -169,9 +169,10 @@ impl Cluster {
         let kubelet = &self.fleet.kubelets[index];
         let machine = self.world.machine(name);
         let due_now = machine.is_some_and(Machine::startup_task_due).then_some(now);
-        let pods = kubelet.pods.values().filter_map(|run| run.wake).min();
+        let pods = kubelet.pods.values().filter_map(|run| run.goes_on(machine, now)).min();
         let own = machine.and_then(Machine::next_event);
-        let next = [due_now, own, self.fleet.tasks.next_event_of(name), pods].into_iter().flatten().min();
+        let task = machine.and_then(|machine| self.fleet.tasks.next_event_of(machine, now));
+        let next = [due_now, own, task, pods].into_iter().flatten().min();
         if let Some(next) = next {
             self.agenda.not_after(Due::Machine(index), next.max(now));
         }

@@ -6,10 +6,11 @@ use crate::simulate::trace::Actor;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use std::sync::Arc;
+use winfleet::agent_host::Idle;
 use winfleet::kubelet::lifecycle::{Containers, PodAction, PodTimings, State, decide};
 use winfleet::kubelet::pod::PodView;
 use winfleet::kubelet::pod_status;
-use winfleet::model::World;
+use winfleet::model::{Machine, World};
 
 /// First slot of pod addresses on a machine; 1 is the gateway's.
 const FIRST_SLOT: usize = 2;
@@ -23,8 +24,10 @@ pub struct Run {
     pub view: PodView,
     /// The last line that it printed.
     pub line: String,
-    /// When it goes on by itself.
+    /// When it goes on by itself, its program aside.
     pub wake: Option<Timestamp>,
+    /// When its program goes on, and what that waits for: as long as this holds, it does not go on.
+    program: Option<(Timestamp, Option<Idle>)>,
     containers: Containers,
     process: Option<Process>,
     exit: Option<i32>,
@@ -39,27 +42,45 @@ impl Run {
         let slot = u8::try_from(FIRST_SLOT + slot % SLOTS).unwrap_or(u8::MAX);
         let ip = if view.host_network { pod_status::HOST_IP.to_owned() } else { pod_status::pod_ip(machine, slot) };
         let containers = Containers::adopt(&view, boot, now);
-        Self { view, line: String::new(), wake: Some(now), containers, process: None, exit: None, ip, written: None }
+        Self {
+            view,
+            line: String::new(),
+            wake: Some(now),
+            program: None,
+            containers,
+            process: None,
+            exit: None,
+            ip,
+            written: None,
+        }
+    }
+
+    /// When it goes on, if nothing changes on its machine.
+    pub fn goes_on(&self, machine: Option<&Machine>, now: Timestamp) -> Option<Timestamp> {
+        let program = self.program.map(|(next, idle)| match idle.filter(|idle| idle.holds(machine, now)) {
+            Some(idle) => idle.until(),
+            None => next,
+        });
+        [self.wake, program].into_iter().flatten().min()
     }
 
     /// Does what is due; says whether nothing of it is left, so that its object is to be removed.
     fn step(&mut self, facts: &MachineFacts, world: &mut World, timings: PodTimings, now: Timestamp) -> bool {
-        let mut again = self.look(facts, world, now);
+        self.program = self.look(facts, world, now);
         let (mut rest, started) = self.settle(facts, timings, now);
         if started {
-            again = self.look(facts, world, now);
+            self.program = self.look(facts, world, now);
             rest = self.settle(facts, timings, now).0;
         }
-        let wait = match rest {
+        self.wake = match rest {
             PodAction::Wait(wait) => wait,
             _ => None,
         };
-        self.wake = [again, wait].into_iter().flatten().min();
         rest == PodAction::Remove
     }
 
-    /// Looks at its program; a machine that is down, or booted since, runs it no more.
-    fn look(&mut self, facts: &MachineFacts, world: &mut World, now: Timestamp) -> Option<Timestamp> {
+    /// Looks at its program, and says when that goes on; a machine that is down, or booted since, runs it no more.
+    fn look(&mut self, facts: &MachineFacts, world: &mut World, now: Timestamp) -> Option<(Timestamp, Option<Idle>)> {
         if !facts.os_up || self.containers.boot != Some(facts.boot) {
             self.process = None;
         }
@@ -71,7 +92,7 @@ impl Run {
             self.exit = seen.exit;
             self.process = None;
         }
-        seen.again
+        seen.again.map(|again| (again, seen.idle))
     }
 
     /// Acts until there is nothing to do but to wait, or to remove it; says whether its program was started.
@@ -114,8 +135,9 @@ impl Cluster {
 
     fn tick_pod(&mut self, index: usize, key: &str, facts: &MachineFacts, now: Timestamp) {
         let timings = self.fleet.timings;
-        let Some(run) = self.fleet.kubelets[index].pods.get_mut(key) else { return };
-        let due = run.wake.is_some_and(|at| at <= now);
+        let kubelet = &mut self.fleet.kubelets[index];
+        let Some(run) = kubelet.pods.get_mut(key) else { return };
+        let due = run.goes_on(self.world.machine(&kubelet.name), now).is_some_and(|at| at <= now);
         let changed = run.containers.boot != Some(facts.boot) || !facts.os_up || run.containers.state == State::Blocked;
         if !due && !changed {
             return;

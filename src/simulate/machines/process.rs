@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
-use winfleet::agent_host::{AgentProcess, Look};
+use winfleet::agent_host::{AgentProcess, Idle, Look};
 use winfleet::kubelet::machine::{MachineFacts, PodNetwork};
 use winfleet::kubelet::network::{Exit, end_of_work, of_pod};
 use winfleet::kubelet::pod::PodView;
@@ -34,6 +34,8 @@ pub struct Seen {
     pub exit: Option<i32>,
     /// When to look again, if it has to be looked at.
     pub again: Option<Timestamp>,
+    /// What it waits for, when it does nothing else.
+    pub idle: Option<Idle>,
 }
 
 impl Process {
@@ -55,11 +57,11 @@ impl Process {
     pub fn look(&mut self, pod: &PodView, facts: &MachineFacts, world: &mut World, now: Timestamp) -> Seen {
         match self {
             Self::Agent(agent) => match agent.look(world, now) {
-                Look::Running { lines, next } => {
-                    Seen { line: lines.into_iter().next_back(), exit: None, again: Some(next) }
+                Look::Running { lines, next, idle } => {
+                    Seen { line: lines.into_iter().next_back(), exit: None, again: Some(next), idle }
                 }
                 Look::Exited { lines, code } => {
-                    Seen { line: lines.into_iter().next_back(), exit: Some(code), again: None }
+                    Seen { line: lines.into_iter().next_back(), exit: Some(code), ..Seen::default() }
                 }
                 // It ends with its machine: the next boot finds it lost.
                 Look::Killed => Seen::default(),
@@ -68,7 +70,7 @@ impl Process {
             Self::Until(_) => {
                 let forced = if let Program::RunsToEnd { exit_code } = pod.program { exit_code } else { None };
                 let Exit { code, line } = end_of_work(of_pod(facts, pod.host_network), forced);
-                Seen { line: Some(line), exit: Some(code), again: None }
+                Seen { line: Some(line), exit: Some(code), ..Seen::default() }
             }
             Self::Forever => Seen::default(),
         }

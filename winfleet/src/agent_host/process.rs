@@ -1,7 +1,7 @@
 //! The process of an agent pod.
 
 use super::{
-    STEPS_AT_ONCE, after,
+    Idle, STEPS_AT_ONCE, after,
     host::{Begun, SimulatedHost},
 };
 use crate::model::World;
@@ -17,6 +17,7 @@ pub struct AgentProcess {
     boot: Timestamp,
     state: State,
     job: Option<Begun>,
+    idle: Option<Idle>,
 }
 
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub enum Look {
         lines: Vec<String>,
         /// When it goes on: look again then.
         next: Timestamp,
+        /// What it waits for, when it does nothing else: no look comes to anything as long as this holds.
+        idle: Option<Idle>,
     },
     /// It ended by itself.
     Exited {
@@ -61,7 +64,7 @@ impl AgentProcess {
             Ok(run) => State::Running { run: Box::new(run), next: Timestamp::MIN },
             Err(error) => State::Refused(format!("windlass-agent: {error}")),
         };
-        Self { machine: machine.to_owned(), boot, state, job: None }
+        Self { machine: machine.to_owned(), boot, state, job: None, idle: None }
     }
 
     /// Lets the process do what is due at `now`.
@@ -72,6 +75,9 @@ impl AgentProcess {
             return Look::Exited { lines, code: exit::BAD_REQUEST };
         }
         let mut lines = vec![];
+        if let State::Running { next, .. } = &mut self.state {
+            Idle::wake(&mut self.idle, next, world.machine(&self.machine), now);
+        }
         for _ in 0..STEPS_AT_ONCE {
             match &self.state {
                 State::Running { next, .. } if *next <= now => self.step(world, now, &mut lines),
@@ -79,7 +85,7 @@ impl AgentProcess {
             }
         }
         match self.state {
-            State::Running { next, .. } => Look::Running { lines, next },
+            State::Running { next, .. } => Look::Running { lines, next, idle: self.idle },
             State::Ended(code) => Look::Exited { lines, code },
             State::Killed | State::Refused(_) => Look::Killed,
         }
@@ -91,8 +97,12 @@ impl AgentProcess {
             self.state = State::Killed;
             return;
         };
+        let (sight, job) = (guest.machine().sight(), self.job);
         match run.step(&mut SimulatedHost { guest, job: &mut self.job }, now) {
             Next::Again { after: wait, line } => {
+                let looked = line.is_none() && self.job == job;
+                let machine = world.machine(&self.machine).filter(|_| looked);
+                self.idle = machine.and_then(|machine| Idle::of(sight, machine, wait, run.changes_at(now)));
                 lines.extend(line);
                 *next = after(now, wait);
             }

@@ -1,7 +1,7 @@
 //! The processes of the tasks that the agent armed.
 
 use super::{
-    STEPS_AT_ONCE, after,
+    Idle, STEPS_AT_ONCE, after,
     host::{Begun, SimulatedHost},
 };
 use crate::model::{Machine, World};
@@ -22,6 +22,7 @@ struct Process {
     task: Task,
     job: Option<Begun>,
     next: Timestamp,
+    idle: Option<Idle>,
 }
 
 impl ArmedTasks {
@@ -45,9 +46,12 @@ impl ArmedTasks {
         }
     }
 
-    /// The next moment at which the task of one machine goes on; none when it has none that runs.
-    pub fn next_event_of(&self, name: &str) -> Option<Timestamp> {
-        self.running.get(name).map(|process| process.next)
+    /// The next moment at which the task of this machine goes on if nothing changes there; none when it has none that
+    /// runs.
+    pub fn next_event_of(&self, machine: &Machine, now: Timestamp) -> Option<Timestamp> {
+        let process = self.running.get(machine.name())?;
+        let idle = process.idle.filter(|idle| idle.holds(Some(machine), now));
+        Some(idle.map_or(process.next, |idle| idle.until().max(process.next)))
     }
 
     /// The next moment at which a task goes on; none when none runs.
@@ -58,7 +62,7 @@ impl ArmedTasks {
     fn start(&mut self, world: &mut World, name: String, now: Timestamp) {
         let Some(mut guest) = world.guest(&name, now) else { return };
         if let (Some(boot), Some(_)) = (guest.machine().up_since(), guest.take_startup_task()) {
-            self.running.insert(name, Process { boot, task: Task::new(), job: None, next: now });
+            self.running.insert(name, Process { boot, task: Task::new(), job: None, next: now, idle: None });
         }
     }
 }
@@ -70,14 +74,20 @@ impl Process {
 
     /// Does what is due; says whether the process lives on.
     fn advance(&mut self, name: &str, world: &mut World, now: Timestamp) -> bool {
+        Idle::wake(&mut self.idle, &mut self.next, world.machine(name), now);
         for _ in 0..STEPS_AT_ONCE {
             if self.next > now {
                 break;
             }
             let Some(guest) = world.guest(name, now) else { return false };
+            let (sight, job) = (guest.machine().sight(), self.job);
             let mut host = SimulatedHost { guest, job: &mut self.job };
             match self.task.step(&mut host, now) {
-                TaskNext::Again { after: wait } => self.next = after(now, wait),
+                TaskNext::Again { after: wait } => {
+                    self.idle = Idle::of(sight, host.guest.machine(), wait, self.task.changes_at(now));
+                    self.idle = self.idle.filter(|_| self.job == job);
+                    self.next = after(now, wait);
+                }
                 TaskNext::Ended => {
                     host.guest.end_task();
                     return false;

@@ -89,7 +89,7 @@ impl Field {
         let mut log = String::new();
         for _ in 0..PATIENCE {
             let (lines, next, code) = match process.look(&mut self.world, self.now) {
-                Look::Running { lines, next } => (lines, next, None),
+                Look::Running { lines, next, idle: _ } => (lines, next, None),
                 Look::Exited { lines, code } => (lines, self.now, Some(code)),
                 Look::Killed => return Ended { code: None, log },
             };

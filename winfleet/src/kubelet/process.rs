@@ -120,7 +120,7 @@ impl Process {
 impl From<agent_host::Look> for Look {
     fn from(look: agent_host::Look) -> Self {
         match look {
-            agent_host::Look::Running { lines, next } => Self { lines, exit: None, again: Some(next) },
+            agent_host::Look::Running { lines, next, idle: _ } => Self { lines, exit: None, again: Some(next) },
             agent_host::Look::Exited { lines, code } => Self { lines, exit: Some(code), again: None },
             // It ends with its machine: the next boot finds it lost.
             agent_host::Look::Killed => Self::running(None),

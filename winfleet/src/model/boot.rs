@@ -31,6 +31,7 @@ impl Machine {
             foreign: None,
             unready_since: None,
             generation: 0,
+            writes: 0,
             counters: super::Counters::default(),
             clock: now,
             disk,

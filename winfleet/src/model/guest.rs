@@ -211,12 +211,14 @@ impl Guest<'_> {
         if self.free_bytes() < bytes {
             return Err(Hresult::DISK_FULL);
         }
+        self.machine.writes += 1;
         self.machine.disk.files.insert(name.to_owned(), content.to_vec());
         Ok(())
     }
 
     /// Removes a file of the agent's state folder; says whether it was there.
     pub fn remove_file(&mut self, name: &str) -> bool {
+        self.machine.writes += 1;
         self.machine.disk.files.remove(name).is_some()
     }
 

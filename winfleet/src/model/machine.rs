@@ -52,9 +52,25 @@ pub struct Machine {
     /// When the world began.
     pub(super) start: Timestamp,
     pub(super) generation: u32,
+    /// How often software wrote to the agent's folder.
+    pub(super) writes: u64,
     pub(super) counters: Counters,
     /// How far this machine has been advanced.
     pub(super) clock: Timestamp,
+}
+
+/// What software that waits on a machine looks at: as long as this is the same, it finds the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sight {
+    up_since: Option<Timestamp>,
+    boots: u64,
+    boot: Boot,
+    writes: u64,
+    task: bool,
+    task_runs: bool,
+    jobs: usize,
+    running: usize,
+    foreign: bool,
 }
 
 /// Where a machine is between off and running.
@@ -192,6 +208,21 @@ impl Machine {
     /// When the current run of its services began; a process that started before is dead.
     pub fn up_since(&self) -> Option<Timestamp> {
         self.up_since
+    }
+
+    /// What software that waits on it looks at.
+    pub fn sight(&self) -> Sight {
+        Sight {
+            up_since: self.up_since,
+            boots: self.disk.boots,
+            boot: self.boot,
+            writes: self.writes,
+            task: self.disk.task.is_some(),
+            task_runs: self.startup_task_runs || self.startup_task_due,
+            jobs: self.jobs.len(),
+            running: self.jobs.values().filter(|job| job.runs()).count(),
+            foreign: self.foreign.is_some(),
+        }
     }
 
     /// Whether the registered task is to be started now: at a boot, or because software on the machine asked for it.

@@ -26,7 +26,7 @@ pub use disk::{Certificate, Disk, Installed};
 pub use guest::Guest;
 pub use hresult::Hresult;
 pub use job::{JobKind, JobState};
-pub use machine::{Machine, MachineState, Power};
+pub use machine::{Machine, MachineState, Power, Sight};
 pub use task::{Code, PowerRequest, Refusal, Snapshot, SnapshotState, Task, TaskKind, TaskState};
 
 use crate::scenario::{

@@ -66,7 +66,10 @@ impl WineProcess {
             return Look::Killed;
         }
         match self.child.try_wait() {
-            Ok(None) => Look::Running { lines: self.take_lines(), next: now.saturating_add(LOOK_EVERY).unwrap_or(now) },
+            Ok(None) => {
+                let next = now.saturating_add(LOOK_EVERY).unwrap_or(now);
+                Look::Running { lines: self.take_lines(), next, idle: None }
+            }
             Ok(Some(status)) => {
                 // What it printed last is read before its end is told.
                 let _ = self.reader.take().map(thread::JoinHandle::join);

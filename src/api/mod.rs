@@ -10,6 +10,7 @@
 
 mod aws;
 mod comparison;
+mod guarded;
 mod kubevirt;
 mod node_snapshot;
 mod node_update;
@@ -25,6 +26,7 @@ mod values;
 
 pub use aws::{Aws, ReplacedRootVolume};
 pub use comparison::{Comparison, FailWhen, Operator};
+pub use guarded::Guarded;
 pub use kubevirt::KubeVirt;
 pub use node_snapshot::{NodeSnapshot, NodeSnapshotSpec, NodeSnapshotStatus};
 pub use node_update::{

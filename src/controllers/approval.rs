@@ -5,12 +5,11 @@ use super::again::Again;
 use super::context::Context;
 use super::error::ReconcileError;
 use super::invalid;
-use crate::api::{ApprovalState, UpdateApproval, UpdateApprovalStatus};
+use crate::api::{ApprovalState, Guarded, UpdateApproval, UpdateApprovalStatus};
 use crate::observe::Stores;
 use crate::plan::approve::{Verdict, judge};
 use crate::plan::conditions::approval;
 use kube::ResourceExt;
-use kube::core::DeserializeGuard;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,9 +25,9 @@ const MAX_MESSAGE: usize = 512;
 ///
 /// # Errors
 /// [`ReconcileError`].
-pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<UpdateApproval>) -> Result<Again, ReconcileError> {
+pub async fn reconcile(ctx: &Context, shown: &Guarded<UpdateApproval>) -> Result<Again, ReconcileError> {
     let object = match &shown.0 {
-        Ok(approval) => ctx.approvals.latest(Arc::new(approval.clone())),
+        Ok(approval) => ctx.approvals.latest(Arc::clone(approval)),
         Err(error) => {
             invalid::tell::<UpdateApproval>(ctx, error, true).await;
             return Ok(Again::on_change());

@@ -7,7 +7,9 @@ use super::invalid;
 use super::pace::fingerprint;
 use super::{holds, release};
 use crate::act::{self, ActContext};
-use crate::api::{DesiredState, FINALIZER, NODE_UPDATE_LABEL, NodeUpdate, Outcome, RELEASE, StepPhase, StepRecord};
+use crate::api::{
+    DesiredState, FINALIZER, Guarded, NODE_UPDATE_LABEL, NodeUpdate, Outcome, RELEASE, StepPhase, StepRecord,
+};
 use crate::domain::{History, Intent, NodeSeen, StepKey, StepResult, Wish};
 use crate::observe::{self, Stores};
 use crate::plan::Reason;
@@ -18,7 +20,6 @@ use crate::plan::node::{Decision, Observed, conclude, decide};
 use crate::record::{NodeUpdateLog, Recorded, Tone};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, ResourceExt};
 use std::sync::Arc;
@@ -38,9 +39,9 @@ const LOOK_AGAIN: Duration = Duration::from_mins(5);
 ///
 /// # Errors
 /// [`ReconcileError`]; what was done is found again by the next pass.
-pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeUpdate>) -> Result<Again, ReconcileError> {
+pub async fn reconcile(ctx: &Context, shown: &Guarded<NodeUpdate>) -> Result<Again, ReconcileError> {
     let update = match &shown.0 {
-        Ok(update) => ctx.updates.ledger().latest(Arc::new(update.clone())),
+        Ok(update) => ctx.updates.ledger().latest(Arc::clone(update)),
         Err(error) => {
             invalid::tell::<NodeUpdate>(ctx, error, true).await;
             return Ok(Again::on_change());
@@ -245,6 +246,9 @@ fn wish(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Wish {
 /// Why its updates must not be installed now, if an UpdateHold stands against them.
 fn held_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Option<String> {
     let holds = holds::seen(&ctx.stores);
+    if holds.is_empty() {
+        return None;
+    }
     let spec = &update.spec;
     let node = ctx.stores.nodes.get(&ObjectRef::new(&spec.node_name));
     let labels = node.map(|node| node.labels().clone()).unwrap_or_default();

@@ -1,10 +1,10 @@
 //! From what changed to what is to be looked at.
 
-use crate::api::{ApprovalState, NodeSnapshot, NodeUpdate, UpdateApproval, UpdateRollout};
-use crate::observe::{Change, Stores};
+use crate::api::{ApprovalState, Guarded, NodeSnapshot, NodeUpdate, UpdateApproval, UpdateRollout};
+use crate::observe::{Change, Parsed, Stores};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
-use kube::core::DeserializeGuard;
+use kube::Resource;
 use kube::runtime::reflector::ObjectRef;
 use std::collections::BTreeSet;
 
@@ -14,13 +14,13 @@ const TOGETHER: usize = 1024;
 /// The controllers' queues.
 pub struct Queues {
     /// Of node updates.
-    pub updates: UnboundedSender<ObjectRef<DeserializeGuard<NodeUpdate>>>,
+    pub updates: UnboundedSender<ObjectRef<Guarded<NodeUpdate>>>,
     /// Of rollouts.
-    pub rollouts: UnboundedSender<ObjectRef<DeserializeGuard<UpdateRollout>>>,
+    pub rollouts: UnboundedSender<ObjectRef<Guarded<UpdateRollout>>>,
     /// Of snapshots.
-    pub snapshots: UnboundedSender<ObjectRef<DeserializeGuard<NodeSnapshot>>>,
+    pub snapshots: UnboundedSender<ObjectRef<Guarded<NodeSnapshot>>>,
     /// Of approvals.
-    pub approvals: UnboundedSender<ObjectRef<DeserializeGuard<UpdateApproval>>>,
+    pub approvals: UnboundedSender<ObjectRef<Guarded<UpdateApproval>>>,
 }
 
 /// What is to be looked at, by name.
@@ -93,12 +93,12 @@ fn live_rollouts(stores: &Stores, started: bool) -> Vec<String> {
         let status = rollout.status.as_ref();
         status.is_none_or(|s| s.ended_at.is_none() && (started || s.rings.is_empty()))
     };
-    names(&stores.rollouts.state(), live)
+    names(&stores.rollouts, live)
 }
 
 /// Node updates in work on one of these nodes, or of one of these rollouts.
 fn updates_in_work(stores: &Stores, nodes: &BTreeSet<&str>, rollouts: &BTreeSet<&str>) -> Vec<String> {
-    names(&stores.updates.state(), |update: &NodeUpdate| {
+    names(&stores.updates, |update: &NodeUpdate| {
         let spec = &update.spec;
         update.status.as_ref().is_none_or(|s| s.outcome.is_none())
             && (nodes.contains(spec.node_name.as_str()) || rollouts.contains(spec.rollout_name.as_str()))
@@ -109,23 +109,23 @@ fn snapshots_of(stores: &Stores, rollouts: &BTreeSet<&str>) -> Vec<String> {
     if rollouts.is_empty() {
         return Vec::new();
     }
-    names(&stores.snapshots.state(), |s: &NodeSnapshot| rollouts.contains(s.spec.rollout_name.as_str()))
+    names(&stores.snapshots, |s: &NodeSnapshot| rollouts.contains(s.spec.rollout_name.as_str()))
 }
 
 /// Approvals for one of these rollouts of which nothing has come yet.
 fn waiting_approvals(stores: &Stores, rollouts: &BTreeSet<&str>) -> Vec<String> {
-    names(&stores.approvals.state(), |approval: &UpdateApproval| {
+    names(&stores.approvals, |approval: &UpdateApproval| {
         let ended = approval.status.as_ref().is_some_and(|status| status.state != ApprovalState::Waiting);
         !ended && rollouts.contains(approval.spec.rollout_name.as_str())
     })
 }
 
-fn names<K>(all: &[std::sync::Arc<DeserializeGuard<K>>], wanted: impl Fn(&K) -> bool) -> Vec<String>
+fn names<K>(store: &Parsed<K>, wanted: impl Fn(&K) -> bool) -> Vec<String>
 where
-    K: kube::Resource<DynamicType = ()>,
+    K: Resource<DynamicType = ()> + Clone,
 {
-    let parsed = all.iter().filter_map(|guard| guard.0.as_ref().ok());
-    parsed.filter(|object| wanted(object)).filter_map(|object| object.meta().name.clone()).collect()
+    let found = store.state_filter(|guard| guard.parsed().is_some_and(|object| wanted(object)));
+    found.iter().filter_map(|guard| guard.meta().name.clone()).collect()
 }
 
 #[cfg(test)]

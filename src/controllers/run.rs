@@ -7,7 +7,7 @@ use super::guard::{Pass, after_failure, guarded};
 use super::route::{Queues, route};
 use super::{approval, node_update, rollout, snapshot, snapshot_class};
 use crate::act::{ActConfig, Clients, Means, Memory, PodStores};
-use crate::api::crds;
+use crate::api::{Guarded, crds};
 use crate::observe::{Change, Stores, StoresError};
 use crate::ports::{Clock, Monitoring, SnapshotProviders};
 use crate::record::Events;
@@ -16,7 +16,7 @@ use futures::channel::mpsc::{UnboundedReceiver, unbounded};
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 use kube::api::ListParams;
-use kube::core::{ApiResource, DeserializeGuard, DynamicObject, GroupVersionKind};
+use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::controller::{self, Action, Controller, Error};
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -179,8 +179,7 @@ pub(super) fn context(parts: Parts, stores: &Stores) -> Arc<Context> {
 }
 
 /// A controller's pass over one object.
-pub(super) type Reconcile<K> =
-    for<'a> fn(&'a Context, &'a DeserializeGuard<K>) -> BoxFuture<'a, Result<Again, ReconcileError>>;
+pub(super) type Reconcile<K> = for<'a> fn(&'a Context, &'a Guarded<K>) -> BoxFuture<'a, Result<Again, ReconcileError>>;
 
 struct Runner<'a> {
     ctx: Arc<Context>,
@@ -194,14 +193,14 @@ impl Runner<'_> {
         name: &'static str,
         concurrency: u16,
         store: crate::observe::Parsed<K>,
-        queue: UnboundedReceiver<ObjectRef<DeserializeGuard<K>>>,
+        queue: UnboundedReceiver<ObjectRef<Guarded<K>>>,
         reconcile: Reconcile<K>,
     ) where
         K: Resource<DynamicType = ()> + DeserializeOwned + Clone + Debug + Send + Sync + 'static,
     {
         let mut told = self.told.clone();
         let stop = async move { drop(told.wait_for(|stop| *stop).await) };
-        let pass = move |object: &DeserializeGuard<K>| Pass { controller: name, name: object.name_any() };
+        let pass = move |object: &Guarded<K>| Pass { controller: name, name: object.name_any() };
         // Triggers come from the queue alone: what the store is filled with was told there, too.
         let results = Controller::for_stream(stream::pending(), store)
             .with_config(controller::Config::default().concurrency(concurrency))

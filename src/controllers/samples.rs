@@ -1,8 +1,7 @@
 //! Objects for the tests of this room.
 
-use crate::api::{NodeSnapshot, NodeUpdate, UpdateRollout};
+use crate::api::{Guarded, NodeSnapshot, NodeUpdate, UpdateRollout};
 use crate::observe::Stores;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
@@ -68,11 +67,11 @@ pub fn stores(updates: Vec<NodeUpdate>, rollouts: Vec<UpdateRollout>, snapshots:
     }
 }
 
-fn parsed<K>(objects: Vec<K>) -> Store<DeserializeGuard<K>>
+fn parsed<K>(objects: Vec<K>) -> Store<Guarded<K>>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
 {
-    filled(objects.into_iter().map(|object| DeserializeGuard(Ok(object))).collect())
+    filled(objects.into_iter().map(|object| Guarded::of(object)).collect())
 }
 
 fn filled<K>(objects: Vec<K>) -> Store<K>

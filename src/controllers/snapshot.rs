@@ -5,12 +5,11 @@ use super::again::Again;
 use super::context::Context;
 use super::error::ReconcileError;
 use super::invalid;
-use crate::api::{DeletionPolicy, NodeSnapshot, SNAPSHOT_FINALIZER, UpdateRollout};
+use crate::api::{DeletionPolicy, Guarded, NodeSnapshot, SNAPSHOT_FINALIZER, UpdateRollout};
 use crate::observe::Stores;
 use crate::ports::Handle;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use kube::core::DeserializeGuard;
 use kube::{Api, ResourceExt};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +26,9 @@ const LOOK_AGAIN: Duration = Duration::from_hours(1);
 ///
 /// # Errors
 /// [`ReconcileError`]; the provider is asked again then.
-pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<NodeSnapshot>) -> Result<Again, ReconcileError> {
+pub async fn reconcile(ctx: &Context, shown: &Guarded<NodeSnapshot>) -> Result<Again, ReconcileError> {
     let snapshot = match &shown.0 {
-        Ok(snapshot) => ctx.snapshots.latest(Arc::new(snapshot.clone())),
+        Ok(snapshot) => ctx.snapshots.latest(Arc::clone(snapshot)),
         Err(error) => {
             invalid::tell::<NodeSnapshot>(ctx, error, false).await;
             return Ok(Again::on_change());

@@ -1,8 +1,7 @@
 //! Changes: what the watches tell the controllers.
 
-use crate::api::{NodeSnapshot, NodeUpdate, UpdateRollout};
+use crate::api::{Guarded, NodeSnapshot, NodeUpdate, UpdateRollout};
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::core::DeserializeGuard;
 use kube::{Resource, ResourceExt};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -79,7 +78,7 @@ impl Watched for Pod {
 /// Our own kinds: any write is a change.
 macro_rules! watched {
     ($kind:ty, $change:expr) => {
-        impl Watched for DeserializeGuard<$kind> {
+        impl Watched for Guarded<$kind> {
             fn fingerprint(&self) -> u64 {
                 hash(&(&self.meta().uid, &self.meta().resource_version))
             }

@@ -7,8 +7,10 @@
 mod change;
 mod follow;
 pub mod node;
+mod reading;
 mod stores;
 
 pub use change::{Change, Watched};
 pub use follow::{Feed, WATCH_SECONDS, Witness};
+pub use reading::Reading;
 pub use stores::{Feeds, Parsed, Stores, StoresError};

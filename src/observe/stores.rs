@@ -4,11 +4,12 @@ use super::change::{Change, Watched};
 use super::follow::{Feed, Witness, follow};
 use super::node;
 use crate::api::{
-    NodeSnapshot, NodeUpdate, SnapshotClass, UpdateApproval, UpdateHold, UpdatePolicy, UpdateRing, UpdateRollout,
+    Guarded, NodeSnapshot, NodeUpdate, SnapshotClass, UpdateApproval, UpdateHold, UpdatePolicy, UpdateRing,
+    UpdateRollout,
 };
 use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::core::{DeserializeGuard, NamespaceResourceScope, error_boundary::InvalidObject};
+use kube::core::{NamespaceResourceScope, error_boundary::InvalidObject};
 use kube::runtime::{reflector::Store, watcher};
 use kube::{Api, Client, Resource, ResourceExt, runtime::reflector::ObjectRef};
 use serde::de::DeserializeOwned;
@@ -21,7 +22,7 @@ use tokio::task::JoinSet;
 const FIRST_LIST: Duration = Duration::from_mins(2);
 
 /// A store of a kind of ours: an object that does not parse is kept as its error and stops nothing else.
-pub type Parsed<K> = Store<DeserializeGuard<K>>;
+pub type Parsed<K> = Store<Guarded<K>>;
 
 /// All that is watched.
 #[derive(Clone)]
@@ -61,14 +62,14 @@ pub struct StoresError {
 #[expect(missing_docs, reason = "named as the stores are")]
 pub struct Feeds {
     pub nodes: Feed<Node>,
-    pub policies: Feed<DeserializeGuard<UpdatePolicy>>,
-    pub rings: Feed<DeserializeGuard<UpdateRing>>,
-    pub rollouts: Feed<DeserializeGuard<UpdateRollout>>,
-    pub classes: Feed<DeserializeGuard<SnapshotClass>>,
-    pub approvals: Feed<DeserializeGuard<UpdateApproval>>,
-    pub holds: Feed<DeserializeGuard<UpdateHold>>,
-    pub updates: Feed<DeserializeGuard<NodeUpdate>>,
-    pub snapshots: Feed<DeserializeGuard<NodeSnapshot>>,
+    pub policies: Feed<Guarded<UpdatePolicy>>,
+    pub rings: Feed<Guarded<UpdateRing>>,
+    pub rollouts: Feed<Guarded<UpdateRollout>>,
+    pub classes: Feed<Guarded<SnapshotClass>>,
+    pub approvals: Feed<Guarded<UpdateApproval>>,
+    pub holds: Feed<Guarded<UpdateHold>>,
+    pub updates: Feed<Guarded<NodeUpdate>>,
+    pub snapshots: Feed<Guarded<NodeSnapshot>>,
     pub agent_pods: Feed<Pod>,
     pub probe_pods: Feed<Pod>,
 }
@@ -142,8 +143,7 @@ impl Stores {
     where
         K: Resource<DynamicType = ()> + Clone,
     {
-        let mut all: Vec<_> =
-            store.state().iter().filter_map(|guard| guard.0.as_ref().ok().cloned().map(Arc::new)).collect();
+        let mut all: Vec<_> = store.state().iter().filter_map(|guard| guard.parsed().cloned()).collect();
         all.sort_by_key(|object| object.name_any());
         all
     }
@@ -153,7 +153,7 @@ impl Stores {
     where
         K: Resource<DynamicType = ()> + Clone,
     {
-        store.get(&ObjectRef::new(name))?.0.as_ref().ok().cloned().map(Arc::new)
+        store.get(&ObjectRef::new(name))?.parsed().cloned()
     }
 
     /// Why the object of that name can not be read, if it is there and does not parse.
@@ -170,9 +170,9 @@ impl Watches<'_> {
     where
         K: Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope>,
         K: DeserializeOwned + Clone + Debug + Send + Sync + 'static,
-        DeserializeGuard<K>: Watched,
+        Guarded<K>: Watched,
     {
-        let unmanaged = |object: &mut DeserializeGuard<K>| object.meta_mut().managed_fields = None;
+        let unmanaged = |object: &mut Guarded<K>| object.meta_mut().managed_fields = None;
         self.follow(Api::all(self.client.clone()), watcher::Config::default(), unmanaged)
     }
 

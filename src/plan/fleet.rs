@@ -74,23 +74,25 @@ impl<'a> Fleet<'a> {
 impl UpdateSeen {
     /// Reads a NodeUpdate. The reason's code is that of its `Ready` condition.
     pub fn read(update: &NodeUpdate) -> Self {
-        let status = update.status.clone().unwrap_or_default();
-        let failed = status.steps.iter().rev().find(|s| s.phase == StepPhase::Failed);
-        let failure = failed.map(|s| s.message.clone());
-        let ended_at = status.outcome.and_then(|_| status.steps.iter().rev().find_map(|s| s.finished_at.clone()));
+        let status = update.status.as_ref();
+        let steps = status.map(|s| s.steps.as_slice()).unwrap_or_default();
+        let outcome = status.and_then(|s| s.outcome);
+        let failure = || steps.iter().rev().find(|s| s.phase == StepPhase::Failed).map(|s| s.message.clone());
+        let ended_at = outcome.and_then(|_| steps.iter().rev().find_map(|s| s.finished_at.as_ref()));
+        let ready = status.and_then(|s| s.conditions.iter().find(|c| c.type_ == "Ready"));
         Self {
             name: update.metadata.name.clone().unwrap_or_default(),
             uid: update.metadata.uid.clone().unwrap_or_default(),
             node: update.spec.node_name.clone(),
             node_uid: update.spec.node_uid.clone(),
             ring: update.spec.ring.clone(),
-            reason_code: status.conditions.iter().find(|c| c.type_ == "Ready").map(|c| c.reason.clone()),
+            reason_code: ready.map(|c| c.reason.clone()),
             created_at: update.metadata.creation_timestamp.as_ref().map(|at| at.0),
-            retry: status.last_handled_request.as_deref() == Some(RETRY),
-            outcome: status.outcome,
-            reason: status.reason.or(failure),
-            step: status.step,
-            started_at: status.steps.first().map(|s| s.started_at.0),
+            retry: status.and_then(|s| s.last_handled_request.as_deref()) == Some(RETRY),
+            outcome,
+            reason: status.and_then(|s| s.reason.clone()).or_else(failure),
+            step: status.and_then(|s| s.step),
+            started_at: steps.first().map(|s| s.started_at.0),
             ended_at: ended_at.map(|at| at.0),
             deleted: update.metadata.deletion_timestamp.is_some(),
         }

@@ -4,10 +4,9 @@ use super::KubeSecrets;
 use super::aws::{self, Aws};
 use super::kubevirt::KubeVirt;
 use super::simulated::Simulated;
-use crate::api::{DeletionPolicy, Provider, SnapshotClass, SnapshotClassSpec};
+use crate::api::{DeletionPolicy, Guarded, Provider, SnapshotClass, SnapshotClassSpec};
 use crate::ports::{ProviderError, Secrets, SnapshotProvider, SnapshotProviders};
 use k8s_openapi::api::core::v1::Namespace;
-use kube::core::DeserializeGuard;
 use kube::runtime::reflector::{ObjectRef, Store};
 use std::{
     collections::HashMap,
@@ -17,7 +16,7 @@ use std::{
 /// Finds providers by the SnapshotClasses that are watched. A provider is kept as long as its class is unchanged, so that
 /// its connections are.
 pub struct Registry {
-    classes: Store<DeserializeGuard<SnapshotClass>>,
+    classes: Store<Guarded<SnapshotClass>>,
     surroundings: Surroundings,
     shared: aws::Shared,
     made: Mutex<HashMap<String, Made>>,
@@ -56,7 +55,7 @@ struct Made {
 
 impl Registry {
     /// A registry over a watched store.
-    pub fn new(classes: Store<DeserializeGuard<SnapshotClass>>, surroundings: Surroundings) -> Self {
+    pub fn new(classes: Store<Guarded<SnapshotClass>>, surroundings: Surroundings) -> Self {
         Self { classes, surroundings, shared: aws::Shared::default(), made: Mutex::default() }
     }
 }
@@ -78,7 +77,7 @@ impl SnapshotProviders for Registry {
 
     fn deletion_policy(&self, class: &str) -> DeletionPolicy {
         let class = self.classes.get(&ObjectRef::new(class));
-        class.and_then(|class| Some(class.0.as_ref().ok()?.spec.deletion_policy)).unwrap_or_default()
+        class.and_then(|class| Some(class.parsed()?.spec.deletion_policy)).unwrap_or_default()
     }
 }
 
@@ -110,12 +109,12 @@ mod tests {
     use super::*;
     use kube::runtime::{reflector::store::Writer, watcher};
 
-    fn class(endpoint: Option<&str>) -> DeserializeGuard<SnapshotClass> {
+    fn class(endpoint: Option<&str>) -> Guarded<SnapshotClass> {
         let simulated = endpoint.map(|endpoint| crate::api::Simulated { endpoint: endpoint.to_owned() });
         let provider = Provider { simulated, ..Provider::default() };
         let (deletion_policy, orphans) = (DeletionPolicy::Delete, crate::api::Orphans::Report);
         let spec = SnapshotClassSpec { provider, deletion_policy, orphans, price: None };
-        DeserializeGuard(Ok(SnapshotClass::new("sim", spec)))
+        Guarded::of(SnapshotClass::new("sim", spec))
     }
 
     struct NoSecrets;

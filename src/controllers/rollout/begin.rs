@@ -46,7 +46,7 @@ impl Pass<'_> {
         let stores = &self.ctx.stores;
         let (rings, policies) = (Stores::all(&stores.rings), Stores::all(&stores.policies));
         let classes = providers::of_classes(self.ctx);
-        let nodes: Vec<_> = observe::node::all(&stores.nodes);
+        let nodes = observe::node::all(&stores.nodes);
         let resolve_with = |other_nodes: &[&BTreeMap<String, String>]| {
             let catalogue =
                 Catalogue { rings: &rings, policies: &policies, classes: &classes, nodes: &nodes, other_nodes };
@@ -101,7 +101,8 @@ impl Pass<'_> {
         let object = std::sync::Arc::clone(&self.object);
         let facts = Facts::gather(self.ctx, &object, self.memory).await;
         let status = self.status();
-        let scanned = scan::scan(self.ctx, &object, &status.rings, &facts.nodes, self.memory, now).await?;
+        let scanned = scan::scan(self.ctx, &object, &status.rings, facts.nodes(), self.memory, now).await?;
+        facts.leave(self.memory);
         match scanned {
             scan::Scanned::Waiting(on, after) => {
                 let stalled = takes_too_long(&status, now)

@@ -1,7 +1,7 @@
 //! The facts that a rollout is planned on.
 
-use super::memory::{Memory, uid_of};
-use crate::api::{UpdateRollout, UpdateRolloutStatus};
+use super::memory::{Memory, Read, uid_of};
+use crate::api::{NodeUpdate, UpdateRollout, UpdateRolloutStatus};
 use crate::controllers::context::Context;
 use crate::controllers::holds;
 use crate::domain::NodeState;
@@ -9,13 +9,12 @@ use crate::observe;
 use crate::plan::fleet::{Fleet, SoakSeen, UpdateSeen};
 use crate::plan::holds::HoldSeen;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Nodes and node updates, as they are now.
 pub struct Facts {
     name: String,
-    /// All Windows nodes. One that another rollout works on counts as claimed before its claim is written.
-    pub nodes: Vec<NodeState>,
-    updates: Vec<UpdateSeen>,
+    read: Read,
     holds: Vec<HoldSeen>,
 }
 
@@ -23,25 +22,33 @@ impl Facts {
     /// Gathers them from the stores, and from what was made a moment ago.
     pub async fn gather(ctx: &Context, rollout: &UpdateRollout, memory: &mut Memory) -> Self {
         let uid = uid_of(rollout);
-        let mut updates = Vec::new();
-        let mut others = Vec::new();
-        for guard in ctx.stores.updates.state() {
-            let Ok(update) = &guard.0 else { continue };
-            let of = if update.spec.rollout_uid == uid { &mut updates } else { &mut others };
-            of.push(UpdateSeen::read(update));
+        let mut read = std::mem::take(&mut memory.read);
+        let updates = ctx.stores.updates.state().into_iter().filter_map(|guard| guard.parsed().cloned());
+        let (updates, others): (Vec<_>, Vec<_>) = updates.partition(|update| update.spec.rollout_uid == uid);
+        read.updates.renew(updates, UpdateSeen::read);
+        let shown = read.updates.facts();
+        let is_shown = |name: &str| shown.binary_search_by(|seen| seen.name.as_str().cmp(name)).is_ok();
+        for made in memory.not_shown(is_shown) {
+            let place = read.updates.facts().partition_point(|seen| seen.name < made.name);
+            read.updates.add(place, made);
         }
-        for other in ctx.memories.others(&uid) {
-            // Rollouts are taken one after the other: nobody holds it for longer than a moment.
-            let not_shown = other.lock().await.not_shown(&others);
-            others.extend(not_shown);
+        read.nodes.renew(ctx.stores.nodes.state(), observe::node::read);
+        let claims = claims(ctx, &uid, &others).await;
+        if !claims.is_empty() {
+            read.nodes.correct(|node| claim(node, &claims));
         }
-        let claims = others.into_iter().filter(UpdateSeen::in_work).map(|update| (update.node, update.uid)).collect();
-        let not_shown = memory.not_shown(&updates);
-        updates.extend(not_shown);
-        updates.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        let nodes = observe::node::all(&ctx.stores.nodes).into_iter().map(|node| claimed(node, &claims)).collect();
         let name = rollout.metadata.name.clone().unwrap_or_default();
-        Self { name, nodes, updates, holds: holds::seen(&ctx.stores) }
+        Self { name, read, holds: holds::seen(&ctx.stores) }
+    }
+
+    /// All Windows nodes.
+    pub fn nodes(&self) -> &[NodeState] {
+        self.read.nodes.facts()
+    }
+
+    /// Leaves behind what the next pass need not read again.
+    pub fn leave(self, memory: &mut Memory) {
+        memory.read = self.read;
     }
 
     /// As the planner wants them.
@@ -57,8 +64,8 @@ impl Facts {
             desired: rollout.spec.state,
             deleting: rollout.metadata.deletion_timestamp.is_some(),
             status,
-            nodes: &self.nodes,
-            updates: &self.updates,
+            nodes: self.nodes(),
+            updates: self.read.updates.facts(),
             holds: &self.holds,
             soak,
             operator_node: ctx.settings.operator_node.as_deref(),
@@ -66,9 +73,24 @@ impl Facts {
     }
 }
 
-fn claimed(mut node: NodeState, claims: &HashMap<String, String>) -> NodeState {
-    if node.claimed_by.is_none() {
-        node.claimed_by = claims.get(&node.node.name).cloned();
+/// What other rollouts work on: UIDs of their node updates by the name of the node.
+async fn claims(ctx: &Context, uid: &str, others: &[Arc<NodeUpdate>]) -> HashMap<String, String> {
+    let in_work = |update: &&Arc<NodeUpdate>| update.status.as_ref().is_none_or(|status| status.outcome.is_none());
+    let shown = others.iter().filter(in_work);
+    let shown = shown.map(|update| (update.spec.node_name.clone(), update.metadata.uid.clone().unwrap_or_default()));
+    let mut claims: HashMap<_, _> = shown.collect();
+    for other in ctx.memories.others(uid) {
+        // Rollouts are taken one after the other: nobody holds it for longer than a moment.
+        let is_shown = |name: &str| others.iter().any(|update| update.metadata.name.as_deref() == Some(name));
+        let made = other.lock().await.not_shown(is_shown);
+        claims.extend(made.into_iter().filter(UpdateSeen::in_work).map(|update| (update.node, update.uid)));
     }
-    node
+    claims
+}
+
+/// Counts a node as claimed, if it is; says whether that is news.
+fn claim(node: &mut NodeState, claims: &HashMap<String, String>) -> bool {
+    let claim = claims.get(&node.node.name).filter(|_| node.claimed_by.is_none());
+    node.claimed_by = claim.cloned().or(node.claimed_by.take());
+    claim.is_some()
 }

@@ -10,7 +10,7 @@ use crate::record::Tone;
 impl Pass<'_> {
     /// Opens the gate that is closed, if an approval for it is there that was made under the admission policy.
     pub(super) async fn open_gate(&mut self) -> Result<(), ReconcileError> {
-        if self.status().gate.is_none() {
+        if self.lacks(|status| status.gate.is_none()) {
             return Ok(());
         }
         let now = self.ctx.clock.now();

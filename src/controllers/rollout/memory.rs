@@ -1,8 +1,11 @@
 //! What is known of a rollout beyond its status. Without it, after a restart, some things are asked once more.
 
 use crate::api::{NodeUpdate, UpdateRollout, UpdateRolloutStatus};
+use crate::domain::NodeState;
+use crate::observe::Reading;
 use crate::plan::fleet::{SoakObservation, SoakSeen, UpdateSeen};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,9 +52,20 @@ pub struct Memory {
     pub(super) scans: BTreeMap<String, Scan>,
     /// How the soak goes.
     pub(super) soak: Soak,
+    /// What was read in the last pass: most of it is still so in the next.
+    pub(super) read: Read,
     last_pass: Option<Instant>,
     /// Since when a status is to be written in which only numbers are new.
     counts_since: Option<Instant>,
+}
+
+/// What was read of the stores.
+#[derive(Default)]
+pub struct Read {
+    /// All Windows nodes. One that another rollout works on counts as claimed before its claim is written.
+    pub nodes: Reading<Node, NodeState>,
+    /// The node updates of the rollout.
+    pub updates: Reading<NodeUpdate, UpdateSeen>,
 }
 
 /// Asking one OS build's nodes what they are offered.
@@ -117,9 +131,9 @@ impl Memory {
         self.made.insert(update.name_any(), (UpdateSeen::read(update), Instant::now()));
     }
 
-    /// The node updates that were made and are not among those `shown`.
-    pub fn not_shown(&mut self, shown: &[UpdateSeen]) -> Vec<UpdateSeen> {
-        self.made.retain(|name, (_, at)| at.elapsed() < LAG && !shown.iter().any(|s| s.name == *name));
+    /// The node updates that were made and are not shown.
+    pub fn not_shown(&mut self, is_shown: impl Fn(&str) -> bool) -> Vec<UpdateSeen> {
+        self.made.retain(|name, (_, at)| at.elapsed() < LAG && !is_shown(name));
         self.made.values().map(|(update, _)| update.clone()).collect()
     }
 }

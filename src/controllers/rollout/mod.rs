@@ -18,12 +18,12 @@ use super::again::Again;
 use super::context::Context;
 use super::error::ReconcileError;
 use super::invalid;
-use crate::api::{DesiredState, FINALIZER, UpdateRollout, UpdateRolloutStatus};
+use crate::api::{DesiredState, FINALIZER, Guarded, UpdateRollout, UpdateRolloutStatus};
 use crate::plan::lint::lint;
 use crate::plan::rollout::{Plan, plan};
 use facts::Facts;
+use futures::FutureExt;
 use kube::ResourceExt;
-use kube::core::DeserializeGuard;
 use memory::Memory;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,9 +40,9 @@ const LOOK_AGAIN: Duration = Duration::from_mins(5);
 ///
 /// # Errors
 /// [`ReconcileError`]; the next pass plans anew from what is there.
-pub async fn reconcile(ctx: &Context, shown: &DeserializeGuard<UpdateRollout>) -> Result<Again, ReconcileError> {
+pub async fn reconcile(ctx: &Context, shown: &Guarded<UpdateRollout>) -> Result<Again, ReconcileError> {
     let object = match &shown.0 {
-        Ok(rollout) => ctx.rollouts.ledger().latest(Arc::new(rollout.clone())),
+        Ok(rollout) => ctx.rollouts.ledger().latest(Arc::clone(rollout)),
         Err(error) => {
             invalid::tell::<UpdateRollout>(ctx, error, true).await;
             return Ok(Again::on_change());
@@ -81,36 +81,43 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     async fn make(mut self) -> Result<Next, ReconcileError> {
-        let status = self.status();
+        let ended = self.object.status.as_ref().is_some_and(|status| status.ended_at.is_some());
         let deleting = self.object.metadata.deletion_timestamp.is_some();
-        if !deleting && status.ended_at.is_none() {
+        if !deleting && !ended {
             let set = self.ctx.rollouts.ledger().set_finalizer(&self.object, FINALIZER, true).await?;
             self.object = set.unwrap_or(Arc::clone(&self.object));
         }
         let ending = deleting || self.object.spec.state == DesiredState::Aborted;
-        if !ending && status.rings.is_empty() && !self.freeze().await? {
+        if !ending && self.lacks(|status| status.rings.is_empty()) && !self.freeze().boxed().await? {
             return Ok(Next::After(LOOK_AGAIN));
         }
         if !ending
-            && self.status().pinned.is_empty()
-            && let Some(wait) = self.pin().await?
+            && self.lacks(|status| status.pinned.is_empty())
+            && let Some(wait) = self.pin().boxed().await?
         {
             return Ok(Next::After(wait));
         }
         if !ending {
-            self.open_gate().await?;
+            self.open_gate().boxed().await?;
         }
         self.advance().await
     }
 
     /// Plans, records the plan, and does what it says: in this order.
     async fn advance(&mut self) -> Result<Next, ReconcileError> {
-        let now = self.ctx.clock.now();
-        let status = self.status();
         let object = Arc::clone(&self.object);
         let facts = Facts::gather(self.ctx, &object, self.memory).await;
+        let next = self.carry_out(&object, &facts).await;
+        facts.leave(self.memory);
+        next
+    }
+
+    async fn carry_out(&mut self, object: &UpdateRollout, facts: &Facts) -> Result<Next, ReconcileError> {
+        let now = self.ctx.clock.now();
+        let none = UpdateRolloutStatus::default();
+        let status = object.status.as_ref().unwrap_or(&none);
         let soak = self.memory.soak.clone();
-        let fleet = facts.fleet(self.ctx, &object, &status, soak.seen());
+        let fleet = facts.fleet(self.ctx, object, status, soak.seen());
         let plan = plan(&fleet, now);
         let broken: Vec<_> = lint(&fleet, &plan, now).into_iter().map(|violation| format!("{violation:?}")).collect();
         if !broken.is_empty() {
@@ -118,10 +125,10 @@ impl Pass<'_> {
         }
         let ends = plan.ended && status.ended_at.is_none();
         if ends {
-            end::clean_up(self.ctx, &object).await?;
+            end::clean_up(self.ctx, object).await?;
         }
-        let next = plan.status(&status, now);
-        let counts_wait = self.memory.counts_wait(&status, &next);
+        let next = plan.status(status, now);
+        let counts_wait = self.memory.counts_wait(status, &next);
         if counts_wait.is_none() {
             self.record(next, plan.stalled.as_ref(), now).await?;
             self.memory.soak.counted();
@@ -130,7 +137,7 @@ impl Pass<'_> {
             return self.finish().await;
         }
         self.start_nodes(&plan).await?;
-        let probed = self.probe(&plan, &status).await?;
+        let probed = self.probe(&plan, status).await?;
         let wake = plan.next_wake(now).unwrap_or(LOOK_AGAIN);
         Ok(Next::After([probed, counts_wait].into_iter().flatten().fold(wake, Duration::min)))
     }
@@ -156,8 +163,14 @@ impl Pass<'_> {
         status: &UpdateRolloutStatus,
     ) -> Result<Option<Duration>, ReconcileError> {
         let Some(probe) = &plan.probe else { return Ok(None) };
-        let through = soak::probe(self.ctx, &self.object, probe, &status.pinned, &mut self.memory.soak).await?;
+        let soak = &mut self.memory.soak;
+        let through = soak::probe(self.ctx, &self.object, probe, &status.pinned, soak).boxed().await?;
         Ok(Some(if through { Duration::ZERO } else { soak::LOOK_AGAIN }))
+    }
+
+    /// Whether its status lacks something, as one that is not there does.
+    fn lacks(&self, something: impl Fn(&UpdateRolloutStatus) -> bool) -> bool {
+        self.object.status.as_ref().is_none_or(something)
     }
 
     fn status(&self) -> UpdateRolloutStatus {

@@ -1,12 +1,12 @@
 //! How writes come to the stores of operators: in order, and as late as the caches lag.
 
 use super::{AGENTS, Cluster, Kept, Object, PROBES, Table};
+use crate::api::Guarded;
 use crate::observe::{Feed, Feeds, Watched, node};
 use crate::simulate::agenda::Due;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
-use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -122,11 +122,11 @@ fn trimmed(shown: &Node) -> Node {
     shown
 }
 
-fn guarded<K: Clone>(object: &Arc<K>) -> DeserializeGuard<K> {
-    DeserializeGuard(Ok(object.as_ref().clone()))
+fn guarded<K>(object: &Arc<K>) -> Guarded<K> {
+    Guarded::of(Arc::clone(object))
 }
 
-fn parsed<K: Kept>(table: &Table<K>) -> Vec<DeserializeGuard<K>> {
+fn parsed<K: Kept>(table: &Table<K>) -> Vec<Guarded<K>> {
     table.all().map(guarded).collect()
 }
 

@@ -48,16 +48,11 @@ pub enum Asked {
 /// # Errors
 /// [`ActError::CreatePod`].
 pub async fn ask(means: &Means, question: &Question<'_>, now: Timestamp) -> Result<Asked, ActError> {
-    let request = Request {
-        version: VERSION,
-        node: question.node.to_owned(),
-        ticket: question.ticket.clone(),
-        command: question.command.clone(),
-    };
     let identity = format!("{}/{}", question.ticket.challenge, question.purpose);
     let place =
         templates::Place { node: question.node, owner: question.owner, purpose: question.purpose, identity: &identity };
-    let pod = ensure(means, Place::Agents, templates::agent(&means.config, place, &request), now).await?;
+    let template = || templates::agent(&means.config, place, &request(question));
+    let pod = ensure(means, (Place::Agents, place.pod_name()), template, now).await?;
     let (how, code) = match stand(&pod) {
         Stand::Running(why) => return Ok(Asked::Pending(why)),
         Stand::Ended { how, code, .. } => (how, code),
@@ -71,6 +66,16 @@ pub async fn ask(means: &Means, question: &Question<'_>, now: Timestamp) -> Resu
         Log::NotNow => Asked::Unread(code),
         Log::Lost(why) => Asked::Lost(format!("the agent's log can not be read: {why} ({how})")),
     })
+}
+
+/// The request that the agent reads.
+fn request(question: &Question<'_>) -> Request {
+    Request {
+        version: VERSION,
+        node: question.node.to_owned(),
+        ticket: question.ticket.clone(),
+        command: question.command.clone(),
+    }
 }
 
 /// Asks in the name of a step.

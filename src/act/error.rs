@@ -45,6 +45,11 @@ impl ApiError {
         self.code() == Some(404)
     }
 
+    /// Whether an object of that name is there already.
+    pub(super) fn is_there_already(&self) -> bool {
+        self.status().is_some_and(|status| status.reason == "AlreadyExists")
+    }
+
     /// Whether another write came first, or the name is taken.
     pub(super) fn is_conflict(&self) -> bool {
         self.code() == Some(409)

@@ -40,6 +40,7 @@ pub use probes::{Depth, InService, ProbeVerdict, probe_in_service};
 
 use crate::api::Step;
 use crate::domain::{History, Intent, NodeSeen, StepKey, StepResult, WaitingOn};
+use futures::FutureExt;
 use jiff::Timestamp;
 use std::time::Duration;
 
@@ -71,22 +72,23 @@ pub struct ActContext<'a> {
 /// with growing waits. A request that is refused as such (a missing right, an admission rule) is waited for instead, so
 /// that it is shown and the step's deadline applies.
 pub async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult, ActError> {
-    let result = match key.step {
+    // Boxed each: what every pass carries about would be as large as the largest of them.
+    let step = match key.step {
         // The planner looks by itself: there is nothing to do.
-        Step::Preflight => Ok(StepResult::done("the node is fit")),
-        Step::Stage => stage::run(ctx, key).await,
-        Step::Cordon => cordon::run(ctx, key).await,
-        Step::Drain => drain::run(ctx, key).await,
-        Step::Snapshot => snapshot::run(ctx, key).await,
-        Step::Install => install::run(ctx, key).await,
-        Step::Reboot => reboot::run(ctx, key).await,
-        Step::Verify => verify::run(ctx, key).await,
-        Step::Restore => restore::run(ctx, key).await,
-        Step::VerifyRestored => verify_restored::run(ctx, key).await,
-        Step::Uncordon => uncordon::run(ctx, key).await,
-        Step::Hold => hold::run(ctx).await,
+        Step::Preflight => return Ok(StepResult::done("the node is fit")),
+        Step::Stage => stage::run(ctx, key).boxed(),
+        Step::Cordon => cordon::run(ctx, key).boxed(),
+        Step::Drain => drain::run(ctx, key).boxed(),
+        Step::Snapshot => snapshot::run(ctx, key).boxed(),
+        Step::Install => install::run(ctx, key).boxed(),
+        Step::Reboot => reboot::run(ctx, key).boxed(),
+        Step::Verify => verify::run(ctx, key).boxed(),
+        Step::Restore => restore::run(ctx, key).boxed(),
+        Step::VerifyRestored => verify_restored::run(ctx, key).boxed(),
+        Step::Uncordon => uncordon::run(ctx, key).boxed(),
+        Step::Hold => hold::run(ctx).boxed(),
     };
-    match result {
+    match step.await {
         Err(error) if error.is_refused() => Ok(wait(WaitingOn::ApiServer(error.to_string()), REFUSED_AGAIN)),
         other => other,
     }

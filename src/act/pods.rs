@@ -82,11 +82,16 @@ pub(super) fn label_value(name: &str) -> String {
 }
 
 /// The pod, made now if it is not there. A pod of this name is the one that was meant: its name is made of the key.
-pub(super) async fn ensure(means: &Means, place: Place, pod: Pod, now: Timestamp) -> Result<Arc<Pod>, ActError> {
-    let name = pod.name_any();
+pub(super) async fn ensure(
+    means: &Means,
+    (place, name): (Place, String),
+    template: impl FnOnce() -> Pod,
+    now: Timestamp,
+) -> Result<Arc<Pod>, ActError> {
     if let Some(seen) = means.pod(place, &name, now) {
         return Ok(seen);
     }
+    let pod = template();
     let error = |source| ActError::CreatePod { pod: format!("{}/{name}", means.namespace(place)), source };
     match call(means.writing(place).create(&PostParams::default(), &pod)).await {
         Ok(made) => Ok(means.made(place, made, now)),

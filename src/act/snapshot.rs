@@ -111,7 +111,8 @@ async fn record(
     let name = snapshot.metadata.name.clone().unwrap_or_default();
     let api: Api<NodeSnapshot> = Api::all(ctx.means.clients.act.clone());
     match call(api.create(&PostParams::default(), &snapshot)).await {
-        Err(e) if !e.is_conflict() => Err(ActError::CreateSnapshot { name, source: e }),
+        // A conflict alone is no record: another write came first, of a quota for one.
+        Err(e) if !e.is_there_already() => Err(ActError::CreateSnapshot { name, source: e }),
         _ => Ok(StepResult::Done {
             handle: Some(handle.as_str().to_owned()),
             message: format!("snapshot {handle} is restorable"),

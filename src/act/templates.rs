@@ -26,6 +26,13 @@ pub(super) struct Place<'a> {
     pub identity: &'a str,
 }
 
+impl Place<'_> {
+    /// The name of the pod.
+    pub fn pod_name(&self) -> String {
+        child_name(&[self.node, self.purpose], self.identity)
+    }
+}
+
 /// The pod that asks the agent on a node: a HostProcess pod, without credentials of any kind.
 pub(super) fn agent(config: &ActConfig, place: Place<'_>, request: &Request) -> Pod {
     let container = Container {
@@ -91,7 +98,7 @@ fn spec(node: &str, container: Container) -> PodSpec {
 fn pod(namespace: &str, place: Place<'_>, spec: PodSpec) -> Pod {
     Pod {
         metadata: ObjectMeta {
-            name: Some(child_name(&[place.node, place.purpose], place.identity)),
+            name: Some(place.pod_name()),
             namespace: Some(namespace.to_owned()),
             labels: Some(place.owner.labels(place.node)),
             owner_references: Some(vec![place.owner.reference()]),

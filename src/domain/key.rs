@@ -2,7 +2,7 @@
 
 use crate::api::Step;
 use sha2::{Digest, Sha256};
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// Names one attempt of one step of one node update.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,7 +55,11 @@ pub fn child_name(parents: &[&str], identity: &str) -> String {
 
 /// The first `bytes` bytes of the text's SHA-256, as hex digits.
 fn hex(text: &str, bytes: usize) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(bytes).fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+    Sha256::digest(text.as_bytes()).iter().take(bytes).fold(String::with_capacity(2 * bytes), |mut hex, byte| {
+        // Writing to a String can not fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 #[cfg(test)]

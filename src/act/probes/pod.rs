@@ -26,8 +26,8 @@ pub(super) async fn probe(
         let identity = format!("{}/{name}/{number}", subject.run);
         let node = &subject.node.node.name;
         let place = templates::Place { node, owner: &subject.owner, purpose: name, identity: &identity };
-        let template = templates::probe(&subject.means.config, place, image, command.to_vec(), timeout);
-        let pod = ensure(subject.means, Place::Probes, template, subject.now).await?;
+        let template = || templates::probe(&subject.means.config, place, image, command.to_vec(), timeout);
+        let pod = ensure(subject.means, (Place::Probes, place.pod_name()), template, subject.now).await?;
         match judge(&pod, timeout, subject.now) {
             Judged::Passed => return Ok(ProbeVerdict::Passed),
             Judged::Running => return Ok(ProbeVerdict::Running),

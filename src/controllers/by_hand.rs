@@ -6,7 +6,7 @@ use super::context::Context;
 use super::guard::{Pass, after_failure, guarded};
 use super::route::targets;
 use super::run::{Parts, Reconcile, context};
-use super::{approval, node_update, rollout, snapshot};
+use super::{approval, node_update, rollout, snapshot, snapshot_class};
 use crate::observe::{Change, Parsed, Stores};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -47,6 +47,11 @@ impl ByHand {
         let updates = targets.updates.into_iter().map(Target::NodeUpdate);
         let approvals = targets.approvals.into_iter().map(Target::Approval);
         rollouts.chain(updates).chain(targets.snapshots.into_iter().map(Target::Snapshot)).chain(approvals).collect()
+    }
+
+    /// Tends SnapshotClasses, for ever.
+    pub fn tend(&self) -> BoxFuture<'static, ()> {
+        snapshot_class::run(Arc::clone(&self.ctx)).boxed()
     }
 
     /// Looks at an object; gives it back with the time after which it is to be looked at again, if any.

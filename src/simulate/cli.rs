@@ -35,12 +35,9 @@ impl Ending {
 
 /// Runs the subcommand; what it says goes to standard output, and errors to standard error.
 pub fn main(flags: &Flags) -> Ending {
-    match simulate(flags) {
-        Ok((text, ending)) => {
-            // Nobody reads any more: a closed pipe is no failure.
-            let _ = std::io::stdout().write_all(text.as_bytes());
-            ending
-        }
+    // Each report is shown when it is there. Where nobody reads any more, that is no failure.
+    match simulate(flags, &mut |text| drop(std::io::stdout().write_all(text.as_bytes()))) {
+        Ok(ending) => ending,
         Err(error) => {
             eprintln!("windlass simulate: {error}");
             Ending::BadInput
@@ -48,18 +45,18 @@ pub fn main(flags: &Flags) -> Ending {
     }
 }
 
-fn simulate(flags: &Flags) -> Result<(String, Ending), SimulateError> {
+fn simulate(flags: &Flags, show: &mut impl FnMut(&str)) -> Result<Ending, SimulateError> {
     let mut scenario = scenario(&flags.scenario)?;
     files::admit(&mut scenario, &flags.scenario)?;
     let manifests = flags.manifests.as_deref().map(files::read).transpose()?.unwrap_or_default();
     let first = flags.seed.unwrap_or(scenario.seed);
-    let (mut text, mut ending) = (String::new(), Ending::Good);
+    let mut ending = Ending::Good;
     for number in 0..flags.runs {
         let setup = setup(flags, &scenario, &manifests, first.wrapping_add(number));
         let outcome = run(&setup, vec![Box::new(Auditor::default())])?;
         let missed = misses(&scenario.expect, &outcome);
         ending = worse(ending, &outcome, &missed);
-        show(flags, &outcome, &mut text)?;
+        show(&shown(flags, &outcome)?);
         for miss in missed {
             eprintln!("{}: {miss} (seed {})", flags.scenario.display(), outcome.report.seed);
         }
@@ -68,7 +65,7 @@ fn simulate(flags: &Flags) -> Result<(String, Ending), SimulateError> {
                 .map_err(|e| SimulateError::Input(format!("{}: {e}", log.display())))?;
         }
     }
-    Ok((text, ending))
+    Ok(ending)
 }
 
 /// A broken invariant is worse than a missed expectation, and both stay what they are in later runs.
@@ -95,16 +92,16 @@ fn scenario(path: &Path) -> Result<Scenario, SimulateError> {
     Scenario::parse(&text).map_err(|e| bad(&e))
 }
 
-fn show(flags: &Flags, outcome: &Outcome, text: &mut String) -> Result<(), SimulateError> {
+/// The report as it was asked for.
+fn shown(flags: &Flags, outcome: &Outcome) -> Result<String, SimulateError> {
     match flags.output {
-        Output::Text => text.push_str(&outcome.report.text()),
+        Output::Text => Ok(outcome.report.text()),
         Output::Json => {
             let json = if flags.runs == 1 { serde_json::to_string_pretty } else { serde_json::to_string };
             let json = json(&outcome.report).map_err(|error| SimulateError::Runtime(error.to_string()))?;
-            let _ = writeln!(text, "{json}");
+            Ok(format!("{json}\n"))
         }
     }
-    Ok(())
 }
 
 /// The story as a text: time, then what happened.

@@ -12,10 +12,10 @@ use crate::controllers::{ByHand, Parts, Settings, Target};
 use crate::observe::{Change, Stores};
 use crate::ports::SnapshotProviders;
 use crate::telemetry::Metrics;
-use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, unbounded};
 use futures::future::{BoxFuture, select};
-use futures::stream::{FuturesUnordered, ReadyChunks};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use std::collections::BTreeSet;
@@ -28,8 +28,6 @@ use tokio::sync::Notify;
 
 /// How many objects of a kind are looked at at once, rollouts aside; as the operator's own loops have it.
 const AT_ONCE: usize = 16;
-/// How many changes are taken together.
-const TOGETHER: usize = 1024;
 /// How long nobody looks where nothing is due and nothing changes.
 const NOTHING_DUE: SignedDuration = SignedDuration::from_hours(24);
 /// How long a machine's Node object may be missing (the flag's default).
@@ -39,7 +37,8 @@ const NODE_GONE_AFTER: Duration = Duration::from_mins(10);
 pub async fn operate(shared: Shared, instance: usize) {
     loop {
         let (run, killed) = start(&shared, instance);
-        select(pin!(killed.notified()), pin!(run.go_on())).await;
+        let tend = run.controllers.tend();
+        select(killed.notified().boxed(), select(run.go_on().boxed(), tend)).await;
         let down_for = shared.with(|cluster, now| {
             cluster.unsubscribe(instance);
             cluster.books.tell(now, || format!("operator {instance}: killed"));
@@ -53,7 +52,7 @@ pub async fn operate(shared: Shared, instance: usize) {
 /// One run of an operator: its controllers, and what they have to look at.
 struct Run {
     controllers: ByHand,
-    changes: ReadyChunks<UnboundedReceiver<Change>>,
+    changes: UnboundedReceiver<Change>,
     time: Time,
     queue: Agenda<Target>,
     running: FuturesUnordered<BoxFuture<'static, (Target, Option<Duration>)>>,
@@ -120,7 +119,11 @@ impl Run {
             if let Poll::Ready(Some((target, again))) = self.running.poll_next_unpin(cx) {
                 return Poll::Ready(Happened::Looked(target, again));
             }
-            if let Poll::Ready(Some(changes)) = self.changes.poll_next_unpin(cx) {
+            let mut changes = Vec::new();
+            while let Poll::Ready(Some(change)) = self.changes.poll_next_unpin(cx) {
+                changes.push(change);
+            }
+            if !changes.is_empty() {
                 return Poll::Ready(Happened::Changed(changes));
             }
             due.as_mut().poll(cx).map(|()| Happened::Due)
@@ -153,7 +156,7 @@ fn start(shared: &Shared, instance: usize) -> (Run, Arc<Notify>) {
     };
     let run = Run {
         controllers: ByHand::new(parts, stores),
-        changes: changes.ready_chunks(TOGETHER),
+        changes,
         time: shared.time(),
         queue: Agenda::default(),
         running: FuturesUnordered::new(),

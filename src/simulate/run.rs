@@ -40,11 +40,9 @@ pub fn run(setup: &Setup, observers: Vec<Box<dyn Observer>>) -> Result<Outcome, 
     }
     let (calls, names) = (cluster.calls.count(), cluster.calls.names());
     let story = std::mem::take(&mut cluster.books.story);
-    let (tables, world) = (cluster.tables.clone(), cluster.world.clone());
-    let report = {
-        let observers = cluster.take_observers();
-        Report::of(&cluster, setup.seed, &observers, end)
-    };
+    let observers = cluster.take_observers();
+    let report = Report::of(&cluster, setup.seed, &observers, end);
+    let Cluster { world, tables, .. } = cluster;
     Ok(Outcome { report, story, calls, call_names: names, world, tables, ended: end })
 }
 

@@ -2,11 +2,15 @@
 
 use super::Tables;
 use super::table::Table;
-use crate::api::{NodeSnapshot, NodeUpdate, SnapshotClass, UpdateHold, UpdatePolicy, UpdateRing, UpdateRollout};
-use k8s_openapi::api::core::v1::{Node, Pod};
-use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use crate::api::{
+    NodeSnapshot, NodeUpdate, NodeUpdateStatus, SnapshotClass, UpdateHold, UpdatePolicy, UpdateRing, UpdateRollout,
+    UpdateRolloutStatus,
+};
+use k8s_openapi::api::core::v1::{Node, NodeStatus, Pod, PodStatus};
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
 use kube::Resource;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use std::sync::Arc;
 
 /// An object of any kind.
@@ -27,6 +31,9 @@ pub enum Object {
 
 /// A kind that is kept.
 pub trait Kept: Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+    /// Its status; of a kind without one, nothing.
+    type Status: DeserializeOwned;
+
     /// Its objects.
     fn table(tables: &Tables) -> &Table<Self>;
 
@@ -36,8 +43,8 @@ pub trait Kept: Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clon
     /// An object of it as one of any kind.
     fn object(this: &Arc<Self>) -> Object;
 
-    /// Takes the status of another state of the object.
-    fn take_status(&mut self, from: Self);
+    /// Takes another status.
+    fn set_status(&mut self, status: Option<Self::Status>);
 
     /// Whether the spec of another state of the object is the same.
     fn same_spec(&self, other: &Self) -> bool;
@@ -46,6 +53,8 @@ pub trait Kept: Resource<DynamicType = ()> + Serialize + DeserializeOwned + Clon
 macro_rules! kept {
     ($($kind:ty, $variant:ident, $table:ident, $status:tt;)*) => {$(
         impl Kept for $kind {
+            kept!(@status $status);
+
             fn table(tables: &Tables) -> &Table<Self> {
                 &tables.$table
             }
@@ -58,32 +67,34 @@ macro_rules! kept {
                 Object::$variant(Arc::clone(this))
             }
 
-            kept!(@status $status);
-
             fn same_spec(&self, other: &Self) -> bool {
                 self.spec == other.spec
             }
         }
     )*};
-    (@status status) => {
-        fn take_status(&mut self, from: Self) {
-            self.status = from.status;
-        }
-    };
     (@status none) => {
-        fn take_status(&mut self, _: Self) {}
+        type Status = IgnoredAny;
+
+        fn set_status(&mut self, _: Option<IgnoredAny>) {}
+    };
+    (@status $status:tt) => {
+        type Status = $status;
+
+        fn set_status(&mut self, status: Option<$status>) {
+            self.status = status;
+        }
     };
 }
 
 kept! {
-    Node, Node, nodes, status;
-    Pod, Pod, pods, status;
+    Node, Node, nodes, NodeStatus;
+    Pod, Pod, pods, PodStatus;
     UpdatePolicy, Policy, policies, none;
     UpdateRing, Ring, rings, none;
-    UpdateRollout, Rollout, rollouts, status;
+    UpdateRollout, Rollout, rollouts, UpdateRolloutStatus;
     SnapshotClass, Class, classes, none;
     UpdateHold, Hold, holds, none;
-    NodeUpdate, NodeUpdate, updates, status;
+    NodeUpdate, NodeUpdate, updates, NodeUpdateStatus;
     NodeSnapshot, Snapshot, snapshots, none;
-    PodDisruptionBudget, Budget, budgets, status;
+    PodDisruptionBudget, Budget, budgets, PodDisruptionBudgetStatus;
 }

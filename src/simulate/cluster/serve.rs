@@ -2,7 +2,7 @@
 //! something else than an API server would is worth nothing.
 
 use super::{Answer, Cluster, Kept, Labels, Request, key_of};
-use crate::api::{NodeSnapshot, NodeUpdate, UpdateRollout};
+use crate::api::{NodeSnapshot, NodeUpdate, SnapshotClass, UpdateRollout};
 use crate::simulate::trace::Actor;
 use bytes::Bytes;
 use futures::channel::mpsc::UnboundedReceiver;
@@ -30,6 +30,7 @@ impl Cluster {
             "nodeupdates" => self.verb::<NodeUpdate>(actor, request, now),
             "updaterollouts" => self.verb::<UpdateRollout>(actor, request, now),
             "nodesnapshots" => self.verb::<NodeSnapshot>(actor, request, now),
+            "snapshotclasses" => self.verb::<SnapshotClass>(actor, request, now),
             "pods" => self.pods(actor, request, now),
             "nodes" => self.nodes(actor, request, now),
             "poddisruptionbudgets" if request.method == Method::GET && request.name.is_none() => {

@@ -7,6 +7,8 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Time};
 use kube::ResourceExt;
 use kube::core::ObjectMeta;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -31,18 +33,19 @@ impl Cluster {
     }
 
     pub(super) fn replace_status<K: Kept>(&mut self, actor: Actor, request: &Request, now: Timestamp) -> Answer {
-        let sent: K = match serde_json::from_slice(&request.body) {
-            Ok(object) => object,
+        // The rest of the object is not taken: it is not read either.
+        let sent: Sent<K::Status> = match serde_json::from_slice(&request.body) {
+            Ok(sent) => sent,
             Err(error) => return Answer::invalid(&error.to_string()),
         };
         let Some(stored) = K::table(&self.tables).get(&request.key()) else {
             return Answer::not_found(&request.plural, &request.key());
         };
-        if !matches(sent.meta(), stored.meta()) {
+        if !matches(&sent.metadata, stored.meta()) {
             return Answer::conflict(&request.plural, &request.key());
         }
         let mut next = stored.as_ref().clone();
-        next.take_status(sent);
+        next.set_status(sent.status);
         Answer::json(200, self.put(actor, next, now).as_ref())
     }
 
@@ -125,6 +128,14 @@ impl Cluster {
             self.put(actor, next, now);
         }
     }
+}
+
+/// What is read of an object whose status is sent.
+#[derive(Deserialize)]
+#[serde(bound = "S: DeserializeOwned")]
+struct Sent<S> {
+    metadata: ObjectMeta,
+    status: Option<S>,
 }
 
 /// Whether an object is the one, and in the state, that somebody means.

@@ -173,7 +173,13 @@ impl Books {
             let machine = truth.snapshot_of(handle)?;
             // One that is being taken is on record once it is restorable.
             let taking = |work: &Work| steps(&work.update).iter().any(|record| record.step == Step::Snapshot);
-            return (!self.works_on(&machine).any(taking))
+            if self.works_on(&machine).any(taking) {
+                return None;
+            }
+            // A step that ran out of time may leave one behind; by its mark, it is swept up once its time is over.
+            let until = truth.unwanted_from(handle).map(|from| from + RETENTION_PATIENCE);
+            return until
+                .is_none_or(|until| until < at)
                 .then(|| format!("snapshot {handle} of {machine} is on no record"));
         };
         let ended = *self.ended.get(&snapshot.spec.rollout_uid)?;

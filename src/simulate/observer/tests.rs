@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::UpdateHold;
-use jiff::{SignedDuration, ToSpan};
+use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -98,6 +98,8 @@ fn step(name: &str, phase: &str, more: &Value) -> Value {
 struct Made {
     /// Snapshots: the machine, and whether it can be restored.
     snapshots: BTreeMap<String, (String, bool)>,
+    /// From when on a snapshot is not wanted, by its own mark.
+    marks: BTreeMap<String, Timestamp>,
     build: Option<Build>,
     restores: u64,
 }
@@ -105,6 +107,10 @@ struct Made {
 impl Truth for Made {
     fn snapshot_of(&self, handle: &str) -> Option<String> {
         self.snapshots.get(handle).map(|(machine, _)| machine.clone())
+    }
+
+    fn unwanted_from(&self, handle: &str) -> Option<Timestamp> {
+        self.marks.get(handle).copied()
     }
 
     fn restorable(&self, handle: &str, _: Timestamp) -> bool {
@@ -435,6 +441,20 @@ fn snapshots_that_nobody_has_on_record() {
     let mut scene = Scene::new();
     scene.truth.snapshots = there();
     scene.auditor.snapshot(scene.now, (Some(&record), None), &scene.truth);
+    scene.finds(&[Invariant::Orphan]);
+    // Left behind by a step that ran out of time: until its mark says so, and for a while after that.
+    let mut scene = Scene::new();
+    scene.truth.snapshots = there();
+    scene.auditor.end(scene.now, &scene.truth);
+    scene.finds(&[Invariant::Orphan]);
+    let mut scene = Scene::new();
+    scene.truth.snapshots = there();
+    scene.truth.marks = BTreeMap::from([("snap-1".to_owned(), scene.now)]);
+    scene.now += SignedDuration::from_hours(2);
+    scene.auditor.end(scene.now, &scene.truth);
+    scene.finds(&[]);
+    scene.now += SignedDuration::from_secs(1);
+    scene.auditor.end(scene.now, &scene.truth);
     scene.finds(&[Invariant::Orphan]);
     // On record for as long as its rollout goes on, and for a while after that.
     let mut scene = Scene::new();

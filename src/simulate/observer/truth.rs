@@ -4,10 +4,16 @@ use jiff::Timestamp;
 use windlass_protocol::Build;
 use winfleet::model::World;
 
+/// The mark of a snapshot at the provider that says until when it is wanted.
+const EXPIRES_AT: &str = "windlass.dev/expires-at";
+
 /// What is true, whatever the API server shows.
 pub trait Truth {
     /// The machine that a snapshot at the provider is of; none when there is no such snapshot.
     fn snapshot_of(&self, handle: &str) -> Option<String>;
+
+    /// From when on nobody wants a snapshot that is on no record, by its own mark; none when it is kept for ever.
+    fn unwanted_from(&self, handle: &str) -> Option<Timestamp>;
 
     /// Whether a machine can be restored from a snapshot at this time.
     fn restorable(&self, handle: &str, at: Timestamp) -> bool;
@@ -25,6 +31,10 @@ pub trait Truth {
 impl Truth for World {
     fn snapshot_of(&self, handle: &str) -> Option<String> {
         self.find_snapshot(handle).map(|snapshot| snapshot.machine.clone())
+    }
+
+    fn unwanted_from(&self, handle: &str) -> Option<Timestamp> {
+        self.find_snapshot(handle)?.tags.get(EXPIRES_AT)?.parse().ok()
     }
 
     fn restorable(&self, handle: &str, at: Timestamp) -> bool {

@@ -25,7 +25,7 @@ const NODES: usize = 10_000;
 /// # Errors
 /// The program does not build, or a simulation fails.
 pub(super) fn measure() -> Result<(f64, f64)> {
-    let program = simulate_many::build()?;
+    let program = simulate_many::build("release")?;
     let began = Instant::now();
     let tally = simulate_many::one_core(&program, RUNS)?;
     let per_second = number(tally.node_updates) / began.elapsed().as_secs_f64();

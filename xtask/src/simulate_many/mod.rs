@@ -1,6 +1,6 @@
 //! `cargo xtask simulate-many`: many small fleets with heavy faults, one seed after the other on all cores.
 //!
-//! The program that users have plays them, with the release profile; what is counted is read from its reports.
+//! The program that users have plays them; what is counted is read from its reports.
 
 use crate::workspace;
 use anyhow::{Context, Result, ensure};
@@ -15,7 +15,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Seeds that one process plays before the next is started: its start costs nothing beside them.
-const CHUNK: u64 = 50;
+const CHUNK: u64 = 20;
+/// The profile with which the program is built that plays them.
+const PROFILE: &str = "quick";
 /// The fleet that is played, from the root of the workspace.
 pub const FLEET: &str = "xtask/src/simulate_many/fleet.yaml";
 
@@ -44,7 +46,7 @@ pub struct Tally {
 /// # Errors
 /// The program can not be built or run, or an invariant was broken: the text has the seeds and how to replay them.
 pub fn run(runs: u64, first: u64, within: Option<Duration>) -> Result<()> {
-    let program = build()?;
+    let program = build(PROFILE)?;
     let began = Instant::now();
     let until = within.map(|within| began + within);
     let bar = if until.is_some() { ProgressBar::new_spinner() } else { ProgressBar::new(runs) };
@@ -71,15 +73,15 @@ pub fn run(runs: u64, first: u64, within: Option<Duration>) -> Result<()> {
     Ok(())
 }
 
-/// Builds the program that is measured and played.
+/// Builds the program with a profile.
 ///
 /// # Errors
 /// It does not build.
-pub fn build() -> Result<PathBuf> {
-    let root = workspace::root();
-    let status = workspace::cargo().args(["build", "--release", "--bin", "windlass"]).status().context("cargo")?;
+pub fn build(profile: &str) -> Result<PathBuf> {
+    let arguments = ["build", "--profile", profile, "--bin", "windlass"];
+    let status = workspace::cargo().args(arguments).status().context("cargo")?;
     ensure!(status.success(), "windlass does not build");
-    Ok(root.join("target/release/windlass"))
+    Ok(workspace::root().join("target").join(profile).join("windlass"))
 }
 
 /// Plays so many simulations, one after the other.

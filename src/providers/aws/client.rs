@@ -17,6 +17,7 @@ use reqwest::{Response, StatusCode};
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// How long to wait when AWS is too busy and does not say how long.
 pub(super) const RETRY_DEFAULT: Duration = Duration::from_secs(5);
@@ -78,10 +79,28 @@ impl Client {
 
     /// Asks, and reads the answer strictly: one that does not parse may be a proxy's or cut off.
     pub(super) async fn ask<T: DeserializeOwned>(&self, call: Call, params: &Params) -> Result<T, ProviderError> {
+        let attempt = |session: Arc<Session>| async move {
+            self.bucket(&session).await?.token().await;
+            self.send(call, params, &session).await
+        };
+        self.insist(call, attempt).await
+    }
+
+    /// Waits for a turn to work. It is the credentials' account that has turns, so they have to be known to AWS.
+    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, ProviderError> {
+        let known = |session: Arc<Session>| async move { self.bucket(&session).await };
+        self.insist(Call::GetCallerIdentity, known).await?.turn().await
+    }
+
+    /// Makes attempts until one is answered, or another would be of no use.
+    async fn insist<T, F>(&self, call: Call, make: impl Fn(Arc<Session>) -> F) -> Result<T, ProviderError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
         let mut session = self.credentials.get().await?;
         let mut renewed = false;
         for attempt in 1.. {
-            let failure = match self.try_once(call, params, &session).await {
+            let failure = match make(Arc::clone(&session)).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -103,21 +122,6 @@ impl Client {
             tokio::time::sleep(wait).await;
         }
         unreachable!("the loop only ends by returning")
-    }
-
-    /// Whether the credentials are known to AWS. Asks nothing else.
-    pub(super) async fn known(&self) -> Result<(), ProviderError> {
-        self.bucket(&*self.credentials.get().await?).await.map(|_| ()).map_err(|failure| failure.error)
-    }
-
-    async fn try_once<T: DeserializeOwned>(
-        &self,
-        call: Call,
-        params: &Params,
-        session: &Session,
-    ) -> Result<T, Failure> {
-        self.bucket(session).await?.take().await.map_err(Failure::last)?;
-        self.send(call, params, session).await
     }
 
     /// The bucket of the session's account, which is asked for once.
@@ -287,4 +291,19 @@ fn cause(error: &reqwest::Error) -> String {
 /// together.
 fn backoff(attempt: u32) -> Duration {
     (BACKOFF * 2_u32.pow(attempt.min(ATTEMPTS) - 1)).mul_f64(fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn waits_between_attempts_differ_grow_and_fit_into_a_call() {
+        let longest = |attempt| (0..500).map(|_| backoff(attempt)).max().unwrap_or_default();
+        let waits: BTreeSet<_> = (0..50).map(|_| backoff(1)).collect();
+        assert!(waits.len() > 40, "callers that failed together come back together: {waits:?}");
+        assert!(longest(1) <= BACKOFF && longest(2) <= 2 * BACKOFF && longest(2) > BACKOFF);
+        assert!(longest(9) <= BACKOFF * 2_u32.pow(ATTEMPTS - 1), "it does not grow for ever");
+    }
 }

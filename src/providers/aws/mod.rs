@@ -92,18 +92,30 @@ impl Aws {
         }
     }
 
-    /// The credentials are known, and EC2 answers.
+    /// EC2 answers; that the credentials are known was seen before.
     async fn works(&self) -> Result<(), ProviderError> {
-        self.client.known().await?;
         let params = Params::default().list("Owner", ["self"]).with("MaxResults", "5");
         self.client.ask::<SnapshotsAnswer>(Call::DescribeSnapshots, &params).await.map(|_| ())
     }
-}
 
-/// Ends what takes too long for one call: whatever it had started is found by the next.
-fn within<'a, T: Send + 'a>(work: impl Future<Output = Result<T, ProviderError>> + Send + 'a) -> Answer<'a, T> {
-    let late = || ProviderError::Transient(format!("no answer from AWS within {} s", CALL.as_secs()));
-    async move { tokio::time::timeout(CALL, work).await.unwrap_or_else(|_| Err(late())) }.boxed()
+    /// Does a call of the contract when it is its turn. What is no machine of ours is refused before anything is sent,
+    /// and what takes too long is ended: whatever it had started is found by the next call.
+    fn call<'a, T: Send + 'a>(
+        &'a self,
+        node: Option<&'a NodeRef>,
+        work: impl Future<Output = Result<T, ProviderError>> + Send + 'a,
+    ) -> Answer<'a, T> {
+        let late = || ProviderError::Transient(format!("no answer from AWS within {} s", CALL.as_secs()));
+        let in_turn = async {
+            let _turn = self.client.turn().await?;
+            work.await
+        };
+        async move {
+            node.map_or(Ok(()), |node| self.accepts(node))?;
+            tokio::time::timeout(CALL, in_turn).await.unwrap_or_else(|_| Err(late()))
+        }
+        .boxed()
+    }
 }
 
 impl SnapshotProvider for Aws {
@@ -121,35 +133,35 @@ impl SnapshotProvider for Aws {
     }
 
     fn ready(&self) -> Answer<'_, ()> {
-        within(self.works())
+        self.call(None, self.works())
     }
 
     fn ensure<'a>(&'a self, order: &'a Order<'a>) -> Answer<'a, Progress> {
-        within(self.take(order))
+        self.call(Some(order.node), self.take(order))
     }
 
     fn restore<'a>(&'a self, node: &'a NodeRef, handle: &'a Handle, key: &'a StepKey) -> Answer<'a, Progress> {
-        within(self.put_back(node, handle, key))
+        self.call(Some(node), self.put_back(node, handle, key))
     }
 
     fn inspect<'a>(&'a self, handle: &'a Handle) -> Answer<'a, SnapshotFacts> {
-        within(self.look(handle))
+        self.call(None, self.look(handle))
     }
 
     fn delete<'a>(&'a self, handle: &'a Handle) -> Answer<'a, ()> {
-        within(self.remove(handle))
+        self.call(None, self.remove(handle))
     }
 
     fn list(&self) -> Answer<'_, Vec<Found>> {
-        within(self.all())
+        self.call(None, self.all())
     }
 
     fn power<'a>(&'a self, node: &'a NodeRef, want: Power, _key: &'a StepKey) -> Answer<'a, Progress> {
         // No key is needed: what is asked for is a state, and it is looked at first.
-        within(self.switch(node, want))
+        self.call(Some(node), self.switch(node, want))
     }
 
     fn console<'a>(&'a self, node: &'a NodeRef) -> Answer<'a, ConsoleFacts> {
-        within(self.screen(node))
+        self.call(Some(node), self.screen(node))
     }
 }

@@ -280,3 +280,158 @@ async fn no_log_of_any_crate_tells_a_secret() {
         assert!(!text.contains(secret) && !error.to_string().contains(secret), "{secret} is in:\n{text}\n{error}");
     }
 }
+
+/// The snapshot of `recorded/describe-snapshots.xml`, encrypted or not, in this state.
+fn snapshots(state: &str, encrypted: bool) -> String {
+    let key = "<encrypted>true</encrypted><kmsKeyId>arn:aws:kms:us-east-1:123456789012:key/k</kmsKeyId>";
+    format!(
+        "<DescribeSnapshotsResponse><snapshotSet><item><snapshotId>snap-0123456789abcdef0</snapshotId>\
+         <volumeId>vol-ac83d4b5f2e68f5bb</volumeId><status>{state}</status><startTime>2026-11-22T21:11:40Z</startTime>\
+         <volumeSize>50</volumeSize>{}<tagSet><item><key>windlass.dev/root-volume</key><value>vol-ac83d4b5f2e68f5bb</value>\
+         </item><item><key>windlass.dev/instance</key><value>i-0d64ce8b8bedf5ea8</value></item></tagSet></item>\
+         </snapshotSet></DescribeSnapshotsResponse>",
+        if encrypted { key } else { "" }
+    )
+}
+
+fn handle() -> Handle {
+    Handle::new("snap-0123456789abcdef0")
+}
+
+#[tokio::test]
+async fn a_snapshot_is_restorable_when_it_is_completed_and_its_key_can_be_used() {
+    // KMS names its calls in a header: to the endpoint they have no action.
+    let with = async |state: &'static str, key: Option<&'static str>| {
+        let answer = move |action: &str, _| match action {
+            "DescribeSnapshots" => (200, None, snapshots(state, key.is_some())),
+            _ => ok(&format!(r#"{{"KeyMetadata": {{"KeyId": "k", "KeyState": "{}"}}}}"#, key.unwrap_or_default())),
+        };
+        let bench = bench(answer).await;
+        let facts = bench.aws.inspect(&handle()).await.expect("facts");
+        (bench.ensure().await, facts.restorable, facts.indications, bench.fake.actions().len())
+    };
+    let (taken, restorable, indications, asked) = with("completed", None).await;
+    assert!(matches!(taken, Ok(Progress::Done { .. })) && restorable && indications.is_empty(), "{taken:?}");
+    assert_eq!(asked, 1 + 2, "no key is asked for where there is none");
+    let (taken, restorable, ..) = with("completed", Some("Enabled")).await;
+    assert!(matches!(taken, Ok(Progress::Done { .. })) && restorable, "{taken:?}");
+    let (taken, restorable, indications, _) = with("completed", Some("PendingDeletion")).await;
+    assert!(matches!(&taken, Err(ProviderError::Denied(text)) if text.contains("PendingDeletion")), "{taken:?}");
+    assert!(!restorable && indications == ["KmsKeyPendingDeletion"], "{indications:?}");
+    let (taken, restorable, ..) = with("pending", Some("Enabled")).await;
+    assert!(matches!(taken, Ok(Progress::Running { .. })) && !restorable, "{taken:?}");
+}
+
+#[tokio::test]
+async fn every_state_of_a_task_that_replaces_a_root_volume_has_a_meaning() {
+    let restore = async |state: &'static str| {
+        let bench = bench(move |_, _| {
+            ok(&format!(
+                "<DescribeReplaceRootVolumeTasksResponse><replaceRootVolumeTaskSet><item>\
+                 <replaceRootVolumeTaskId>replacevol-1</replaceRootVolumeTaskId><instanceId>i-0d64ce8b8bedf5ea8</instanceId>\
+                 <taskState>{state}</taskState><tagSet><item><key>windlass.dev/key</key><value>u/Snapshot/1/1</value></item>\
+                 </tagSet></item></replaceRootVolumeTaskSet></DescribeReplaceRootVolumeTasksResponse>"
+            ))
+        })
+        .await;
+        let answer = bench.aws.restore(&node(), &handle(), &key()).await;
+        assert_eq!(bench.fake.actions(), ["GetCallerIdentity", "DescribeReplaceRootVolumeTasks"], "nothing is begun");
+        answer
+    };
+    for state in ["pending", "in-progress", "failing", "failing-detached"] {
+        let answer = restore(state).await;
+        assert!(matches!(answer, Ok(Progress::Running { .. })), "{state}: {answer:?}");
+    }
+    assert_eq!(restore("succeeded").await, Ok(Progress::Done { handle: Some(handle()) }));
+    let failed = restore("failed").await;
+    assert!(matches!(failed, Err(ProviderError::Failed(_))), "{failed:?}");
+    let detached = restore("failed-detached").await;
+    assert!(matches!(detached, Err(ProviderError::RootDetached(_))), "{detached:?}");
+    let unknown = restore("cogitating").await;
+    assert!(matches!(&unknown, Err(ProviderError::Transient(text)) if text.contains("cogitating")), "{unknown:?}");
+}
+
+#[tokio::test]
+async fn the_console_tells_the_status_checks_and_reads_the_screen_only_of_what_can_not_be_reached() {
+    let screen = async |system: &'static str, instance: &'static str| {
+        let bench = bench(move |action, _| match action {
+            "DescribeInstances" => ok(INSTANCES),
+            "DescribeInstanceStatus" => ok(&format!(
+                "<DescribeInstanceStatusResponse><instanceStatusSet><item><systemStatus><status>{system}</status>\
+                 </systemStatus><instanceStatus><status>{instance}</status></instanceStatus></item></instanceStatusSet>\
+                 </DescribeInstanceStatusResponse>"
+            )),
+            _ => ok("<GetConsoleOutputResponse><output>Qm9vdGluZwpTVE9QIDB4N0IK\n</output></GetConsoleOutputResponse>"),
+        })
+        .await;
+        let facts = bench.aws.console(&node()).await.expect("facts");
+        assert!(facts.root_attached && facts.power == Power::On);
+        (facts.state, bench.fake.actions().contains(&"GetConsoleOutput".to_owned()))
+    };
+    assert_eq!(screen("ok", "ok").await, ("Running".to_owned(), false));
+    assert_eq!(screen("ok", "initializing").await, ("Booting".to_owned(), false));
+    assert_eq!(screen("impaired", "ok").await, ("HostImpaired".to_owned(), false));
+    assert_eq!(screen("ok", "impaired").await, ("Unreachable: STOP 0x7B".to_owned(), true));
+}
+
+/// An endpoint with a certificate of an authority of its own, which is given in PEM, with the number of requests that
+/// came through.
+fn tls_endpoint() -> (String, String, Arc<std::sync::atomic::AtomicUsize>) {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+    use std::io::{Read, Write};
+    let mut authority = CertificateParams::new(Vec::new()).expect("parameters");
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().expect("a key")).expect("an authority");
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+    let certificate = params.signed_by(&key, &authority).expect("a certificate");
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.expect("versions").with_no_client_auth();
+    let config =
+        Arc::new(config.with_single_cert(vec![certificate.der().clone()], key.into()).expect("a configuration"));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("https://{}", listener.local_addr().expect("an address"));
+    let through = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let count = Arc::clone(&through);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let session = rustls::ServerConnection::new(Arc::clone(&config)).expect("a session");
+            let mut stream = rustls::StreamOwned::new(session, stream);
+            let mut request = [0; 8192];
+            // Who does not trust us sends nothing.
+            let Ok(1..) = stream.read(&mut request) else { continue };
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let text = String::from_utf8_lossy(&request).into_owned();
+            let body = if text.contains("GetCallerIdentity") { IDENTITY } else { NO_SNAPSHOTS };
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+    });
+    (url, authority.pem(), through)
+}
+
+#[tokio::test]
+async fn an_authority_is_trusted_only_by_its_secret() {
+    let (url, authority, through) = tls_endpoint();
+    let aws = |ca: Option<&str>, pem: &str| {
+        let keys = Keys(Mutex::default());
+        keys.set("AKIAPLANTED", "planted-key");
+        keys.0.lock().expect("a lock").1.insert("ca.crt".to_owned(), pem.as_bytes().to_vec());
+        let secrets: Arc<dyn Secrets> = Arc::new(keys);
+        let settings =
+            serde_json::json!({"region": "us-east-1", "endpoint": url, "credentialsSecret": "k", "caSecret": ca});
+        let settings: api::Aws = serde_json::from_value(settings).expect("settings");
+        Aws::new(&settings, "cluster-1", &secrets, &Shared::default())
+    };
+    let (_, another, _) = tls_endpoint();
+    for stranger in [aws(None, ""), aws(Some("ca"), &another)] {
+        let error = stranger.ready().await.expect_err("nobody vouches for it");
+        assert!(matches!(&error, ProviderError::Transient(_)), "{error}");
+    }
+    assert_eq!(through.load(std::sync::atomic::Ordering::Relaxed), 0, "a request was sent to who was not known");
+    assert_eq!(aws(Some("ca"), &authority).ready().await, Ok(()));
+}

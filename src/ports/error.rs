@@ -37,3 +37,20 @@ pub enum ProviderError {
     #[error("{0}")]
     RootDetached(String),
 }
+
+impl ProviderError {
+    /// The same error with its text changed.
+    #[must_use]
+    pub fn map_text(self, change: impl FnOnce(&str) -> String) -> Self {
+        match self {
+            Self::Transient(text) => Self::Transient(change(&text)),
+            Self::Throttled { retry_after } => Self::Throttled { retry_after },
+            Self::Denied(text) => Self::Denied(change(&text)),
+            Self::Quota(text) => Self::Quota(change(&text)),
+            Self::Failed(text) => Self::Failed(change(&text)),
+            Self::Permanent(text) => Self::Permanent(change(&text)),
+            Self::NotFound(text) => Self::NotFound(change(&text)),
+            Self::RootDetached(text) => Self::RootDetached(change(&text)),
+        }
+    }
+}

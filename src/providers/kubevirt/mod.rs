@@ -55,6 +55,11 @@ impl KubeVirt {
         self.cluster.objects(&self.settings.namespace).await
     }
 
+    /// Does a call of the contract. No credential is in the text of its error.
+    fn call<'a, T>(&'a self, work: impl Future<Output = Result<T, ProviderError>> + Send + 'a) -> Answer<'a, T> {
+        async { work.await.map_err(|error| self.cluster.told(error)) }.boxed()
+    }
+
     async fn look(&self) -> Result<(), ProviderError> {
         let objects = self.objects().await?;
         let one = ListParams::default().limit(1);
@@ -82,35 +87,35 @@ impl SnapshotProvider for KubeVirt {
     }
 
     fn ready(&self) -> Answer<'_, ()> {
-        self.look().boxed()
+        self.call(self.look())
     }
 
     fn ensure<'a>(&'a self, order: &'a Order<'a>) -> Answer<'a, Progress> {
-        self.take(order).boxed()
+        self.call(self.take(order))
     }
 
     fn restore<'a>(&'a self, node: &'a NodeRef, handle: &'a Handle, key: &'a StepKey) -> Answer<'a, Progress> {
-        self.put_back(node, handle, key).boxed()
+        self.call(self.put_back(node, handle, key))
     }
 
     fn inspect<'a>(&'a self, handle: &'a Handle) -> Answer<'a, SnapshotFacts> {
-        self.facts(handle).boxed()
+        self.call(self.facts(handle))
     }
 
     fn delete<'a>(&'a self, handle: &'a Handle) -> Answer<'a, ()> {
-        self.remove(handle).boxed()
+        self.call(self.remove(handle))
     }
 
     fn list(&self) -> Answer<'_, Vec<Found>> {
-        self.all().boxed()
+        self.call(self.all())
     }
 
     fn power<'a>(&'a self, node: &'a NodeRef, want: Power, key: &'a StepKey) -> Answer<'a, Progress> {
-        self.switch(node, want, key).boxed()
+        self.call(self.switch(node, want, key))
     }
 
     fn console<'a>(&'a self, node: &'a NodeRef) -> Answer<'a, ConsoleFacts> {
-        self.screen(node).boxed()
+        self.call(self.screen(node))
     }
 }
 

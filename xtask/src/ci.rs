@@ -38,7 +38,8 @@ pub async fn run() -> Result<()> {
     test(&[]).await
 }
 
-/// Runs the tests of the whole workspace on a real control plane; ends with the runners' own summaries.
+/// Runs the tests of the whole workspace on a real control plane, and with them the conformance suite of providers;
+/// ends with the runners' own summaries. With a filter, only tests of that name, and the suite only for `providers`.
 ///
 /// # Errors
 /// The control plane cannot be had, or a test fails.
@@ -52,7 +53,8 @@ pub async fn test(filter: &[String]) -> Result<()> {
     }
     let mut arguments = vec!["test", "--workspace"];
     arguments.extend(filter.iter().map(String::as_str));
-    cargo_quietly("tests", &arguments).await
+    cargo_quietly("tests", &arguments).await?;
+    if filter.is_empty() { providers(&[]).await } else { Ok(()) }
 }
 
 /// Writes the logs of `tests/golden` anew.
@@ -67,6 +69,7 @@ pub async fn golden() -> Result<()> {
 
 /// Runs the conformance suite of providers alone. `--bless` writes what came out to the documents.
 async fn providers(rest: &[String]) -> Result<()> {
+    heading("providers");
     let mut command = workspace::cargo();
     command.args(["test", "--workspace", "--test", "providers", "--"]);
     command.args(rest.iter().filter(|argument| *argument != BLESS));

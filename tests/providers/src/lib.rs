@@ -13,7 +13,7 @@ mod world;
 
 pub use bench::{Bench, PATIENCE};
 pub use proxy::{Dialect, Fault, Forward, Proxy, Requests};
-pub use world::{Event, Happened, World};
+pub use world::{Event, Happened, Limit, World};
 
 use futures::future::LocalBoxFuture;
 

@@ -23,6 +23,9 @@ fn main() -> ExitCode {
     };
     let whole = arguments.filter.is_none() && arguments.skip.is_empty() && !arguments.list;
     let conclusion = libtest_mimic::run(&arguments, suite.trials());
+    for (provider, why) in suite.missing() {
+        eprintln!("PROVIDER {provider} WAS NOT TESTED, what it needs is not to be had here: {why}");
+    }
     if !whole || conclusion.has_failed() {
         return conclusion.exit_code();
     }

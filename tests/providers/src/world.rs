@@ -36,10 +36,24 @@ pub trait World: Send + Sync {
     /// Makes something happen behind the provider's back.
     fn happen<'a>(&'a self, event: Event<'a>) -> BoxFuture<'a, Result<Happened>>;
 
-    /// Requests per second that the provider has been told to keep to, if it counts them itself.
-    fn rate_limit(&self) -> Option<f64> {
+    /// The node as it is registered now: a machine in the place of another may have another providerID.
+    fn registered(&self, node: &NodeRef) -> NodeRef {
+        node.clone()
+    }
+
+    /// What the provider has been told to keep to, if it counts requests itself.
+    fn rate_limit(&self) -> Option<Limit> {
         None
     }
+}
+
+/// A limit of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// In a second.
+    pub per_second: u32,
+    /// At once, before the rate counts.
+    pub burst: u32,
 }
 
 /// Something that happens in the world.

@@ -3,7 +3,7 @@
 use super::promise::VICTIM;
 use crate::cluster::Cluster;
 use crate::moto::{Front, Moto, Winfleet, serve};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use kube::api::{Api, ListParams};
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,8 +14,6 @@ use windlass::api::NodeSnapshot;
 
 /// The region of `examples/demo/snapshotclass-aws.yaml`.
 const REGION: &str = "us-east-1";
-/// An image of Windows that moto knows (its own list of AMIs).
-const IMAGE: &str = "ami-12c6146b";
 /// The access key of the Secret in `examples/demo/snapshotclass-aws.yaml`.
 const KEY: &str = "AKIAIOSFODNN7EXAMPLE";
 
@@ -43,21 +41,20 @@ impl Ec2 {
         let moto = Moto::start(&dir.join("moto.log")).await?;
         let text = fs::read_to_string(scenario)?;
         let machines = winfleet::scenario::Scenario::parse(&text)?.machines;
-        // The front is not asked about instances while they are made; it learns of the machines by their ids.
-        let maker = Front::new(moto.url(), REGION, Arc::new(Winfleet::new(BTreeMap::new())?))?;
+        let winfleet = Arc::new(Winfleet::new()?);
+        let front = Arc::new(Front::new(moto.url(), REGION, winfleet.clone())?);
         let (mut instances, mut ids) = (BTreeMap::new(), Vec::new());
         for machine in machines {
             let zone = format!("{REGION}{}", machine.zone.as_deref().unwrap_or("a"));
-            let instance = launch(&maker, &zone).await?;
+            let instance = front.launch(&zone).await?;
+            front.add_volume(&instance, &zone, "xvdf").await?;
+            winfleet.add(&instance, &machine.name);
             ids.push(format!("    {}: aws:///{zone}/{instance}\n", machine.name));
             instances.insert(machine.name, instance);
         }
         let own = text.replacen("hypervisor:\n", &format!("hypervisor:\n  providerIds:\n{}", ids.concat()), 1);
         ensure!(own != text, "{} has no block `hypervisor`", scenario.display());
         fs::write(dir.join("scenario.yaml"), own)?;
-        let names = instances.iter().map(|(name, instance)| (instance.clone(), name.clone())).collect();
-        let winfleet = Arc::new(Winfleet::new(names)?);
-        let front = Arc::new(Front::new(moto.url(), REGION, winfleet.clone())?);
         front.only_keys(Some(&[KEY]));
         let (endpoint, server) = serve(front.clone()).await?;
         Ok(Self { dir, front, endpoint, server, winfleet, instances, _moto: moto })
@@ -106,20 +103,4 @@ impl Drop for Ec2 {
         // What stays behind is a log in the system's temporary folder.
         let _ = fs::remove_dir_all(&self.dir);
     }
-}
-
-async fn launch(front: &Front, zone: &str) -> Result<String> {
-    let params = [
-        ("ImageId", IMAGE),
-        ("MinCount", "1"),
-        ("MaxCount", "1"),
-        ("Placement.AvailabilityZone", zone),
-        ("BlockDeviceMapping.1.DeviceName", "/dev/sda1"),
-        ("BlockDeviceMapping.1.Ebs.VolumeSize", "50"),
-        ("BlockDeviceMapping.2.DeviceName", "xvdf"),
-        ("BlockDeviceMapping.2.Ebs.VolumeSize", "8"),
-    ];
-    let made = front.ec2("RunInstances", &params).await?;
-    let id = made.split("<instanceId>").nth(1).and_then(|rest| rest.split("</").next());
-    id.map(str::to_owned).context("moto made no instance")
 }

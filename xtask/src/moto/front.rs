@@ -4,11 +4,13 @@
 //!   shapes of botocore's model, and swaps the volumes at moto by stop, detach, create, attach, start.
 //! * `DescribeSnapshots`: moto's snapshots are `completed` at once. The front says `pending` or `error` where the
 //!   [`Hardware`] does.
+//! * `DescribeSnapshots` by tags: asked by id, as the [`Index`] has it.
 //! * `CreateVolume`, `AttachVolume`, `StartInstances`, `StopInstances`, `CreateSnapshots`: passed on, and told to the
 //!   hardware.
 //! * Credentials: moto takes any. The front takes only the access keys that it was told, if it was told any.
 
 use super::hardware::{Hardware, Progress};
+use super::index::{Index, Narrowed};
 use super::xml::{answer, between, element, elements, escaped, refusal};
 use anyhow::{Context, Result, ensure};
 use axum::Router;
@@ -17,6 +19,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header::CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -47,8 +50,10 @@ pub struct Front {
     http: reqwest::Client,
     hardware: Arc<dyn Hardware>,
     tasks: Mutex<Vec<Task>>,
+    serial: AtomicUsize,
     keys: Mutex<Option<Vec<String>>>,
     calls: Mutex<BTreeMap<String, usize>>,
+    index: Index,
     /// Held while volumes are swapped, so that nobody sees the middle of it.
     swapping: tokio::sync::RwLock<()>,
 }
@@ -66,7 +71,7 @@ struct Task {
 }
 
 /// The parameters of a call.
-type Params = BTreeMap<String, String>;
+pub(super) type Params = BTreeMap<String, String>;
 
 impl Front {
     /// A front before the moto at this URL.
@@ -80,8 +85,10 @@ impl Front {
             http: reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build()?,
             hardware,
             tasks: Mutex::default(),
+            serial: AtomicUsize::new(1),
             keys: Mutex::default(),
             calls: Mutex::default(),
+            index: Index::default(),
             swapping: tokio::sync::RwLock::default(),
         })
     }
@@ -165,12 +172,23 @@ impl Front {
     }
 
     async fn pass_on(&self, headers: &[(&str, String)], body: String) -> Result<Reply> {
+        let params: Params = form_urlencoded::parse(body.as_bytes()).into_owned().collect();
+        let action = params.get("Action").cloned().unwrap_or_default();
+        let body = match self.index.narrow(&action, &params) {
+            Narrowed::Same => body,
+            Narrowed::To(params) => form_urlencoded::Serializer::new(String::new()).extend_pairs(params).finish(),
+            Narrowed::Nothing => return Ok(Reply::xml(200, answer(&action, "<snapshotSet/>"))),
+        };
         let request =
             headers.iter().fold(self.http.post(&self.moto), |request, (name, value)| request.header(*name, value));
         let response = request.body(body).send().await?;
         let status = response.status().as_u16();
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        Ok(Reply { status, content_type: content_type.to_owned(), body: response.text().await? })
+        let reply = Reply { status, content_type: content_type.to_owned(), body: response.text().await? };
+        if reply.status == 200 {
+            self.index.learn(&action, &params, &reply.body);
+        }
+        Ok(reply)
     }
 
     /// Tells the hardware what was done, and has it change what is seen.
@@ -230,21 +248,17 @@ impl Front {
             let value = |part: &str| params.get(&format!("TagSpecification.1.Tag.{n}.{part}")).cloned();
             Some((value("Key")?, value("Value").unwrap_or_default()))
         };
-        let task = {
-            let mut tasks = lock(&self.tasks);
-            let task = Task {
-                id: format!("replacevol-{:017x}", tasks.len() + 1),
-                token,
-                instance,
-                snapshot,
-                delete_replaced: get("DeleteReplacedRootVolume") == "true",
-                tags: (1..).map_while(tag).collect(),
-                progress: Progress::Pending,
-            };
-            tasks.push(task.clone());
-            task
+        let task = Task {
+            id: format!("replacevol-{:017x}", self.serial.fetch_add(1, Ordering::Relaxed)),
+            token,
+            instance,
+            snapshot,
+            delete_replaced: get("DeleteReplacedRootVolume") == "true",
+            tags: (1..).map_while(tag).collect(),
+            progress: Progress::Pending,
         };
         self.hardware.replace(&task.id, &task.instance, &task.snapshot).await?;
+        lock(&self.tasks).push(task.clone());
         Ok(Reply::xml(200, created(&task)))
     }
 

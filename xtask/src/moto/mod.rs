@@ -5,6 +5,8 @@
 
 mod front;
 mod hardware;
+mod index;
+mod instance;
 mod winfleet;
 mod xml;
 
@@ -25,6 +27,9 @@ use std::time::{Duration, Instant};
 
 /// The version; the facts about what it can and can not do are those of this one (Apache-2.0, PyPI `moto`).
 pub const VERSION: &str = "5.2.5";
+/// The only image: moto's own list has hundreds, each with a snapshot that is in its way whenever snapshots are looked for.
+const IMAGES: &str = r#"[{"ami_id": "ami-12c6146b", "name": "windows", "platform": "windows", "architecture": "x86_64",
+  "virtualization_type": "hvm", "hypervisor": "xen", "root_device_type": "ebs", "root_device_name": "/dev/sda1"}]"#;
 /// How long it may take to answer after its start.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -42,10 +47,13 @@ impl Moto {
     /// There is no Python 3, the package can not be had, or it does not answer in time.
     pub async fn start(log: &Path) -> Result<Self> {
         install_crypto();
-        let python = tokio::task::spawn_blocking(install).await??;
+        let python = tokio::task::spawn_blocking(ensure_installed).await??;
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
         let output = File::create(log).with_context(|| format!("cannot create {}", log.display()))?;
+        let images = log.with_extension("images.json");
+        fs::write(&images, IMAGES)?;
         let mut command = Command::new(python);
+        command.env("MOTO_AMIS_PATH", images);
         command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]);
         command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
         let guardian = Guardian::start()?;
@@ -83,8 +91,11 @@ impl Drop for Moto {
     }
 }
 
-/// The Python that has moto; made in a folder beside its own, which is moved only when it is complete.
-fn install() -> Result<PathBuf> {
+/// The Python that has moto. It is installed once, in a folder beside its own, which is moved only when it is complete.
+///
+/// # Errors
+/// There is no Python 3, or the package can not be had.
+pub fn ensure_installed() -> Result<PathBuf> {
     let home = cache_dir()?.join(format!("moto-{VERSION}"));
     let python = |home: &Path| home.join("bin/python");
     if home.exists() {

@@ -1,19 +1,23 @@
 //! Simulated Windows machines under EC2: what is done to an instance's root volume is done to the machine's disk.
 
 use super::hardware::{Hardware, Progress};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// Longest that a machine is waited for which is busy with something else.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The hypervisor of winfleet, and which machine each instance is.
 pub struct Winfleet {
     url: OnceLock<String>,
     http: reqwest::Client,
-    machines: BTreeMap<String, String>,
+    /// The machine that each instance is.
+    machines: Mutex<BTreeMap<String, String>>,
     /// winfleet's snapshot of each of ours.
     snapshots: Mutex<BTreeMap<String, String>>,
     /// The snapshot of ours that each volume was made of.
@@ -23,14 +27,19 @@ pub struct Winfleet {
 }
 
 impl Winfleet {
-    /// Machines by instance id. Their hypervisor is told later: it starts when the instances are known.
+    /// No machines yet. Neither is their hypervisor known: it may start when the instances are there.
     ///
     /// # Errors
     /// No HTTP client can be made.
-    pub fn new(machines: BTreeMap<String, String>) -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build()?;
-        let (snapshots, volumes, tasks) = Default::default();
+        let (machines, snapshots, volumes, tasks) = Default::default();
         Ok(Self { url: OnceLock::new(), http, machines, snapshots, volumes, tasks })
+    }
+
+    /// An instance is this machine.
+    pub fn add(&self, instance: &str, machine: &str) {
+        lock(&self.machines).insert(instance.to_owned(), machine.to_owned());
     }
 
     /// Their hypervisor is at this URL. The first time counts.
@@ -42,11 +51,26 @@ impl Winfleet {
         self.url.get().map(String::as_str).context("the machines do not run yet")
     }
 
+    /// Begins a task; a machine that is busy with another is waited for, as EC2 does it behind its answers.
     async fn task(&self, instance: &str, what: &str, body: Value) -> Result<Value> {
-        let machine = self.machines.get(instance).with_context(|| format!("{instance} is no machine"))?;
+        let machine =
+            lock(&self.machines).get(instance).cloned().with_context(|| format!("{instance} is no machine"))?;
         let url = format!("{}/v1/machines/{machine}/{what}", self.url()?);
-        let answer: Value = self.http.post(url).json(&body).send().await?.error_for_status()?.json().await?;
-        Ok(answer["task"].clone())
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.http.post(&url).json(&body).send().await?;
+            let well = answer.status().is_success();
+            let text: Value = answer.json().await?;
+            if well {
+                return Ok(text["task"].clone());
+            }
+            ensure!(
+                text["error"]["code"] == "Busy" && Instant::now() < until,
+                "{what} of {machine}: {}",
+                text["error"]
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     async fn restore(&self, instance: &str, snapshot: &str, key: &str) -> Result<String> {

@@ -60,6 +60,7 @@ async fn replaced(bench: &Bench<'_>) -> Result<Verdict> {
     if let Some(never) = bench.happens(Event::Replaced(&node)).await? {
         return Ok(never);
     }
+    let node = bench.world.registered(&node);
     bench.world.write(&node, "new").await?;
     let key = bench.key(Step::Restore);
     let error =

@@ -117,6 +117,7 @@ async fn volumes(bench: &Bench<'_>) -> Result<Verdict> {
     let key = bench.key(Step::Snapshot);
     if bench.provider().capabilities().has(Capability::DataDisksExcluded) {
         bench.snapshot(&node, &key).await?;
+        bench.there_are(1, &node).await?;
         return Ok(Verdict::Pass);
     }
     match bench.ask(&node, &key).await {

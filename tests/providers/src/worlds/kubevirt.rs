@@ -69,7 +69,7 @@ impl Machines {
             "clusters": [{"name": "c", "cluster": {"server": self.proxy.endpoint()}}],
             "users": [{"name": "u", "user": {"token": token}}],
         });
-        self.secret.set("kubeconfig", &kubeconfig.to_string());
+        self.secret.set(&[("kubeconfig", &kubeconfig.to_string())]);
     }
 
     fn set_token(&self, token: &str) {
@@ -173,7 +173,7 @@ impl World for Machines {
 
     fn machine(&self) -> BoxFuture<'_, Result<NodeRef>> {
         Box::pin(async {
-            let name = self.fleet.take();
+            let name = self.fleet.take()?;
             self.controller.make(&name).await?;
             self.shows(&name, "Running").await?;
             Ok(NodeRef { uid: format!("uid-{name}"), provider_id: format!("kubevirt://{name}"), name })

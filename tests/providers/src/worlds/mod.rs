@@ -1,5 +1,7 @@
 //! The worlds that the suite is run in.
 
+mod aws;
+mod ec2;
 mod kubernetes;
 mod kubevirt;
 mod secrets;
@@ -9,17 +11,21 @@ use anyhow::Result;
 use conformance::World;
 use futures::future::LocalBoxFuture;
 use std::sync::Arc;
+use xtask::moto::ensure_installed;
 
 /// A world that is opened when a case wants it.
 pub struct Entry {
     /// The provider's name.
     pub name: &'static str,
+    /// Installs what it needs and this project does not build itself. An error is a reason to go without it, said loudly.
+    pub needs: fn() -> Result<()>,
     /// Opens it.
     pub open: fn() -> LocalBoxFuture<'static, Result<Arc<dyn World>>>,
 }
 
 /// All of them, in the order of the table.
 pub const ALL: &[Entry] = &[
-    Entry { name: simulated::NAME, open: || Box::pin(simulated::open()) },
-    Entry { name: kubevirt::NAME, open: || Box::pin(kubevirt::open()) },
+    Entry { name: simulated::NAME, needs: || Ok(()), open: || Box::pin(simulated::open()) },
+    Entry { name: kubevirt::NAME, needs: || Ok(()), open: || Box::pin(kubevirt::open()) },
+    Entry { name: aws::NAME, needs: || ensure_installed().map(drop), open: || Box::pin(aws::open()) },
 ];

@@ -13,11 +13,11 @@ pub struct OneSecret {
 
 impl OneSecret {
     /// Puts this in it; each time, it is another version.
-    pub fn set(&self, key: &str, value: &str) {
+    pub fn set(&self, values: &[(&str, &str)]) {
         let mut data = self.data.lock().unwrap_or_else(PoisonError::into_inner);
         let version = data.as_ref().map_or(0, |d| d.version().parse::<u64>().unwrap_or_default()) + 1;
-        let values = BTreeMap::from([(key.to_owned(), value.as_bytes().to_vec())]);
-        *data = Some(SecretData::new(version.to_string(), values));
+        let values = values.iter().map(|(key, value)| ((*key).to_owned(), value.as_bytes().to_vec()));
+        *data = Some(SecretData::new(version.to_string(), values.collect::<BTreeMap<_, _>>()));
     }
 }
 

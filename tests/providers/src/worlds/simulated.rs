@@ -24,9 +24,9 @@ use winfleet::scenario::{Effect, Scenario};
 /// Its name in the table.
 pub const NAME: &str = "simulated";
 
-/// The machines of all cases; two cases take fifty.
-pub const SCENARIO: &str = "
-machines: [{prefix: m-, count: 300, build: 10.0.20348.2527}]
+/// The machines of all cases; one takes fifty, and one two hundred.
+const SCENARIO: &str = "
+machines: [{prefix: m-, count: 400, build: 10.0.20348.2527}]
 timings: {reboot: 100ms, kubeletStart: 0s, shutdown: 0s}
 hypervisor: {id: lab, snapshotTakes: 300ms, restoreTakes: 300ms, powerTakes: 100ms}
 ";
@@ -51,8 +51,11 @@ impl Fleet {
     }
 
     /// The name of a machine that nobody had before.
-    pub fn take(&self) -> String {
-        format!("m-{}", self.next.fetch_add(1, Ordering::Relaxed) + 1)
+    pub fn take(&self) -> Result<String> {
+        let name = format!("m-{}", self.next.fetch_add(1, Ordering::Relaxed) + 1);
+        let there = self.world.with(|world, _| world.machine(&name).is_some());
+        ensure!(there, "no machine is left: the scenario has too few");
+        Ok(name)
     }
 
     pub fn write(&self, machine: &str, text: &str) -> Result<()> {
@@ -229,10 +232,8 @@ impl World for Sim {
     }
 
     fn machine(&self) -> BoxFuture<'_, Result<NodeRef>> {
-        let name = self.fleet.take();
-        let there = self.fleet.world.with(|world, _| world.machine(&name).is_some());
         Box::pin(async move {
-            ensure!(there, "no machine is left: the scenario has too few");
+            let name = self.fleet.take()?;
             let provider_id = format!("simulated://lab/{name}");
             Ok(NodeRef { uid: format!("uid-{name}"), provider_id, name })
         })

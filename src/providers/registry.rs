@@ -111,7 +111,10 @@ mod tests {
 
     fn class(endpoint: Option<&str>) -> Guarded<SnapshotClass> {
         let simulated = endpoint.map(|endpoint| crate::api::Simulated { endpoint: endpoint.to_owned() });
-        let provider = Provider { simulated, ..Provider::default() };
+        class_of(Provider { simulated, ..Provider::default() })
+    }
+
+    fn class_of(provider: Provider) -> Guarded<SnapshotClass> {
         let (deletion_policy, orphans) = (DeletionPolicy::Delete, crate::api::Orphans::Report);
         let spec = SnapshotClassSpec { provider, deletion_policy, orphans, price: None };
         Guarded::of(SnapshotClass::new("sim", spec))
@@ -147,10 +150,18 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &registry.of_class("sim").expect("a provider")));
         apply(&mut writer, class(Some("http://127.0.0.1:2")));
         assert!(!Arc::ptr_eq(&first, &registry.of_class("sim").expect("a provider")));
-        for bad in [None, Some("nonsense")] {
-            apply(&mut writer, class(bad));
+        let two =
+            serde_json::json!({"simulated": {"endpoint": "http://127.0.0.1:1"}, "aws": {"region": "eu-central-1"}});
+        let two = class_of(serde_json::from_value(two).expect("a provider"));
+        for (bad, why) in [
+            (class(None), "names no provider"),
+            (class(Some("nonsense")), "SnapshotClass sim"),
+            (two, "several providers"),
+        ] {
+            apply(&mut writer, bad);
             let error = registry.of_class("sim").map(|_| ()).expect_err("no provider");
-            assert!(matches!(&error, ProviderError::Permanent(text) if text.contains("SnapshotClass sim")), "{error}");
+            let told = matches!(&error, ProviderError::Permanent(text) if text.contains("SnapshotClass sim") && text.contains(why));
+            assert!(told, "{error}");
         }
     }
 }

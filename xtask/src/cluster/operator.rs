@@ -38,13 +38,22 @@ impl Cluster {
     /// # Errors
     /// One of that name runs already, or the chart is not installed.
     pub async fn start_operator(&self, name: &str) -> Result<Operator> {
+        self.start_operator_with(name, &[]).await
+    }
+
+    /// The same with more variables in its environment.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn start_operator_with(&self, name: &str, more: &[(&str, &str)]) -> Result<Operator> {
         let kubeconfig = self.operator_kubeconfig().await?;
         let [port] = servers::free_ports()?;
         let mut args = self.shipped_args().await?;
         args.retain(|arg| !arg.starts_with("--listen"));
         args.push(format!("--listen=127.0.0.1:{port}"));
         let variables = [("KUBECONFIG", kubeconfig.display().to_string()), ("POD_NAME", name.to_owned())];
-        let env: BTreeMap<_, _> = variables.map(|(name, value)| (name.to_owned(), value)).into();
+        let mut env: BTreeMap<_, _> = variables.map(|(name, value)| (name.to_owned(), value)).into();
+        env.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let program = self.programs()?.windlass.clone();
         tracing::info!("starting {name}");
         self.processes.start(Spec { name: name.to_owned(), program, args, env })?;

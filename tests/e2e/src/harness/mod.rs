@@ -13,9 +13,11 @@
 //! | `sim` | what really happened inside the machines |
 //! | `prometheus` | a Prometheus of which a story says what it answers |
 //! | `rubbish` | a server that answers everything with a web page |
+//! | `echo` | a server that sends back what it was sent |
 //! | `eventually` | waiting with a deadline, for what cannot be watched |
 //! | `report` | what a person needs when a story fails |
 
+mod echo;
 mod eventually;
 mod lookout;
 mod prometheus;
@@ -30,6 +32,7 @@ mod suite;
 mod witness;
 mod workload;
 
+pub use echo::{EchoServer, Form};
 pub use eventually::{Sight, eventually, not_yet, seen};
 pub use lookout::Lookout;
 pub use prometheus::FakePrometheus;

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -97,5 +97,7 @@ fn scenario_of(stories: &[Arc<Story>]) -> Result<String> {
         faults.retain(|fault| fault["where"]["traits"][0].as_str().is_some_and(|wanted| traits.contains(wanted)));
     }
     scenario["machines"] = json!(machines);
+    let ids: BTreeMap<_, _> = stories.iter().flat_map(|story| story.provider_ids()).collect();
+    scenario["hypervisor"]["providerIds"] = json!(ids);
     Ok(serde_json::to_string_pretty(&scenario)?)
 }

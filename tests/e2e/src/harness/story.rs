@@ -5,6 +5,7 @@ use anyhow::Result;
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Label of all machines of a story: its name.
@@ -52,6 +53,7 @@ pub struct Story {
     /// How long it may take.
     pub patience: Duration,
     machines: Vec<Value>,
+    provider_ids: BTreeMap<String, String>,
     plot: Plot,
 }
 
@@ -63,7 +65,14 @@ impl Story {
         Fut: Future<Output = Result<()>> + 'static,
     {
         let plot: Plot = Box::new(move |scene| plot(scene).boxed_local());
-        Self { name: name.into(), venue: Venue::Shared, patience: PATIENCE, machines: Vec::new(), plot }
+        Self {
+            name: name.into(),
+            venue: Venue::Shared,
+            patience: PATIENCE,
+            machines: Vec::new(),
+            provider_ids: BTreeMap::new(),
+            plot,
+        }
     }
 
     /// Tells it elsewhere.
@@ -94,6 +103,17 @@ impl Story {
             "build": super::BUILD_BEFORE,
         }));
         self
+    }
+
+    /// Makes the `number`-th machine of a ring another provider's: its node has this providerID.
+    pub fn provider_id(mut self, ring: &str, number: u64, id: &str) -> Self {
+        self.provider_ids.insert(format!("{}-{ring}-{number}", self.name), id.to_owned());
+        self
+    }
+
+    /// The providerIDs of machines that are another provider's.
+    pub fn provider_ids(&self) -> &BTreeMap<String, String> {
+        &self.provider_ids
     }
 
     /// Its machines as a scenario has them.

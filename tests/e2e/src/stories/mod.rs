@@ -5,6 +5,7 @@ mod bad;
 mod bad_input;
 mod budget;
 mod crash;
+mod credentials;
 mod good;
 mod holds;
 mod identity;
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Story> {
         crash::stories(),
         killed::stories(),
         outage::stories(),
+        credentials::stories(),
         unreadable::stories(),
         bad::stories(),
         snapshots::stories(),

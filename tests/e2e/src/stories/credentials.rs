@@ -14,7 +14,7 @@ use xtask::cluster::Operator;
 /// An operator that tells all that it has to tell.
 const TALKER: &str = "talker";
 /// What it logs: at debug level also what its HTTP clients do.
-const LOGS: &str = "debug,kube_client=trace,kube_runtime=debug,hyper_util=trace,aws_sigv4=debug";
+const LOGS: &str = "debug,kube_client=trace,kube_client::client=trace,kube_runtime=debug,hyper_util=trace";
 /// The operator's namespace.
 const NAMESPACE: &str = "windlass-system";
 /// How long something may take that is tried again by itself.

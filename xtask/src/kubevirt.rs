@@ -274,6 +274,8 @@ impl VirtController {
             }
             _ => return Ok(()),
         };
+        // What became of the machine is shown before what became of the restore.
+        self.machine(&self.machines.get(target).await?).await?;
         let done = json!({"restoreInProgress": null});
         self.status(&self.machines, target, done).await?;
         self.status(&self.restores, name, status).await

@@ -67,7 +67,8 @@ enum Command {
     Agent(AgentCommand),
     /// Run all tests, on a real control plane where they need one
     Test {
-        /// What is passed on to `cargo test --workspace`: a filter, or flags after `--`
+        /// What is passed on to `cargo test --workspace`: a filter, or flags after `--`; `providers` runs their conformance suite
+        /// alone, with `--bless` to write its tables
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         filter: Vec<String>,
     },

@@ -173,3 +173,24 @@ fn head(first: &str, names: &[&str]) -> String {
 fn row(first: &str, cells: impl Iterator<Item = String>) -> String {
     format!("| {first} | {} |\n", cells.collect::<Vec<_>>().join(" | "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_is_told_from_what_came_out() {
+        let mut table = Table::default();
+        let case = crate::cases::all()[0];
+        table.measured("sim", Figures::default(), Capabilities::of(&[]));
+        table.note(case, "sim", Ok(Verdict::Pass)).expect("an outcome");
+        let document = format!("before\n{BEGIN}old\n{END}after\n");
+        let written = table.put_into(&document).expect("a document");
+        assert!(written.starts_with("before\n") && written.ends_with("after\n") && written.contains("| pass |"));
+        assert_eq!(table.put_into(&written).expect("a document"), written, "what was written is what came out");
+        table.note(case, "sim", Ok(Verdict::NotApplicable("of its nature".into()))).expect("an outcome");
+        let other = table.put_into(&written).expect("a document");
+        assert!(other != written && other.contains("n/a [1]") && other.contains("1. of its nature"), "{other}");
+        assert!(table.put_into("a document without a place").is_err());
+    }
+}

@@ -1,13 +1,13 @@
 //! `arm`: nonce B, the one-shot task, and following it until a reboot is requested or it ends.
 
+use crate::POLL;
+use crate::follow::Follow;
 use crate::host::{Host, TaskState, later};
-use crate::report::standing;
 use crate::run::{Pass, Step};
 use crate::state::{Loaded, NONCE_B_FILE, State, Work, WorkKey, error};
 use crate::trouble::Trouble;
-use crate::{POLL, RETRY};
 use jiff::{SignedDuration, Timestamp};
-use windlass_protocol::{AgentPhase, Command, ErrorClass, PinnedUpdate, Progress, Source, Ticket, UpdateState};
+use windlass_protocol::{AgentPhase, Command, ErrorClass, PinnedUpdate, Source, Ticket, UpdateState};
 
 /// One `arm` in the making.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub(crate) struct Arm {
     max_reboots: u32,
     timeout: SignedDuration,
     begun: bool,
+    follow: Follow,
 }
 
 impl Arm {
@@ -34,6 +35,7 @@ impl Arm {
             max_reboots: 0,
             timeout: SignedDuration::ZERO,
             begun: false,
+            follow: Follow::default(),
         };
         if let Command::Arm { source, updates, nonce_b, reboot_not_after, max_reboots, timeout_seconds } = command {
             arm.key.nonce_b = nonce_b;
@@ -51,11 +53,13 @@ impl Arm {
         if !self.begun {
             self.begun = self.begin(host, now)?;
         }
-        if self.begun { self.follow(host, now) } else { Ok(Pass::Again(POLL)) }
+        if self.begun { self.go_on(host, now) } else { Ok(Pass::Again(POLL)) }
     }
 
     /// Hands the work to the task, or finds that it has it. Says `false` where a task is just ending: not yet.
     fn begin(&self, host: &mut dyn Host, now: Timestamp) -> Result<bool, Trouble> {
+        // The task first: what is read of one that does not run is its last word, and may be written over.
+        let task = host.task()?;
         let before = Loaded::read(host)?.writable()?;
         if let Some(other) = before.as_ref().filter(|s| s.node_update_uid != self.ticket.node_update_uid && s.active())
         {
@@ -63,7 +67,7 @@ impl Arm {
             return Err(error(ErrorClass::Retriable, text).into());
         }
         // A task that runs is the only writer; it is followed, and taken up when it has ended.
-        if host.task()? == TaskState::Running {
+        if task == TaskState::Running {
             return Ok(before.is_some_and(|s| s.active()));
         }
         let boot_id = host.boot_id()?;
@@ -130,12 +134,13 @@ impl Arm {
         }
     }
 
-    fn follow(&self, host: &mut dyn Host, now: Timestamp) -> Step {
+    fn go_on(&mut self, host: &mut dyn Host, now: Timestamp) -> Step {
+        // In this order: see [`Follow::step`].
+        let task = host.task()?;
         let Some(state) = Loaded::read(host)?.writable()? else {
             return Err(error(ErrorClass::Permanent, "state: it was removed while the task had the work").into());
         };
-        let (task, boot_id) = (host.task()?, host.boot_id()?);
-        let asked = state.reboot_asked(&boot_id);
+        let asked = state.reboot_asked(&host.boot_id()?);
         if state.phase == AgentPhase::RebootRequested && self.may_reboot(now) && !asked {
             // A task that had no leave has ended, or will: it is taken up again with ours.
             if task != TaskState::Running {
@@ -143,15 +148,7 @@ impl Arm {
             }
             return Ok(Pass::Again(POLL));
         }
-        let outcome = standing(&state, task, &boot_id, now);
-        if outcome.progress != Progress::InProgress || asked {
-            return Ok(Pass::End(outcome));
-        }
-        if task != TaskState::Ready {
-            return Ok(Pass::Again(POLL));
-        }
-        host.start_task()?;
-        Ok(Pass::Again(RETRY))
+        self.follow.step(task, &state, host, now)
     }
 
     /// Until when the request allows a reboot.

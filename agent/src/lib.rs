@@ -14,7 +14,7 @@
 //! | `state` | the one document on disk, and its transitions |
 //! | `pinned` | the pinned set against what the source offers and the machine has |
 //! | `preflight`, `policy` | what must hold before anything is touched; who owns automatic updates meanwhile |
-//! | `stage`, `arm`, `reset`, `run` | the commands |
+//! | `stage`, `arm`, `follow`, `reset`, `run` | the commands |
 //! | `task`, `install` | the armed task: install, reboot, rescan |
 //! | `baseline`, `probe` | the machine as it was before, and against it |
 //! | `shape` | what Windows answers, read: pure, so that it is tested everywhere |
@@ -33,6 +33,7 @@ mod baseline;
 #[cfg(feature = "fake-machine")]
 pub mod fake;
 mod folder;
+mod follow;
 pub mod host;
 pub mod hresult;
 mod install;

@@ -63,6 +63,7 @@ pub(crate) fn standing(state: &State, task: TaskState, boot_id: &str, now: Times
 /// Writes the answer to `request`, from the machine as it is.
 pub(crate) fn write(request: &Request, node: &str, outcome: Outcome, host: &dyn Host, now: Timestamp) -> Report {
     let mut seen = Seen { outcome };
+    let armed = seen.ask(host.task()).is_some_and(|t| t != TaskState::Absent);
     let loaded = seen.ask(Loaded::read(host)).unwrap_or(Loaded::Nothing);
     if let Loaded::Unreadable(what) = &loaded {
         seen.outcome.error.get_or_insert_with(|| unreadable(what));
@@ -71,7 +72,6 @@ pub(crate) fn write(request: &Request, node: &str, outcome: Outcome, host: &dyn 
     let boot_id = seen.ask(host.boot_id());
     let build = seen.ask(host.build()).unwrap_or(Build::new(0, 0, 0, 0));
     let nonces = seen.ask(nonces(host)).unwrap_or_default();
-    let armed = seen.ask(host.task()).is_some_and(|t| t != TaskState::Absent);
     let reboot = seen.ask(host.reboot_signals()).unwrap_or_default();
     let Outcome { progress, offered, checks, error } = seen.outcome;
     Report {

@@ -2,12 +2,13 @@
 
 use crate::arm::Arm;
 use crate::baseline::Baseline;
-use crate::host::{Host, Job, Presence, TaskState};
+use crate::follow::Follow;
+use crate::host::{Host, Job, Presence};
 use crate::report::{self, Outcome, standing};
 use crate::stage::Stage;
 use crate::state::{Loaded, State, error, unreadable};
 use crate::trouble::Trouble;
-use crate::{POLL, RETRY, packages, probe, reset};
+use crate::{POLL, packages, probe, reset};
 use jiff::Timestamp;
 use serde_json::json;
 use std::time::Duration;
@@ -66,7 +67,7 @@ enum Flow {
     Stage(Box<Stage>),
     Baseline,
     Arm(Box<Arm>),
-    Collect { follow: bool },
+    Collect(Option<Follow>),
     Probe(HostProbe),
     Reset,
 }
@@ -84,7 +85,7 @@ impl Run {
             stage @ Command::Stage { .. } => Flow::Stage(Box::new(Stage::new(&request.ticket, stage))),
             Command::Baseline {} => Flow::Baseline,
             arm @ Command::Arm { .. } => Flow::Arm(Box::new(Arm::new(&request.ticket, arm))),
-            Command::Collect { follow } => Flow::Collect { follow },
+            Command::Collect { follow } => Flow::Collect(follow.then(Follow::default)),
             Command::Probe { host } => Flow::Probe(host),
             Command::Reset {} => Flow::Reset,
         };
@@ -138,7 +139,7 @@ impl Run {
             Flow::Scan(source) => scan(source, host),
             Flow::Stage(stage) => stage.step(host, now),
             Flow::Arm(arm) => arm.step(host, now),
-            Flow::Collect { follow } => collect(*follow, host, now),
+            Flow::Collect(follow) => collect(follow.as_mut(), host, now),
             Flow::Baseline => baseline(&self.request, host),
             Flow::Probe(what) => compare(what, host, now),
             Flow::Reset => reset::reset(host).map(|()| Pass::End(Outcome::of(Progress::Done))),
@@ -194,23 +195,19 @@ fn scan(source: &Source, host: &mut dyn Host) -> Step {
     }
 }
 
-/// Tells where the work stands, and with `follow` waits for its end. A task that died on the way, or before it took itself
-/// off, is started again then: nothing on the machine would do so before the next boot.
-fn collect(follow: bool, host: &mut dyn Host, now: Timestamp) -> Step {
+/// Tells where the work stands; one that follows waits for its end.
+fn collect(follow: Option<&mut Follow>, host: &mut dyn Host, now: Timestamp) -> Step {
+    // In this order: see [`Follow::step`].
+    let task = host.task()?;
     let state = match Loaded::read(host)? {
         Loaded::State(state) => state,
         Loaded::Nothing => return Ok(Pass::End(Outcome::of(Progress::Done))),
         Loaded::Unreadable(seen) => return Err(unreadable(&seen).into()),
     };
-    let (task, boot_id) = (host.task()?, host.boot_id()?);
-    let outcome = standing(&state, task, &boot_id, now);
-    let waits_for_leave = outcome.progress == Progress::RebootNeeded || state.reboot_asked(&boot_id);
-    if follow && task == TaskState::Ready && !waits_for_leave {
-        host.start_task()?;
-        return Ok(Pass::Again(RETRY));
+    match follow {
+        Some(follow) => follow.step(task, &state, host, now),
+        None => Ok(Pass::End(standing(&state, task, &host.boot_id()?, now))),
     }
-    let wait = follow && outcome.progress == Progress::InProgress && !waits_for_leave;
-    Ok(if wait { Pass::Again(POLL) } else { Pass::End(outcome) })
 }
 
 /// Writes down the machine as it is, for this node update. Once anything was changed, it would hide what was before.

@@ -76,7 +76,8 @@ pub enum Command {
         /// Seconds the installation may take before the agent gives up on it.
         timeout_seconds: u64,
     },
-    /// Prints the state file; with `follow`, waits until the work on the machine is at an end or a reboot is requested.
+    /// Prints the state file; with `follow`, waits until the work on the machine is at an end and its task is off, or a
+    /// reboot is requested.
     Collect {
         /// Whether to wait.
         follow: bool,

@@ -1,5 +1,6 @@
 use super::{NEW, OLD};
 use jiff::{SignedDuration, Timestamp};
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_agent::HostError;
 use windlass_agent::host::{
@@ -11,6 +12,9 @@ use windlass_protocol::{Build, KbId, OfferedUpdate, PinnedUpdate, RebootSignals,
 
 /// `ERROR_NOT_READY`: what every call says once the power is off.
 const POWER_OFF: u32 = 0x8007_0015;
+
+/// `ERROR_SHARING_VIOLATION`: what may pass.
+const SHARING_VIOLATION: u32 = 0x8007_0020;
 
 /// One update of the catalogue.
 #[derive(Clone, Debug)]
@@ -103,6 +107,10 @@ pub struct Machine {
     /// The job of the pod's process and the task's; which of them speaks is set by the operator.
     jobs: BTreeMap<bool, (Timestamp, Work)>,
     pub speaker_is_task: bool,
+    /// After so many more looks at its files and its task, the task has ended and left this disk.
+    pub ends_after_looks: Option<(Cell<u32>, Disk)>,
+    /// The task can not be taken off.
+    pub task_sticks: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -158,6 +166,8 @@ impl Machine {
             task_runs: false,
             jobs: BTreeMap::new(),
             speaker_is_task: false,
+            ends_after_looks: None,
+            task_sticks: false,
         }
     }
 
@@ -186,6 +196,18 @@ impl Machine {
 
     pub fn file(&self, name: &str) -> Option<String> {
         self.disk.files.get(name).map(|b| String::from_utf8(b.clone()).expect("text"))
+    }
+
+    /// The disk as one more look finds it, and whether the task ended meanwhile.
+    fn look(&self) -> (&Disk, bool) {
+        match &self.ends_after_looks {
+            Some((left, disk)) if left.get() == 0 => (disk, true),
+            Some((left, _)) => {
+                left.set(left.get() - 1);
+                (&self.disk, false)
+            }
+            None => (&self.disk, false),
+        }
     }
 
     /// What the agent is about to do must be on the disk by now.
@@ -350,7 +372,7 @@ impl Updates for Machine {
 
 impl Files for Machine {
     fn read(&self, name: &str) -> HostResult<Option<Vec<u8>>> {
-        self.live().map(|()| self.disk.files.get(name).cloned())
+        self.live().map(|()| self.look().0.files.get(name).cloned())
     }
 
     fn replace(&mut self, name: &str, bytes: &[u8]) -> HostResult<()> {
@@ -365,7 +387,8 @@ impl Files for Machine {
 impl Tasks for Machine {
     fn task(&self) -> HostResult<TaskState> {
         self.live()?;
-        Ok(match (self.task_runs, self.disk.task) {
+        let (disk, ended) = self.look();
+        Ok(match (self.task_runs && !ended, disk.task) {
             (true, _) => TaskState::Running,
             (false, true) => TaskState::Ready,
             (false, false) => TaskState::Absent,
@@ -382,6 +405,9 @@ impl Tasks for Machine {
     }
 
     fn remove_task(&mut self) -> HostResult<()> {
+        if self.task_sticks {
+            return Err(HostError::new(SHARING_VIOLATION, "task"));
+        }
         self.change(|m| m.disk.task = false)
     }
 }

@@ -102,30 +102,42 @@ impl Operator {
         panic!("stuck: {lines:?}")
     }
 
+    /// `TerminateProcess` on the task.
+    pub fn kill_task(&mut self) {
+        (self.task, self.machine.task_runs) = (None, false);
+        self.machine.process_starts(true);
+    }
+
     /// Lets time pass; the task works meanwhile. Says whether the machine went down in it (and is up again).
     pub fn pass(&mut self, time: Duration) -> bool {
         let end = self.machine.now + time;
         for _ in 0..PATIENCE {
-            if self.machine.task_runs && self.task.is_none() {
-                self.task = Some((self.machine.now, Task::new()));
-            }
-            let due = self.task.as_ref().map(|(at, _)| *at).filter(|at| *at <= end);
-            let (Some(at), Some((_, mut task))) = (due, due.and_then(|_| self.task.take())) else {
+            if let Some(went_down) = self.task_step(end) {
+                if went_down {
+                    return true;
+                }
+            } else {
                 self.machine.now = end;
                 return false;
-            };
-            self.machine.now = at.max(self.machine.now);
-            self.machine.speaker_is_task = true;
-            let now = self.machine.now;
-            match task.step(&mut self.machine, now) {
-                TaskNext::Again { after } => self.task = Some((self.machine.now + after, task)),
-                TaskNext::Ended => self.machine.task_runs = false,
-            }
-            if self.went_down() {
-                return true;
             }
         }
         panic!("the task is stuck")
+    }
+
+    /// Lets the task take one step, if one is due by then. Says whether the machine went down in it.
+    pub fn task_step(&mut self, end: Timestamp) -> Option<bool> {
+        if self.machine.task_runs && self.task.is_none() {
+            self.task = Some((self.machine.now, Task::new()));
+        }
+        let (at, mut task) = self.task.take_if(|(at, _)| *at <= end)?;
+        self.machine.now = at.max(self.machine.now);
+        self.machine.speaker_is_task = true;
+        let now = self.machine.now;
+        match task.step(&mut self.machine, now) {
+            TaskNext::Again { after } => self.task = Some((self.machine.now + after, task)),
+            TaskNext::Ended => self.machine.task_runs = false,
+        }
+        Some(self.went_down())
     }
 
     fn went_down(&mut self) -> bool {

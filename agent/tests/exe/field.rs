@@ -286,17 +286,24 @@ fn listen(shared: &Arc<Mutex<Shared>>, is_task: bool) -> u16 {
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let shared = shared.clone();
-            lock(&shared).machine.process_starts(is_task);
-            thread::spawn(move || answer_process(stream, &shared, is_task));
+            let boot = {
+                let machine = &mut lock(&shared).machine;
+                machine.process_starts(is_task);
+                machine.disk.boot
+            };
+            thread::spawn(move || answer_process(stream, &shared, is_task, boot));
         }
     });
     port
 }
 
-/// A connection that breaks is a process that was killed.
-fn answer_process(stream: TcpStream, shared: &Mutex<Shared>, is_task: bool) {
+/// A connection that breaks is a process that was killed. What one of an earlier boot still had to say is lost with it.
+fn answer_process(stream: TcpStream, shared: &Mutex<Shared>, is_task: bool, boot: u64) {
     let _ = serve(stream, |call| {
         let mut shared = lock(shared);
+        if shared.machine.disk.boot != boot {
+            return Err((0, "the machine went down".into()));
+        }
         shared.machine.now = Timestamp::now();
         shared.machine.speaker_is_task = is_task;
         let kill = due(&mut shared, call);

@@ -8,13 +8,17 @@ use crate::pinned;
 use crate::state::{DISARMED_FILE, Loaded, State, error};
 use crate::trouble::Trouble;
 use crate::{PATIENCE, POLL, RETRY, install, policy};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use windlass_protocol::{AgentError, AgentPhase, ErrorClass, UpdateState};
 
 /// How long to wait for a reboot that was asked for, before asking again: 5 minutes, ours. A shutdown that services
 /// delay takes up to a few minutes.
 const ASK_AGAIN: Duration = Duration::from_mins(5);
+
+/// How long servicing that goes on after a boot is waited for: 30 minutes, ours. What completes an update takes minutes;
+/// clean-ups that begin by themselves take hours on old versions, and are in the way of no search.
+const SETTLES: SignedDuration = SignedDuration::from_mins(30);
 
 /// What the caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,16 +79,17 @@ impl Task {
             host.remove_task()?;
             return Ok(TaskNext::Ended);
         };
-        if self.since.is_none_or(|(phase, _)| phase != state.phase) {
-            self.since = Some((state.phase, now));
-        }
+        let (_, since) = *self.since.insert(match self.since {
+            Some((phase, since)) if phase == state.phase => (phase, since),
+            _ => (state.phase, now),
+        });
         if state.active() {
             guard(state)?;
         }
         match state.phase {
             AgentPhase::Install => install::step(state, host, now),
             AgentPhase::RebootRequested => reboot(state, host, now),
-            AgentPhase::PostBoot => post_boot(state, host),
+            AgentPhase::PostBoot => post_boot(state, host, now < later(since, SETTLES)),
             AgentPhase::Rescan => rescan(state, host),
             _ => disarm(state, host),
         }
@@ -159,9 +164,9 @@ fn reboot(state: &mut State, host: &mut dyn Host, now: Timestamp) -> TaskStep {
     Ok(TaskNext::Again { after: ASK_AGAIN })
 }
 
-/// Waits until the boot's own servicing is over. Where nothing was installed there is nothing to look for.
-fn post_boot(state: &mut State, host: &mut dyn Host) -> TaskStep {
-    if host.servicing_busy()? {
+/// Waits until the boot's own servicing is over, while `patient`. Where nothing was installed there is nothing to look for.
+fn post_boot(state: &mut State, host: &mut dyn Host, patient: bool) -> TaskStep {
+    if patient && host.servicing_busy()? {
         return SOON;
     }
     state.enter(if state.mutated { AgentPhase::Rescan } else { AgentPhase::Done }, host)?;

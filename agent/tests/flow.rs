@@ -236,6 +236,21 @@ fn it_never_reboots_while_servicing_is_busy() {
 }
 
 #[test]
+fn servicing_after_a_boot_is_waited_for_but_not_for_ever() {
+    let mut op = operator();
+    op.stage();
+    op.arm(1, 1);
+    let booted = op.machine.now;
+    op.machine.servicing = true;
+    op.pass(Duration::from_mins(20));
+    assert_eq!(op.collect(false).phase(), AgentPhase::PostBoot, "it may complete what was installed");
+    let done = op.collect(true);
+    assert_eq!((done.phase(), done.progress()), (AgentPhase::Done, Progress::Done), "{}", done.error());
+    let waited = op.machine.now.duration_since(booted);
+    assert!(waited >= SignedDuration::from_mins(30) && waited < SignedDuration::from_mins(32), "{waited}");
+}
+
+#[test]
 fn a_pending_reboot_is_taken_first() {
     let mut op = operator();
     op.machine.signals.update_agent = true;

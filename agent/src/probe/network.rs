@@ -49,7 +49,11 @@ pub(super) fn hns(before: &Baseline, host: &dyn Host, _: Timestamp) -> HostResul
         return against(&before.networks, host.host_networks(), |_, _| Judged::inconclusive(""));
     }
     let mut wrong = vec![];
-    let threads = host.service(HNS)?.and_then(|s| s.process).and_then(|p| p.threads).unwrap_or_default();
+    // A service that does not run has none; that it does not is the concern of another check.
+    let process = host.service(HNS)?.and_then(|s| s.process);
+    let Some(threads) = process.map_or(Some(0), |p| p.threads) else {
+        return Ok(Judged::inconclusive("the threads of hns could not be counted"));
+    };
     if threads > MOST_THREADS {
         wrong.push(format!("hns has {threads} threads, which is a deadlock"));
     }

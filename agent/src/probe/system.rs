@@ -45,7 +45,10 @@ pub(super) fn disks(before: &Baseline, host: &dyn Host, _: Timestamp) -> HostRes
 /// BitLocker protects what it protected. (Protectors that were suspended for the reboots may be back.)
 pub(super) fn bitlocker(before: &Baseline, host: &dyn Host, _: Timestamp) -> HostResult<Judged> {
     against(&before.bitlocker, host.bitlocker(), |was, now| {
-        let good = *was == now || matches!((was, now), (BitLocker::Suspended, BitLocker::On));
+        if now == BitLocker::Unknown && *was != now {
+            return Judged::inconclusive("it could not be told");
+        }
+        let good = *was == now || matches!((was, now), (BitLocker::Suspended, BitLocker::On) | (BitLocker::Unknown, _));
         let detail = format!("{now:?} on the system disk, {was:?} before");
         Judged::pass_if(good, format!("{now:?}"), format!("{was:?}"), detail)
     })

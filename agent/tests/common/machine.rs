@@ -1,3 +1,4 @@
+use super::condition::Condition;
 use super::{NEW, OLD};
 use jiff::{SignedDuration, Timestamp};
 use std::cell::Cell;
@@ -29,6 +30,8 @@ pub struct Offer {
     /// What downloading and installing it come to.
     pub download: u32,
     pub install: u32,
+    /// Until when a WSUS administrator wants it installed.
+    pub deadline: Option<Timestamp>,
 }
 
 impl Offer {
@@ -42,6 +45,7 @@ impl Offer {
             needs_reboot: true,
             download: 0,
             install: 0,
+            deadline: None,
         }
     }
 }
@@ -85,6 +89,7 @@ pub struct Machine {
     pub apipa: bool,
     pub clock_ahead: SignedDuration,
     pub memory: MemoryUse,
+    pub condition: Condition,
     pub booted: Timestamp,
     pub signals: RebootSignals,
     pub servicing: bool,
@@ -149,6 +154,7 @@ impl Machine {
             apipa: false,
             clock_ahead: SignedDuration::ZERO,
             memory: MemoryUse { lsass_bytes: 32 << 20, pool_bytes: 512 << 20 },
+            condition: Condition::default(),
             booted: Timestamp::UNIX_EPOCH,
             signals: RebootSignals::default(),
             servicing: false,
@@ -268,7 +274,7 @@ impl Machine {
             },
             presence: self.presence(o.kb),
             exclusive: o.exclusive,
-            deadline: None,
+            deadline: o.deadline,
         };
         self.offers.iter().map(update).collect()
     }
@@ -354,7 +360,7 @@ impl Updates for Machine {
     }
 
     fn servicing_busy(&self) -> HostResult<bool> {
-        self.live().map(|()| self.servicing)
+        self.tell("servicing_busy", self.servicing)
     }
 
     fn discard_downloads(&mut self, updates: &[PinnedUpdate]) -> HostResult<()> {
@@ -366,7 +372,7 @@ impl Updates for Machine {
     }
 
     fn component_store(&self) -> HostResult<StoreHealth> {
-        self.live().map(|()| self.store)
+        self.tell("component_store", self.store)
     }
 }
 
@@ -414,18 +420,17 @@ impl Tasks for Machine {
 
 impl Registry for Machine {
     fn build(&self) -> HostResult<Build> {
-        self.live().map(|()| self.disk.build)
+        self.tell("build", self.disk.build)
     }
 
     fn reboot_signals(&self) -> HostResult<RebootSignals> {
-        self.live()?;
         let mut signals = self.signals.clone();
         signals.packages_pending |= !self.disk.pending.is_empty();
-        Ok(signals)
+        self.tell("reboot_signals", signals)
     }
 
     fn update_policy(&self) -> HostResult<UpdatePolicy> {
-        self.live().map(|()| self.disk.policy.clone())
+        self.tell("update_policy", self.disk.policy.clone())
     }
 
     fn set_no_auto_update(&mut self, value: Option<u32>) -> HostResult<()> {
@@ -449,10 +454,10 @@ impl Power for Machine {
     }
 
     fn boot_time(&self) -> HostResult<Timestamp> {
-        self.live().map(|()| self.booted)
+        self.tell("boot_time", self.booted)
     }
 
     fn on_battery(&self) -> HostResult<bool> {
-        self.live().map(|()| false)
+        self.tell("on_battery", self.condition.on_battery)
     }
 }

@@ -9,6 +9,7 @@ mod condition;
 mod machine;
 mod operator;
 
+pub use condition::{ADDRESS, APIPA};
 pub use machine::{Cut, Machine, Offer};
 pub use operator::{Answer, Operator, request};
 

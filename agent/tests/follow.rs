@@ -168,7 +168,11 @@ fn a_task_that_ends_between_two_looks_has_not_left_its_work() {
                 }
             };
             assert_eq!((end.phase, end.progress), (AgentPhase::Done, Progress::Done), "after {looks}: {:?}", end.error);
-            assert_eq!(op.machine.file(STATE_FILE), at_work.files.get(STATE_FILE).map(Vec::as_slice).map(text), "nothing is written over");
+            assert_eq!(
+                op.machine.file(STATE_FILE),
+                at_work.files.get(STATE_FILE).map(Vec::as_slice).map(text),
+                "nothing is written over"
+            );
         }
     }
 }

@@ -151,9 +151,9 @@ impl Arm {
         self.follow.step(task, &state, host, now)
     }
 
-    /// Until when the request allows a reboot.
-    pub fn leave(&self) -> Option<Timestamp> {
-        self.reboot_not_after
+    /// The moments at which time alone may change what it waits for.
+    pub fn turns(&self) -> [Option<Timestamp>; 2] {
+        [self.reboot_not_after, self.follow.gives_up_at()]
     }
 
     fn may_reboot(&self, now: Timestamp) -> bool {

@@ -43,7 +43,13 @@ impl Follow {
         Ok(Pass::Again(RETRY))
     }
 
+    /// When the end is told although the task is not off; none while the work is not seen at its end.
+    pub fn gives_up_at(&self) -> Option<Timestamp> {
+        self.ended.map(|ended| later(ended, TAKES_OFF))
+    }
+
     fn is_late(&mut self, now: Timestamp) -> bool {
-        now >= later(*self.ended.get_or_insert(now), TAKES_OFF)
+        self.ended.get_or_insert(now);
+        self.gives_up_at().is_some_and(|at| now >= at)
     }
 }

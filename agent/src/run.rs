@@ -59,6 +59,8 @@ pub struct Run {
     begun: bool,
     /// Until when the state on disk allows a reboot.
     leave: Option<Timestamp>,
+    /// When something that failed is tried again: more than a look, though the machine stays as it is.
+    retry: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -89,7 +91,7 @@ impl Run {
             Command::Probe { host } => Flow::Probe(host),
             Command::Reset {} => Flow::Reset,
         };
-        Ok(Self { request, node: node.to_owned(), flow, told: None, begun: false, leave: None })
+        Ok(Self { request, node: node.to_owned(), flow, told: None, begun: false, leave: None, retry: None })
     }
 
     /// Does the next bounded piece of the command.
@@ -100,7 +102,10 @@ impl Run {
             return Next::Refused(stale);
         }
         let outcome = match self.pass(host, now) {
-            Ok(Pass::Again(after)) => return Next::Again { after, line: self.news(host, now) },
+            Ok(Pass::Again(after)) => {
+                self.retry = retry(after, now);
+                return Next::Again { after, line: self.news(host, now) };
+            }
             Ok(Pass::End(outcome)) => outcome,
             Err(trouble) => Outcome { checks: self.checks(), ..Outcome::failed(trouble.into()) },
         };
@@ -148,8 +153,12 @@ impl Run {
 
     /// The next moment at which time alone may change what a step that only waits comes to.
     pub fn changes_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let asked = if let Flow::Arm(arm) = &self.flow { arm.leave() } else { None };
-        [asked, self.leave].into_iter().flatten().filter(|at| *at > now).min()
+        let own = match &self.flow {
+            Flow::Arm(arm) => arm.turns(),
+            Flow::Collect(follow) => [None, follow.as_ref().and_then(Follow::gives_up_at)],
+            Flow::Scan(_) | Flow::Stage(_) | Flow::Baseline | Flow::Probe(_) | Flow::Reset => [None, None],
+        };
+        own.into_iter().chain([self.leave, self.retry]).flatten().filter(|at| *at > now).min()
     }
 
     /// A line for the log whenever the phase on disk is a new one.
@@ -163,6 +172,11 @@ impl Run {
         }
         Some(json!({ "progress": { "phase": phase, "at": now } }).to_string())
     }
+}
+
+/// When a wait is over that is none for a look.
+pub(crate) fn retry(after: Duration, now: Timestamp) -> Option<Timestamp> {
+    if after == POLL { None } else { now.checked_add(after).ok() }
 }
 
 /// # Errors

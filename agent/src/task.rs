@@ -5,6 +5,7 @@
 
 use crate::host::{Host, Job, later};
 use crate::pinned;
+use crate::run::retry;
 use crate::state::{DISARMED_FILE, Loaded, State, error};
 use crate::trouble::Trouble;
 use crate::{PATIENCE, POLL, RETRY, install, policy};
@@ -47,6 +48,8 @@ pub struct Task {
     /// The only writer while the task runs.
     state: Option<State>,
     since: Option<(AgentPhase, Timestamp)>,
+    /// When something that failed is tried again: more than a look, though the machine stays as it is.
+    retry: Option<Timestamp>,
 }
 
 impl Task {
@@ -57,17 +60,24 @@ impl Task {
 
     /// Does the next bounded piece.
     pub fn step(&mut self, host: &mut dyn Host, now: Timestamp) -> TaskNext {
-        match self.advance(host, now) {
+        let next = match self.advance(host, now) {
             Ok(next) => next,
             Err(trouble) if trouble.may_pass() && self.patient(now) => TaskNext::Again { after: RETRY },
             Err(trouble) => self.give_up(&trouble.into(), host),
+        };
+        if let TaskNext::Again { after } = next {
+            self.retry = retry(after, now);
         }
+        next
     }
 
     /// The next moment at which time alone may change what a step that only waits comes to.
     pub fn changes_at(&self, now: Timestamp) -> Option<Timestamp> {
         let work = self.state.as_ref()?.work.as_ref()?;
-        [work.reboot_not_after, Some(work.install_not_after)].into_iter().flatten().filter(|at| *at > now).min()
+        let settled =
+            self.since.filter(|(phase, _)| *phase == AgentPhase::PostBoot).map(|(_, since)| later(since, SETTLES));
+        let turns = [work.reboot_not_after, Some(work.install_not_after), settled, self.retry];
+        turns.into_iter().flatten().filter(|at| *at > now).min()
     }
 
     fn advance(&mut self, host: &mut dyn Host, now: Timestamp) -> TaskStep {

@@ -350,3 +350,13 @@ fn the_host_probe_sees_a_service_that_a_bad_update_stopped() {
     assert_eq!(field.collect().1.phase, AgentPhase::Done);
     assert_eq!(field.failed_checks(NEW, false), ["services", "runtime"]);
 }
+
+#[test]
+fn a_service_that_stays_busy_is_asked_again_though_the_machine_stays_as_it_is() {
+    let busy =
+        "faults:\n- {name: busy, when: {after: 0s}, effects: [updateServiceFails: {hresult: 0x80240009}], lasts: 5m}\n";
+    let mut field = Field::new(&scenario(busy));
+    let (code, report) = field.stage();
+    assert_eq!((code, report.phase), (exit::DONE, AgentPhase::Staged), "{:?}", report.error);
+    assert!(field.now.duration_since(Timestamp::UNIX_EPOCH).as_secs() < 900, "each half minute: {}", field.now);
+}

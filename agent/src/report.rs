@@ -15,11 +15,13 @@ pub(crate) struct Outcome {
     pub offered: Vec<OfferedUpdate>,
     pub checks: Vec<HostCheck>,
     pub error: Option<AgentError>,
+    /// How the task was found, where it was looked at: asking again is slow.
+    pub task: Option<TaskState>,
 }
 
 impl Outcome {
     pub fn of(progress: Progress) -> Self {
-        Self { progress, offered: vec![], checks: vec![], error: None }
+        Self { progress, offered: vec![], checks: vec![], error: None, task: None }
     }
 
     pub fn failed(error: AgentError) -> Self {
@@ -41,7 +43,7 @@ pub(crate) fn code(report: &Report) -> i32 {
 /// What the work on the disk comes to, for a command that only looks.
 pub(crate) fn standing(state: &State, task: TaskState, boot_id: &str, now: Timestamp) -> Outcome {
     use AgentPhase as P;
-    match state.phase {
+    let outcome = match state.phase {
         P::Idle | P::Staged | P::MoreToInstall | P::Done => Outcome::of(Progress::Done),
         P::RebootRequested
             if !state.reboot_asked(boot_id)
@@ -57,13 +59,14 @@ pub(crate) fn standing(state: &State, task: TaskState, boot_id: &str, now: Times
             Outcome::of(Progress::InProgress)
         }
         P::Failed | P::Unknown => Outcome { error: state.error.clone(), ..Outcome::of(Progress::Failed) },
-    }
+    };
+    Outcome { task: Some(task), ..outcome }
 }
 
 /// Writes the answer to `request`, from the machine as it is.
 pub(crate) fn write(request: &Request, node: &str, outcome: Outcome, host: &dyn Host, now: Timestamp) -> Report {
     let mut seen = Seen { outcome };
-    let armed = seen.ask(host.task()).is_some_and(|t| t != TaskState::Absent);
+    let task = seen.outcome.task.or_else(|| seen.ask(host.task()));
     let loaded = seen.ask(Loaded::read(host)).unwrap_or(Loaded::Nothing);
     if let Loaded::Unreadable(what) = &loaded {
         seen.outcome.error.get_or_insert_with(|| unreadable(what));
@@ -73,7 +76,7 @@ pub(crate) fn write(request: &Request, node: &str, outcome: Outcome, host: &dyn 
     let build = seen.ask(host.build()).unwrap_or(Build::new(0, 0, 0, 0));
     let nonces = seen.ask(nonces(host)).unwrap_or_default();
     let reboot = seen.ask(host.reboot_signals()).unwrap_or_default();
-    let Outcome { progress, offered, checks, error } = seen.outcome;
+    let Outcome { progress, offered, checks, error, task: _ } = seen.outcome;
     Report {
         version: VERSION,
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -86,7 +89,7 @@ pub(crate) fn write(request: &Request, node: &str, outcome: Outcome, host: &dyn 
         build,
         boots: state.map_or(0, |s| boots(s, boot_id.as_deref())),
         nonces,
-        armed,
+        armed: task.is_some_and(|t| t != TaskState::Absent),
         reboot,
         updates: state.map(|s| s.updates.iter().map(Tracked::result).collect()).unwrap_or_default(),
         offered,

@@ -215,7 +215,7 @@ fn collect(follow: Option<&mut Follow>, host: &mut dyn Host, now: Timestamp) -> 
     let task = host.task()?;
     let state = match Loaded::read(host)? {
         Loaded::State(state) => state,
-        Loaded::Nothing => return Ok(Pass::End(Outcome::of(Progress::Done))),
+        Loaded::Nothing => return Ok(Pass::End(Outcome { task: Some(task), ..Outcome::of(Progress::Done) })),
         Loaded::Unreadable(seen) => return Err(unreadable(&seen).into()),
     };
     match follow {

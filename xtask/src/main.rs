@@ -1,6 +1,7 @@
 //! `cargo xtask`: the whole developer interface.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -110,8 +111,12 @@ enum AgentCommand {
         #[arg(long, default_value_t = 60)]
         seconds: u32,
     },
-    /// Measure it under Wine: size, start to report, memory, CPU while it waits for an installation
-    Bench,
+    /// Measure it under Wine: size, start to report, and what it takes while it waits for an installation
+    Bench {
+        /// How many seconds of waiting are measured; the figure is scaled to ten minutes
+        #[arg(long, value_name = "N", default_value_t = 60)]
+        wait: u64,
+    },
     /// Lint and test it for Windows, under Wine, which is installed where it can be
     Test {
         /// What is passed on to `cargo test`: a filter, or flags after `--`
@@ -173,7 +178,7 @@ async fn run(command: Command) -> Result<()> {
             agent::build::deliver(&exe, &to.unwrap_or_else(|| exe.clone()))
         }
         Command::Agent(AgentCommand::Fuzz { seconds }) => agent::fuzz(seconds).await,
-        Command::Agent(AgentCommand::Bench) => agent::bench().await,
+        Command::Agent(AgentCommand::Bench { wait }) => agent::bench(Duration::from_secs(wait)).await,
         Command::Agent(AgentCommand::Test { filter }) => agent::test(&filter).await,
         Command::Test { filter } => ci::test(&filter).await,
         Command::Soak { kills, seed } => soak::run(kills, seed).await,

@@ -37,7 +37,7 @@ pub use lock::Mutex;
 pub use selftest::{Finding, Verdict, selftest};
 
 use crate::host::HostResult;
-use border::Doing;
+use border::{Com, Doing};
 use files::StateFolder;
 use jobs::Jobs;
 use std::path::Path;
@@ -63,6 +63,8 @@ pub struct WindowsHost {
     jobs: Jobs,
     /// What was searched last: where downloads and installations come from.
     source: Option<Source>,
+    /// COM as long as this lives, or each call would load its libraries anew. The last field: it is dropped after all others.
+    _com: Com,
 }
 
 impl WindowsHost {
@@ -71,7 +73,8 @@ impl WindowsHost {
     /// # Errors
     /// The folder can not be made, belongs to somebody who is no administrator, or is a link.
     pub fn open(folder: &Path) -> HostResult<Self> {
-        Ok(Self { folder: StateFolder::open(folder)?, jobs: Jobs::default(), source: None })
+        let (folder, com) = (StateFolder::open(folder)?, Com::enter()?);
+        Ok(Self { folder, jobs: Jobs::default(), source: None, _com: com })
     }
 }
 

@@ -39,6 +39,15 @@ pub async fn fake() -> Result<PathBuf> {
     build(&["--features", "fake-machine"], "debug").await
 }
 
+/// Builds the program with the feature of tests as it would ship; gives back its path, which is that of [`release`] too.
+///
+/// # Errors
+/// The build fails.
+pub async fn fake_release() -> Result<PathBuf> {
+    ensure!(tools::ensure().await?, "windlass-agent.exe can not be built here");
+    build(&["--release", "--features", "fake-machine"], "release").await
+}
+
 async fn build(arguments: &[&str], folder: &str) -> Result<PathBuf> {
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--quiet", "--package", "windlass-agent", "--bin", "windlass-agent", "--target", TARGET]);

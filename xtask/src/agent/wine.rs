@@ -92,6 +92,16 @@ impl Wine {
         &self.dir
     }
 
+    /// Starts its server and its services, and keeps them until [`Self::end`]: no program waits for their start, and none
+    /// of them holds the pipes of the program that would have started it.
+    ///
+    /// # Errors
+    /// They do not start.
+    pub(super) async fn keep(&self) -> Result<()> {
+        run("wineserver", self.command("wineserver", &["--persistent"])).await?;
+        run("Task Scheduler of Wine", self.command("wine", &["net", "start", "Schedule"])).await
+    }
+
     /// Ends every process in it.
     ///
     /// # Errors

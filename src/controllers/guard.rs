@@ -10,8 +10,8 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How soon a pass is made again that was decided on what is no longer true.
-const STALE_AGAIN: Duration = Duration::from_millis(100);
+/// How much sooner than after a failure a pass is made again that was decided on what is no longer true: first after 100 ms.
+const STALE_SOONER: u32 = 5;
 
 /// Names a pass: the controller, and the object.
 #[derive(Clone, Debug)]
@@ -51,11 +51,11 @@ pub async fn guarded(
 pub fn after_failure(ctx: &Context, pass: &Pass, error: &ReconcileError) -> Again {
     ctx.metrics.reconcile_failed(pass.controller, error.label());
     ctx.pace.forget(&pass.key());
+    let wait = ctx.failures.failed(&pass.key());
     if error.is_stale() {
         tracing::debug!(controller = pass.controller, name = pass.name, %error, "pass dropped");
-        return Again::after(STALE_AGAIN);
+        return Again::after(wait / STALE_SOONER);
     }
-    let wait = ctx.failures.failed(&pass.key());
     tracing::warn!(controller = pass.controller, name = pass.name, %error, ?wait, "pass failed, trying again");
     Again::after(wait)
 }

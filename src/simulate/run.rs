@@ -62,9 +62,8 @@ async fn play(setup: &Setup, observers: Vec<Box<dyn Observer>>) -> Result<(Share
 /// The cluster at the beginning.
 fn cluster(setup: &Setup, observers: Vec<Box<dyn Observer>>) -> Result<Cluster, SimulateError> {
     let now = setup.start;
-    let mut scenario = setup.scenario.clone();
-    scenario.seed = setup.seed;
-    let world = World::new(&scenario, now);
+    let scenario = &setup.scenario;
+    let world = World::seeded(scenario, setup.seed, now);
     let mut calls = Calls::new(setup.troubles.clone(), setup.kills.clone(), setup.instances, setup.name_calls);
     calls.lag = setup.lag;
     calls.latency = setup.latency;

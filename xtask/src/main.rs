@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use xtask::cluster::{Cluster, Options, registry};
 use xtask::demo::{self, Demo};
+use xtask::workspace::Profile;
 use xtask::{agent, bench, ci, crdgen, incidents, simulate_many, soak};
 
 /// The developer's interface of Windlass.
@@ -92,6 +93,9 @@ enum Command {
         /// The first seed
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// How the program is built that plays them
+        #[arg(long, value_enum, default_value = "quick")]
+        profile: Profile,
     },
     /// Run everything a change must pass: format, clippy, CRDs, dependencies, charts, tests
     Ci,
@@ -183,8 +187,8 @@ async fn run(command: Command) -> Result<()> {
         Command::Test { filter } => ci::test(&filter).await,
         Command::Soak { kills, seed } => soak::run(kills, seed).await,
         Command::Golden => ci::golden().await,
-        Command::SimulateMany { runs, seed } => {
-            tokio::task::spawn_blocking(move || simulate_many::run(runs, seed, None)).await?
+        Command::SimulateMany { runs, seed, profile } => {
+            tokio::task::spawn_blocking(move || simulate_many::run(profile, runs, seed, None)).await?
         }
         Command::Ci => ci::run().await,
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 /// The checkout that this xtask was built from.
@@ -27,12 +28,14 @@ pub fn cache_dir() -> Result<PathBuf> {
         .context("no cache folder: set WINDLASS_CACHE, XDG_CACHE_HOME or HOME")
 }
 
-/// How cargo builds the programs of a cluster.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How cargo builds the programs of the workspace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
     /// Quick to build; what tests use.
     #[default]
     Dev,
+    /// Nearly as fast as what ships; for thousands of simulations.
+    Quick,
     /// What ships; for measurements.
     Release,
 }
@@ -56,9 +59,11 @@ pub fn build_programs(profile: Profile) -> Result<Programs> {
     // No `--package`: with the features of all members, what `cargo test` and `cargo xtask` have built is used again.
     cargo.args(["build", "--quiet", "--bin", "windlass", "--bin", "winfleet"]);
     cargo.arg("--message-format=json-render-diagnostics");
-    if profile == Profile::Release {
-        cargo.arg("--release");
-    }
+    cargo.args(match profile {
+        Profile::Dev => &[][..],
+        Profile::Quick => &["--profile", "quick"],
+        Profile::Release => &["--release"],
+    });
     let output = cargo.stderr(Stdio::inherit()).output().context("cannot run cargo")?;
     ensure!(output.status.success(), "cargo build of windlass and winfleet failed ({})", output.status);
     let mut built = executables(&String::from_utf8_lossy(&output.stdout));

@@ -50,6 +50,9 @@ impl Cluster {
         if let Object::Pod(pod) = object {
             self.watches.pod(pod, gone);
         }
+        if !is_watched(object) {
+            return;
+        }
         let lag = self.calls.cache_lag(now);
         for (instance, subscriber) in self.subscribers.iter_mut().enumerate() {
             if lag.is_zero() && subscriber.queue.is_empty() {
@@ -109,6 +112,22 @@ impl Subscriber {
             Object::Snapshot(snapshot) => show(&mut feeds.snapshots, guarded(snapshot), gone),
             Object::Node(_) | Object::Budget(_) => {}
         }
+    }
+}
+
+/// Whether any store shows it: of pods, those in the namespaces of ours alone.
+fn is_watched(object: &Object) -> bool {
+    match object {
+        Object::Node(node) => is_windows(node),
+        Object::Pod(pod) => matches!(pod.namespace().as_deref(), Some(AGENTS | PROBES)),
+        Object::Budget(_) => false,
+        Object::Policy(_)
+        | Object::Ring(_)
+        | Object::Rollout(_)
+        | Object::Class(_)
+        | Object::Hold(_)
+        | Object::NodeUpdate(_)
+        | Object::Snapshot(_) => true,
     }
 }
 

@@ -360,3 +360,26 @@ fn a_service_that_stays_busy_is_asked_again_though_the_machine_stays_as_it_is() 
     assert_eq!((code, report.phase), (exit::DONE, AgentPhase::Staged), "{:?}", report.error);
     assert!(field.now.duration_since(Timestamp::UNIX_EPOCH).as_secs() < 900, "each half minute: {}", field.now);
 }
+
+#[test]
+fn looks_that_would_find_nothing_new_are_left_out_and_the_others_keep_their_times() {
+    let mut field = Field::new(&scenario(""));
+    let at = |millis: i64| Timestamp::from_millisecond(millis).expect("a time");
+    let machine = field.world.machine(NODE).expect("a machine");
+    let before = machine.sight();
+    let waits = Idle::of(before, machine, Duration::from_secs(1), Some(at(9_500)));
+    let (mut idle, mut next) = (waits, at(1_000));
+    let woken = |idle: &mut Option<Idle>, next: &mut Timestamp, world: &World, now| {
+        Idle::wake(idle, next, world.machine(NODE), now);
+        (idle.is_some(), *next)
+    };
+    assert_eq!(woken(&mut idle, &mut next, &field.world, at(3_400)), (true, at(4_000)));
+    assert_eq!(woken(&mut idle, &mut next, &field.world, at(4_000)), (true, at(5_000)), "left out");
+    // Time alone may change what it finds.
+    assert_eq!(woken(&mut idle, &mut next, &field.world, at(9_500)), (false, at(10_000)));
+    (idle, next) = (waits, at(1_000));
+    field.world.guest(NODE, at(0)).expect("it is up").write_file("f", b"x").expect("it fits");
+    assert_eq!(woken(&mut idle, &mut next, &field.world, at(4_300)), (false, at(5_000)), "something was written");
+    let machine = field.world.machine(NODE).expect("a machine");
+    assert_eq!(Idle::of(before, machine, Duration::from_secs(1), None), None, "it did not only look");
+}

@@ -76,6 +76,11 @@ pub(in crate::model) struct Site {
 impl World {
     /// The world of a scenario at its beginning: every machine runs, and chance is drawn.
     pub fn new(scenario: &Scenario, now: Timestamp) -> Self {
+        Self::seeded(scenario, scenario.seed, now)
+    }
+
+    /// The same, with chance begun elsewhere than the scenario says.
+    pub fn seeded(scenario: &Scenario, seed: u64, now: Timestamp) -> Self {
         let site = Site { catalogue: Catalogue::new(&scenario.updates), timings: scenario.timings.clone() };
         let faults: Vec<Arc<Fault>> = scenario.faults.iter().cloned().map(Arc::new).collect();
         let hypervisor = &scenario.hypervisor;
@@ -83,8 +88,8 @@ impl World {
         let machine = |spec: &MachineSpec| {
             let origin = Origin {
                 provider_id: hypervisor.provider_ids.get(&spec.name).cloned().unwrap_or_else(|| own(&spec.name)),
-                faults: faults_of(scenario.seed, &faults, spec),
-                dice: dice::dice(&[scenario.seed, dice::of(&spec.name)]),
+                faults: faults_of(seed, &faults, spec),
+                dice: dice::dice(&[seed, dice::of(&spec.name)]),
             };
             (spec.name.clone(), Machine::new(spec.clone(), origin, &site, now))
         };

@@ -1,6 +1,7 @@
 //! How fast `windlass simulate` is, and how much memory ten thousand nodes take: the program itself, one thread of it.
 
-use crate::{simulate_many, workspace};
+use crate::simulate_many;
+use crate::workspace::{self, Profile};
 use anyhow::{Context, Result, ensure};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,8 +15,8 @@ const LARGE: [(&str, &str); 6] = [
     ("count: 12", "count: 6000"),
     ("first: 9", "first: 4001"),
     ("replicas: 20", "replicas: 10000"),
-    ("maxUnavailable: 2", "maxUnavailable: 400"),
     ("maxUnavailable: 4", "maxUnavailable: 600"),
+    ("maxUnavailable: 2", "maxUnavailable: 400"),
 ];
 /// Nodes of the large fleet.
 const NODES: usize = 10_000;
@@ -25,17 +26,21 @@ const NODES: usize = 10_000;
 /// # Errors
 /// The program does not build, or a simulation fails.
 pub(super) fn measure() -> Result<(f64, f64)> {
-    let program = simulate_many::build("release")?;
+    let program = workspace::build_programs(Profile::Release)?.windlass;
     let began = Instant::now();
     let tally = simulate_many::one_core(&program, RUNS)?;
     let per_second = number(tally.node_updates) / began.elapsed().as_secs_f64();
     let small = std::fs::read_to_string(workspace::root().join(simulate_many::FLEET))?;
-    let large = LARGE.iter().fold(small, |text, (from, to)| text.replace(from, to));
     let file = std::env::temp_dir().join(format!("windlass-10k-{}.yaml", std::process::id()));
-    std::fs::write(&file, large)?;
+    std::fs::write(&file, large(small))?;
     let measured = memory(&program, &file);
     std::fs::remove_file(&file)?;
     Ok((per_second, measured?))
+}
+
+/// The small fleet, made large.
+fn large(small: String) -> String {
+    LARGE.iter().fold(small, |text, (from, to)| text.replace(from, to))
 }
 
 /// The highest resident memory of a simulation, in MiB.
@@ -63,4 +68,23 @@ fn memory(program: &Path, scenario: &Path) -> Result<f64> {
 
 fn number(count: u64) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use winfleet::scenario::Scenario;
+
+    #[test]
+    fn the_large_fleet_has_ten_thousand_nodes_a_tenth_of_them_at_a_time() {
+        let small = std::fs::read_to_string(workspace::root().join(simulate_many::FLEET)).expect("the small fleet");
+        let large = Scenario::parse(&large(small)).expect("a scenario");
+        assert_eq!(large.machines.len(), NODES);
+        let budgets: Vec<_> = large
+            .manifests
+            .iter()
+            .filter_map(|manifest| manifest.object.pointer("/spec/batch/maxUnavailable")?.as_u64())
+            .collect();
+        assert_eq!(budgets, [400, 600]);
+    }
 }

@@ -2,13 +2,13 @@
 //!
 //! The program that users have plays them; what is counted is read from its reports.
 
-use crate::workspace;
+use crate::workspace::{self, Profile};
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -16,8 +16,6 @@ use std::time::{Duration, Instant};
 
 /// Seeds that one process plays before the next is started: its start costs nothing beside them.
 const CHUNK: u64 = 20;
-/// The profile with which the program is built that plays them.
-const PROFILE: &str = "quick";
 /// The fleet that is played, from the root of the workspace.
 pub const FLEET: &str = "xtask/src/simulate_many/fleet.yaml";
 
@@ -45,8 +43,8 @@ pub struct Tally {
 ///
 /// # Errors
 /// The program can not be built or run, or an invariant was broken: the text has the seeds and how to replay them.
-pub fn run(runs: u64, first: u64, within: Option<Duration>) -> Result<()> {
-    let program = build(PROFILE)?;
+pub fn run(profile: Profile, runs: u64, first: u64, within: Option<Duration>) -> Result<()> {
+    let program = workspace::build_programs(profile)?.windlass;
     let began = Instant::now();
     let until = within.map(|within| began + within);
     let bar = if until.is_some() { ProgressBar::new_spinner() } else { ProgressBar::new(runs) };
@@ -71,17 +69,6 @@ pub fn run(runs: u64, first: u64, within: Option<Duration>) -> Result<()> {
     }
     ensure!(tally.broken.is_empty(), "{} simulations broke an invariant", tally.broken.len());
     Ok(())
-}
-
-/// Builds the program with a profile.
-///
-/// # Errors
-/// It does not build.
-pub fn build(profile: &str) -> Result<PathBuf> {
-    let arguments = ["build", "--profile", profile, "--bin", "windlass"];
-    let status = workspace::cargo().args(arguments).status().context("cargo")?;
-    ensure!(status.success(), "windlass does not build");
-    Ok(workspace::root().join("target").join(profile).join("windlass"))
 }
 
 /// Plays so many simulations, one after the other.

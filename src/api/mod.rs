@@ -67,6 +67,9 @@ pub const CORDONED_BY_US: &str = "windlass.dev/cordoned";
 pub const KEEP_CORDONED: &str = "windlass.dev/keep-cordoned";
 /// Annotation that a person sets on a Node: leave it alone.
 pub const SKIP: &str = "windlass.dev/skip";
+/// Annotation that a person sets on a Node: the machine as its SnapshotClass's provider names it (`kubevirt://vm-7`), where
+/// `spec.providerID`, which can not be changed, is empty or of another scheme.
+pub const PROVIDER_ID: &str = "windlass.dev/provider-id";
 /// Annotation that a person sets on a NodeUpdate that has ended: [`RELEASE`] or [`RETRY`].
 pub const REQUEST: &str = "windlass.dev/request";
 /// The request that gives a held node back as it is.

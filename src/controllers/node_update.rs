@@ -216,7 +216,7 @@ fn parse(update: &NodeUpdate) -> Result<(Intent, History), String> {
 /// What there is under the node's name. That it is gone is believed only when the API server has said so for a while.
 async fn node_seen(ctx: &Context, intent: &Intent, now: Timestamp) -> Result<NodeSeen, ReconcileError> {
     let name = &intent.node.name;
-    let seen = |found| observe::node::seen(&intent.node, &intent.system_uuid, found);
+    let seen = |found| observe::node::seen(&intent.node, found);
     let shown = ctx.stores.nodes.get(&ObjectRef::new(name)).map(|node| observe::node::read(&node));
     let mut found = seen(shown);
     if found.here().is_none() {

@@ -92,7 +92,7 @@ async fn give_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Result
     // One with an impossible spec has touched nothing.
     let Ok(intent) = Intent::parse(update) else { return Ok("nothing was touched".to_owned()) };
     let shown = ctx.stores.nodes.get(&ObjectRef::new(&intent.node.name)).map(|node| observe::node::read(&node));
-    let node = observe::node::seen(&intent.node, &intent.system_uuid, shown);
+    let node = observe::node::seen(&intent.node, shown);
     let history = History::default();
     let key = StepKey { node_update_uid: intent.uid.clone(), step: Step::Uncordon, round: 1, attempt: 1 };
     let act = ActContext { means: &ctx.means, intent: &intent, history: &history, node: &node, now };

@@ -32,8 +32,6 @@ pub struct NodeState {
     pub node: NodeRef,
     /// `resourceVersion` of what was seen.
     pub resource_version: String,
-    /// `status.nodeInfo.systemUUID`: the machine's own identity.
-    pub system_uuid: String,
     /// The build kubelet read when it started; `None` when it does not parse.
     pub build: Option<Build>,
     /// `status.nodeInfo.bootID`. A disk restore rewinds it.

@@ -20,8 +20,6 @@ pub struct Intent {
     pub ring: String,
     /// The machine.
     pub node: NodeRef,
-    /// The machine's own identity, `nodeInfo.systemUUID`; empty when the node did not tell it.
-    pub system_uuid: String,
     /// What is done with it.
     pub operation: Operation,
     /// The build it had.
@@ -85,8 +83,8 @@ impl Intent {
                 name: spec.node_name.clone(),
                 uid: spec.node_uid.clone(),
                 provider_id: spec.provider_id.clone(),
+                system_uuid: spec.system_uuid.clone(),
             },
-            system_uuid: spec.system_uuid.clone(),
             operation: spec.operation,
             from,
             to,

@@ -24,6 +24,8 @@ pub struct NodeRef {
     pub name: String,
     /// UID of the Node object.
     pub uid: String,
-    /// The machine, as the provider names it.
+    /// The machine, as the provider names it: `spec.providerID`, or what a person wrote in its place.
     pub provider_id: String,
+    /// The machine's own identity, `nodeInfo.systemUUID`; empty when the node does not tell it.
+    pub system_uuid: String,
 }

@@ -1,6 +1,6 @@
 //! A Node object as plain facts. Pure.
 
-use crate::api::{CLAIMED_BY, CORDONED_BY_US, KEEP_CORDONED, QUARANTINE, SKIP};
+use crate::api::{CLAIMED_BY, CORDONED_BY_US, KEEP_CORDONED, PROVIDER_ID, QUARANTINE, SKIP};
 use crate::domain::{NodeRef, NodeSeen, NodeState, Readiness};
 use k8s_openapi::api::core::v1::{Node, NodeCondition};
 use kube::ResourceExt;
@@ -36,10 +36,10 @@ pub fn read(node: &Node) -> NodeState {
         node: NodeRef {
             name: node.name_any(),
             uid: node.uid().unwrap_or_default(),
-            provider_id: spec.and_then(|s| s.provider_id.clone()).unwrap_or_default(),
+            provider_id: provider_id(node).to_owned(),
+            system_uuid: info.map(|i| i.system_uuid.clone()).unwrap_or_default(),
         },
         resource_version: node.resource_version().unwrap_or_default(),
-        system_uuid: info.map(|i| i.system_uuid.clone()).unwrap_or_default(),
         build: info.and_then(|i| i.kernel_version.parse().ok()),
         boot_id: info.map(|i| i.boot_id.clone()).unwrap_or_default(),
         readiness: readiness(node),
@@ -54,15 +54,16 @@ pub fn read(node: &Node) -> NodeState {
     }
 }
 
-/// What there is for somebody who means `meant`, a machine with this `systemUUID`, when `found` is what the name has now.
-pub fn seen(meant: &NodeRef, system_uuid: &str, found: Option<NodeState>) -> NodeSeen {
+/// What there is for somebody who means `meant`, when `found` is what the name has now.
+pub fn seen(meant: &NodeRef, found: Option<NodeState>) -> NodeSeen {
     match found {
         None => NodeSeen::Gone,
         Some(node) if node.node.uid == meant.uid => NodeSeen::Here(Box::new(node)),
         Some(node) => {
             let same_place = !meant.provider_id.is_empty() && node.node.provider_id == meant.provider_id;
+            let (then, now) = (&meant.system_uuid, &node.node.system_uuid);
             // One that is not known is no evidence of another machine.
-            let other = !system_uuid.is_empty() && !node.system_uuid.is_empty() && node.system_uuid != system_uuid;
+            let other = !then.is_empty() && !now.is_empty() && now != then;
             NodeSeen::Replaced { now: Box::new(node), same_machine: same_place && !other }
         }
     }
@@ -84,6 +85,18 @@ pub fn fingerprint(node: &Node) -> u64 {
     ready_condition(node).map(|c| (&c.status, c.last_transition_time.as_ref().map(|t| t.0))).hash(&mut hasher);
     node.annotations().iter().filter(|(name, _)| name.starts_with("windlass.dev/")).for_each(|a| a.hash(&mut hasher));
     hasher.finish()
+}
+
+/// The machine, as a provider names it. What a person wrote does not count against a providerID of the same scheme: that one
+/// can not be changed, and an annotation can.
+fn provider_id(node: &Node) -> &str {
+    let own = node.spec.as_ref().and_then(|spec| spec.provider_id.as_deref()).unwrap_or_default();
+    let written = node.annotations().get(PROVIDER_ID).map(String::as_str);
+    written.filter(|written| own.is_empty() || scheme(own) != scheme(written)).unwrap_or(own)
+}
+
+fn scheme(id: &str) -> Option<&str> {
+    id.split_once("://").map(|(scheme, _)| scheme)
 }
 
 fn readiness(node: &Node) -> Readiness {

@@ -140,9 +140,13 @@ pub fn node(name: &str, ring: &str, zone: usize) -> NodeState {
         ("topology.kubernetes.io/zone", &zone),
     ];
     NodeState {
-        node: NodeRef { name: name.to_owned(), uid: format!("uid-{name}"), provider_id: format!("simulated://{name}") },
+        node: NodeRef {
+            name: name.to_owned(),
+            uid: format!("uid-{name}"),
+            provider_id: format!("simulated://{name}"),
+            system_uuid: format!("uuid-{name}"),
+        },
         resource_version: "1".to_owned(),
-        system_uuid: format!("uuid-{name}"),
         build: Some(OLD),
         boot_id: "1".to_owned(),
         readiness: Readiness::Ready(Timestamp::UNIX_EPOCH),

@@ -50,7 +50,12 @@ mod tests {
 
     #[test]
     fn what_is_marked_is_found_again() {
-        let node = NodeRef { name: "win-7".into(), uid: "n".into(), provider_id: "x://win-7".into() };
+        let node = NodeRef {
+            name: "win-7".into(),
+            uid: "n".into(),
+            provider_id: "x://win-7".into(),
+            system_uuid: String::new(),
+        };
         let key = StepKey { node_update_uid: "u".into(), step: Step::Snapshot, round: 1, attempt: 2 };
         let expires_at = Some("2026-12-01T00:00:00.4Z".parse().expect("a time"));
         let marks = of(&Order { node: &node, key: &key, expires_at }, "cluster-1");

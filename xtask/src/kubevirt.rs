@@ -78,15 +78,15 @@ impl VirtController {
         Ok(controller)
     }
 
-    /// Makes the machine of this name, that runs; the hypervisor has to have one of the same name.
+    /// Makes the machine of this name and firmware, that runs; the hypervisor has to have one of the same name.
     ///
     /// # Errors
     /// The API server refuses it.
-    pub async fn make(&self, name: &str) -> Result<()> {
+    pub async fn make(&self, name: &str, uuid: &str) -> Result<()> {
         let machine = json!({
             "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "metadata": {"name": name},
             "spec": {"runStrategy": "Always", "template": {"spec": {
-                "domain": {"devices": {"disks": [{"name": "system", "disk": {"bus": "virtio"}}]}},
+                "domain": {"firmware": {"uuid": uuid}, "devices": {"disks": [{"name": "system", "disk": {"bus": "virtio"}}]}},
                 "volumes": [{"name": "system", "persistentVolumeClaim": {"claimName": format!("{name}-system")}}],
             }}},
         });
@@ -112,6 +112,11 @@ impl VirtController {
     /// The snapshots.
     pub fn snapshots(&self) -> &Api<DynamicObject> {
         &self.snapshots
+    }
+
+    /// The restores.
+    pub fn restores(&self) -> &Api<DynamicObject> {
+        &self.restores
     }
 
     /// Plays its part until it is dropped.

@@ -49,7 +49,7 @@ fn node_update(rollout: &UpdateRollout, start: &Start<'_>) -> NodeUpdate {
             node_name: node.name.clone(),
             node_uid: node.uid.clone(),
             provider_id: node.provider_id.clone(),
-            system_uuid: start.node.system_uuid.clone(),
+            system_uuid: node.system_uuid.clone(),
             operation: Operation::Update,
             from_build: start.from.to_string(),
             to_build: start.to.to_string(),

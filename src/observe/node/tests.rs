@@ -25,10 +25,18 @@ fn node(change: impl FnOnce(&mut Value)) -> Node {
 #[test]
 fn a_node_is_read_as_facts() {
     let seen = read(&node(|_| {}));
-    assert_eq!(seen.node, NodeRef { name: "win-7".into(), uid: "u-7".into(), provider_id: "simulated://win-7".into() });
+    assert_eq!(
+        seen.node,
+        NodeRef {
+            name: "win-7".into(),
+            uid: "u-7".into(),
+            provider_id: "simulated://win-7".into(),
+            system_uuid: "s-1".into()
+        }
+    );
     assert_eq!(seen.build.map(|b| b.to_string()).as_deref(), Some("10.0.20348.2527"));
     assert!(seen.available() && seen.readiness.is_ready());
-    assert_eq!((seen.boot_id.as_str(), seen.system_uuid.as_str()), ("b-1", "s-1"));
+    assert_eq!(seen.boot_id, "b-1");
     assert!(!seen.skip && !seen.keep_cordoned && !seen.quarantined && !seen.cordoned_by_us);
 }
 
@@ -49,6 +57,22 @@ fn what_people_and_we_wrote_on_it_is_read() {
 }
 
 #[test]
+fn the_machine_is_what_the_node_says_or_what_a_person_wrote_in_its_place() {
+    let of = |own: &str, written: Option<&str>| {
+        let seen = read(&node(|n| {
+            n["spec"] = if own.is_empty() { json!({}) } else { json!({"providerID": own}) };
+            n["metadata"]["annotations"] = written.map_or(json!({}), |written| json!({PROVIDER_ID: written}));
+        }));
+        seen.node.provider_id
+    };
+    assert_eq!(of("", None), "");
+    assert_eq!(of("", Some("kubevirt://vm-7")), "kubevirt://vm-7");
+    assert_eq!(of("rke2://win-7", Some("kubevirt://vm-7")), "kubevirt://vm-7");
+    assert_eq!(of("rke2://win-7", Some("vm-7")), "vm-7", "for the provider to refuse by name");
+    assert_eq!(of("kubevirt://vm-7", Some("kubevirt://vm-8")), "kubevirt://vm-7", "no node points at another machine");
+}
+
+#[test]
 fn what_is_missing_or_strange_is_never_taken_for_good() {
     let seen = read(&node(|n| n["status"] = json!({})));
     assert_eq!((seen.build, seen.readiness), (None, Readiness::Unknown));
@@ -63,7 +87,7 @@ fn what_is_missing_or_strange_is_never_taken_for_good() {
 #[test]
 fn another_object_under_the_name_is_told_from_the_same_machine() {
     let meant = read(&node(|_| {})).node;
-    let found = |change: fn(&mut Value)| seen(&meant, "s-1", Some(read(&node(change))));
+    let found = |change: fn(&mut Value)| seen(&meant, Some(read(&node(change))));
     assert!(matches!(found(|_| {}), NodeSeen::Here(_)));
     assert!(matches!(found(|n| n["metadata"]["uid"] = json!("u-8")), NodeSeen::Replaced { same_machine: true, .. }));
     let other = found(|n| {
@@ -81,10 +105,10 @@ fn another_object_under_the_name_is_told_from_the_same_machine() {
         n["status"]["nodeInfo"]["systemUUID"] = json!("");
     });
     assert!(matches!(silent, NodeSeen::Replaced { same_machine: true, .. }), "it has not said who it is");
-    assert_eq!(seen(&meant, "s-1", None), NodeSeen::Gone);
-    let nameless = NodeRef { provider_id: String::new(), uid: "x".into(), ..meant.clone() };
+    assert_eq!(seen(&meant, None), NodeSeen::Gone);
+    let nameless = NodeRef { provider_id: String::new(), system_uuid: String::new(), uid: "x".into(), ..meant.clone() };
     let without = read(&node(|n| n["spec"] = json!({})));
-    assert!(matches!(seen(&nameless, "", Some(without)), NodeSeen::Replaced { same_machine: false, .. }));
+    assert!(matches!(seen(&nameless, Some(without)), NodeSeen::Replaced { same_machine: false, .. }));
 }
 
 #[test]

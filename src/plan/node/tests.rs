@@ -17,8 +17,12 @@ pub(in crate::plan) fn intent() -> Intent {
         rollout: "r".into(),
         rollout_uid: "r-uid".into(),
         ring: "canary".into(),
-        node: NodeRef { name: "win-1".into(), uid: "n-uid".into(), provider_id: "simulated://h/win-1".into() },
-        system_uuid: "s".into(),
+        node: NodeRef {
+            name: "win-1".into(),
+            uid: "n-uid".into(),
+            provider_id: "simulated://h/win-1".into(),
+            system_uuid: "s".into(),
+        },
         operation: Operation::Update,
         from: Build::new(10, 0, 20348, 2527),
         to: Build::new(10, 0, 20348, 2582),
@@ -66,7 +70,6 @@ pub(in crate::plan) fn node() -> NodeState {
     NodeState {
         node: intent().node,
         resource_version: "1".into(),
-        system_uuid: "s".into(),
         build: Some(Build::new(10, 0, 20348, 2527)),
         boot_id: "7".into(),
         readiness: Readiness::Ready(Timestamp::UNIX_EPOCH),

@@ -81,7 +81,15 @@ mod tests {
     use super::*;
 
     fn of(provider_id: &str, region: &str) -> Result<Machine, ProviderError> {
-        Machine::of(&NodeRef { name: "win-1".into(), uid: "u".into(), provider_id: provider_id.into() }, region)
+        Machine::of(
+            &NodeRef {
+                name: "win-1".into(),
+                uid: "u".into(),
+                provider_id: provider_id.into(),
+                system_uuid: String::new(),
+            },
+            region,
+        )
     }
 
     #[test]

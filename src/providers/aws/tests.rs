@@ -100,7 +100,7 @@ async fn bench(answer: impl Fn(&str, usize) -> Canned + Send + Sync + 'static) -
 
 fn node() -> NodeRef {
     let provider_id = "aws:///us-east-1a/i-0d64ce8b8bedf5ea8".into();
-    NodeRef { name: "win-7".into(), uid: "n".into(), provider_id }
+    NodeRef { name: "win-7".into(), uid: "n".into(), provider_id, system_uuid: String::new() }
 }
 
 fn key() -> StepKey {

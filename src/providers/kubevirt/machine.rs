@@ -22,7 +22,7 @@ impl KubeVirt {
     pub(super) async fn switch(&self, node: &NodeRef, want: Power, key: &StepKey) -> Result<Progress, ProviderError> {
         let name = name_of(node)?;
         let objects = self.objects().await?;
-        let machine = ask(&format!("VirtualMachine {name}"), objects.machines.get(name)).await?;
+        let machine = self.machine(&objects, node).await?;
         if power(&machine) == want {
             return Ok(Progress::Done { handle: None });
         }
@@ -63,9 +63,8 @@ impl KubeVirt {
     }
 
     pub(super) async fn screen(&self, node: &NodeRef) -> Result<ConsoleFacts, ProviderError> {
-        let name = name_of(node)?;
         let objects = self.objects().await?;
-        let machine = ask(&format!("VirtualMachine {name}"), objects.machines.get(name)).await?;
+        let machine = self.machine(&objects, node).await?;
         let state = state(&machine).to_owned();
         Ok(ConsoleFacts { power: power(&machine), root_attached: has_disk(&machine), state })
     }
@@ -183,6 +182,8 @@ async fn patch(objects: &Objects, machine: &Machine, spec: Value, ran_by: Option
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Step;
+    use std::sync::{Arc, Mutex};
 
     fn machine(spec: &Value, status: &str) -> Machine {
         serde_json::from_value(json!({
@@ -191,6 +192,75 @@ mod tests {
             "spec": spec, "status": {"printableStatus": status},
         }))
         .expect("a machine")
+    }
+
+    /// A change as RFC 7386 has it.
+    fn merge(into: &mut Value, change: &Value) {
+        let Value::Object(changes) = change else { return *into = change.clone() };
+        if !into.is_object() {
+            *into = json!({});
+        }
+        for (name, value) in changes {
+            if value.is_null() {
+                into.as_object_mut().expect("an object").remove(name);
+            } else {
+                merge(&mut into[name], value);
+            }
+        }
+    }
+
+    /// An API server that has this machine and merges what is sent.
+    fn server(machine: &Arc<Mutex<Value>>) -> Objects {
+        let machine = Arc::clone(machine);
+        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+            let machine = Arc::clone(&machine);
+            async move {
+                let body = request.into_body().collect_bytes().await?;
+                let mut machine = machine.lock().expect("no panic");
+                if !body.is_empty() {
+                    merge(&mut machine, &serde_json::from_slice(&body)?);
+                }
+                let answer = kube::client::Body::from(machine.to_string().into_bytes());
+                Ok::<_, tower::BoxError>(http::Response::new(answer))
+            }
+        });
+        let client = kube::Client::new(service, "machines");
+        let api = kube::Api::namespaced_with(client.clone(), "machines", &super::super::wire::machines());
+        Objects {
+            machines: api,
+            snapshots: kube::Api::namespaced_with(client.clone(), "machines", &super::super::wire::snapshots()),
+            restores: kube::Api::namespaced_with(client.clone(), "machines", &super::super::wire::restores()),
+            client,
+        }
+    }
+
+    #[tokio::test]
+    async fn whatever_a_machine_ran_by_is_put_back_and_not_from_an_earlier_update() {
+        let of = |uid: &str| StepKey { node_update_uid: uid.into(), step: Step::Restore, round: 1, attempt: 1 };
+        let (key, other) = (of("u-1"), of("u-2"));
+        for ran_by in [
+            json!({"runStrategy": "Always"}),
+            json!({"runStrategy": "RerunOnFailure"}),
+            json!({"runStrategy": "Manual"}),
+            json!({"runStrategy": "Halted"}),
+            json!({"running": true}),
+            json!({"running": false}),
+        ] {
+            let before = json!({"apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "spec": ran_by,
+                "metadata": {"name": "vm-7", "annotations": {"theirs": "1"}}});
+            let kept = Arc::new(Mutex::new(before.clone()));
+            let objects = server(&kept);
+            let machine = async || objects.machines.get("vm-7").await.expect("a machine");
+            remember(&objects, &machine().await, &key, false).await.expect("remembered");
+            // What KubeVirt itself does for a restore.
+            let stopped = json!({"spec": {"runStrategy": "Halted", "running": null}});
+            merge(&mut kept.lock().expect("no panic"), &stopped);
+            remember(&objects, &machine().await, &key, true).await.expect("what is on record stays there");
+            assert_eq!(put_back(&objects, &machine().await, &other).await, Ok(false), "{ran_by}");
+            assert_eq!(put_back(&objects, &machine().await, &key).await, Ok(true), "{ran_by}");
+            assert_eq!(*kept.lock().expect("no panic"), before);
+            assert_eq!(put_back(&objects, &machine().await, &key).await, Ok(false), "once");
+        }
     }
 
     #[test]
@@ -212,8 +282,7 @@ mod tests {
     #[test]
     fn a_record_is_of_one_node_update() {
         let machine = machine(&json!({}), "Stopped");
-        let key =
-            |uid: &str| StepKey { node_update_uid: uid.into(), step: crate::api::Step::Restore, round: 1, attempt: 1 };
+        let key = |uid: &str| StepKey { node_update_uid: uid.into(), step: Step::Restore, round: 1, attempt: 1 };
         assert_eq!(recorded(&machine, &key("u-1")), Some("Manual"));
         assert_eq!(recorded(&machine, &key("u-2")), None, "somebody may have changed it since");
     }

@@ -7,12 +7,13 @@
 
 mod cluster;
 mod error;
+mod identity;
 mod machine;
 mod restore;
 mod snapshot;
 mod wire;
 
-use crate::api;
+use crate::api::{self, PROVIDER_ID};
 use crate::domain::{NodeRef, StepKey, child_name};
 use crate::ports::{
     Answer, Capabilities, Capability, ConsoleFacts, Found, Handle, Order, Power, Progress, ProviderError,
@@ -22,6 +23,7 @@ use crate::providers::Surroundings;
 use cluster::{Cluster, Objects, ask};
 use futures::FutureExt;
 use kube::api::ListParams;
+use wire::Machine;
 
 /// The scheme of machines that this provider takes.
 const SCHEME: &str = "kubevirt://";
@@ -58,6 +60,14 @@ impl KubeVirt {
     /// Does a call of the contract. No credential is in the text of its error.
     fn call<'a, T>(&'a self, work: impl Future<Output = Result<T, ProviderError>> + Send + 'a) -> Answer<'a, T> {
         async { work.await.map_err(|error| self.cluster.told(error)) }.boxed()
+    }
+
+    /// The machine of a node, if it is that node's.
+    async fn machine(&self, objects: &Objects, node: &NodeRef) -> Result<Machine, ProviderError> {
+        let name = name_of(node)?;
+        let machine = ask(&format!("VirtualMachine {name}"), objects.machines.get(name)).await?;
+        identity::is_of(&machine, node)?;
+        Ok(machine)
     }
 
     async fn look(&self) -> Result<(), ProviderError> {
@@ -129,7 +139,9 @@ fn name_of(node: &NodeRef) -> Result<&str, ProviderError> {
     let name = node.provider_id.strip_prefix(SCHEME).filter(|name| is_name(name));
     name.ok_or_else(|| {
         let (node, id) = (&node.name, &node.provider_id);
-        ProviderError::Permanent(format!("node {node}: providerID {id:?} is not {SCHEME}<VirtualMachine>"))
+        ProviderError::Permanent(format!(
+            "node {node}: providerID {id:?} is not {SCHEME}<VirtualMachine>; {PROVIDER_ID} may say it"
+        ))
     })
 }
 
@@ -143,9 +155,28 @@ fn is_name(text: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// The rules of the Role of this name.
+    fn rules(manifest: &str, role: &str) -> serde_json::Value {
+        let role = manifest.split("\n---\n").find(|part| part.contains("kind: Role\n") && part.contains(role));
+        let rules = role.and_then(|role| role.split_once("\nrules:\n")).expect("rules").1;
+        serde_saphyr::from_str(rules).expect("a list of rules")
+    }
+
+    #[test]
+    fn the_rights_in_another_cluster_are_those_in_this_one() {
+        let chart = include_str!("../../../charts/windlass/templates/rbac.yaml");
+        let example = include_str!("../../../examples/kubevirt/infra-rights.yaml");
+        assert_eq!(rules(chart, "name: windlass-kubevirt"), rules(example, "name: windlass"));
+    }
+
     #[test]
     fn a_node_is_a_virtual_machine_or_refused_by_name() {
-        let node = |id: &str| NodeRef { name: "win-7".into(), uid: "n".into(), provider_id: id.into() };
+        let node = |id: &str| NodeRef {
+            name: "win-7".into(),
+            uid: "n".into(),
+            provider_id: id.into(),
+            system_uuid: String::new(),
+        };
         assert_eq!(name_of(&node("kubevirt://vm-7")), Ok("vm-7"));
         for id in ["", "aws:///a/i-1", "kubevirt://", "kubevirt://a/b", "kubevirt://../x", "kubevirt://A"] {
             let error = name_of(&node(id)).expect_err(id);

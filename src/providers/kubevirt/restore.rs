@@ -25,12 +25,12 @@ impl KubeVirt {
         handle: &Handle,
         key: &StepKey,
     ) -> Result<Progress, ProviderError> {
-        let (machine_name, name) = (name_of(node)?, object_name(node, key));
+        name_of(node)?;
+        let name = object_name(node, key);
         let objects = self.objects().await?;
         let begun = ask(&format!("VirtualMachineRestore {name}"), objects.restores.get_opt(&name)).await?;
-        let machine = async || ask(&format!("VirtualMachine {machine_name}"), objects.machines.get(machine_name)).await;
         let Some(begun) = begun else {
-            let machine = machine().await?;
+            let machine = self.machine(&objects, node).await?;
             self.begin(&objects, &machine, (&name, handle, key)).await?;
             return Ok(Progress::Running { message: format!("VirtualMachineRestore {name}") });
         };
@@ -42,11 +42,11 @@ impl KubeVirt {
         match stage(&begun) {
             Stage::Running(message) => Ok(Progress::Running { message }),
             Stage::Complete => {
-                machine::put_back(&objects, &machine().await?, key).await?;
+                machine::put_back(&objects, &self.machine(&objects, node).await?, key).await?;
                 Ok(Progress::Done { handle: Some(handle.clone()) })
             }
             Stage::Failed(why) => {
-                let machine = machine().await?;
+                let machine = self.machine(&objects, node).await?;
                 machine::put_back(&objects, &machine, key).await?;
                 Err(if machine::has_disk(&machine) {
                     ProviderError::Failed(why)

@@ -21,7 +21,7 @@ impl KubeVirt {
         if let Some(found) = ask(&what, objects.snapshots.get_opt(&name)).await? {
             return progress(&found, order);
         }
-        let seen = ask(&format!("VirtualMachine {machine_name}"), objects.machines.get(machine_name)).await?;
+        let seen = self.machine(&objects, order.node).await?;
         may_be_taken(&seen)?;
         let wanted = self.wanted(&name, machine_name, order);
         match ask(&what, objects.snapshots.create(&PostParams::default(), &wanted)).await {
@@ -210,7 +210,12 @@ mod tests {
     }
 
     fn check(status: &Value) -> Result<Progress, ProviderError> {
-        let node = NodeRef { name: "win-7".into(), uid: "n".into(), provider_id: "kubevirt://vm-7".into() };
+        let node = NodeRef {
+            name: "win-7".into(),
+            uid: "n".into(),
+            provider_id: "kubevirt://vm-7".into(),
+            system_uuid: String::new(),
+        };
         let key = StepKey { node_update_uid: "u".into(), step: Step::Snapshot, round: 1, attempt: 1 };
         progress(&snapshot(status), &Order { node: &node, key: &key, expires_at: None })
     }
@@ -222,6 +227,31 @@ mod tests {
             status[key] = value.clone();
         }
         status
+    }
+
+    #[tokio::test]
+    async fn kubevirt_is_told_when_to_give_up() {
+        let settings = crate::api::KubeVirt {
+            namespace: "machines".into(),
+            credentials_secret: None,
+            failure_deadline: crate::api::Span::from_mins(2),
+        };
+        let nobody = tower::service_fn(|_: http::Request<kube::client::Body>| async {
+            Ok::<_, std::convert::Infallible>(http::Response::new(kube::client::Body::empty()))
+        });
+        let cluster = super::super::Cluster::Own(kube::Client::new(nobody, "default"));
+        let provider = KubeVirt { settings, installation: "cluster-1".into(), cluster };
+        let node = NodeRef {
+            name: "win-7".into(),
+            uid: "n".into(),
+            provider_id: "kubevirt://vm-7".into(),
+            system_uuid: String::new(),
+        };
+        let key = StepKey { node_update_uid: "u".into(), step: Step::Snapshot, round: 1, attempt: 1 };
+        let wanted = provider.wanted("s", "vm-7", &Order { node: &node, key: &key, expires_at: None });
+        assert_eq!(wanted.spec.failure_deadline.as_deref(), Some("120s"));
+        assert_eq!(wanted.spec.source, Reference::machine("vm-7"));
+        assert_eq!(wanted.labels().get(tags::INSTALLATION).map(String::as_str), Some("cluster-1"));
     }
 
     #[test]

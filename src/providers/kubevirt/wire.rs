@@ -60,6 +60,14 @@ pub(super) struct TemplateSpec {
 pub(super) struct Domain {
     #[serde(default)]
     pub devices: Devices,
+    #[serde(default)]
+    pub firmware: Firmware,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(super) struct Firmware {
+    #[serde(default)]
+    pub uuid: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

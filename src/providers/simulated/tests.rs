@@ -55,7 +55,12 @@ async fn hypervisor(answers: &[(u16, Option<&'static str>, &str)]) -> (Simulated
 }
 
 fn node() -> NodeRef {
-    NodeRef { name: "win-7".into(), uid: "n".into(), provider_id: "simulated://hv/win-7".into() }
+    NodeRef {
+        name: "win-7".into(),
+        uid: "n".into(),
+        provider_id: "simulated://hv/win-7".into(),
+        system_uuid: String::new(),
+    }
 }
 
 fn key() -> StepKey {
@@ -173,10 +178,13 @@ async fn an_answer_that_is_lost_is_asked_for_again() {
 async fn a_snapshot_is_inspected_and_deleted_once_or_twice() {
     let ready = snapshot("Ready");
     let gone = r#"{"error":{"code":"NotFound","message":"there is no snapshot snap-1"}}"#;
-    let (provider, _) = hypervisor(&[(200, None, &ready), (204, None, ""), (404, None, gone)]).await;
+    let answers = [(200, None, ready.as_str()), (200, None, "It works!"), (204, None, ""), (404, None, gone)];
+    let (provider, _) = hypervisor(&answers).await;
     let handle = Handle::new("snap-1");
     let facts = provider.inspect(&handle).await.expect("facts");
     assert_eq!((facts.restorable, facts.restorable_until, facts.size_bytes), (true, None, Some(5)));
+    let page = provider.delete(&handle).await;
+    assert!(matches!(page, Err(ProviderError::Transient(_))), "{page:?}: nobody has deleted it");
     assert_eq!(provider.delete(&handle).await, Ok(()));
     assert_eq!(provider.delete(&handle).await, Ok(()));
 }

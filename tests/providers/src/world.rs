@@ -36,6 +36,12 @@ pub trait World: Send + Sync {
     /// Makes something happen behind the provider's back.
     fn happen<'a>(&'a self, event: Event<'a>) -> BoxFuture<'a, Result<Happened>>;
 
+    /// The node as it would tell of itself if it ran on another machine than the one that its providerID names; `None` where
+    /// the provider knows of a machine only what that names.
+    fn impostor(&self, _node: &NodeRef) -> Option<NodeRef> {
+        None
+    }
+
     /// The node as it is registered now: a machine in the place of another may have another providerID.
     fn registered(&self, node: &NodeRef) -> NodeRef {
         node.clone()

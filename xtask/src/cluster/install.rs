@@ -15,6 +15,9 @@ use crate::workspace;
 
 /// Our charts, in the order in which they are installed.
 pub(crate) const CHARTS: [&str; 2] = ["windlass-crds", "windlass"];
+/// What they are installed with. The operator runs as a process of this machine, so that it can be killed and measured: no
+/// Deployment's pods. Simulated machines boot within seconds: one that is missing for longer is gone.
+const VALUES: [&str; 2] = ["replicas=0", "operator.nodeGoneAfterSeconds=12"];
 /// Rights of the simulated machines. They are no part of the product, so they are not in the chart.
 const WINFLEET_RIGHTS: &str = include_str!("winfleet-rights.yaml");
 /// How long the API server may take to establish the CRDs and to enforce the admission policy, in seconds.
@@ -37,14 +40,20 @@ impl Cluster {
         run(kubectl, Some(manifests)).await
     }
 
+    /// Sets values of the operator's chart beside those it has, as `helm upgrade` does. A running operator keeps its arguments.
+    ///
+    /// # Errors
+    /// The chart does not take them, or the API server refuses what comes of it.
+    pub async fn set_values(&self, values: &[&str]) -> Result<()> {
+        let values = [&VALUES, values].concat();
+        self.apply(&render_chart(&self.binaries().helm, "windlass", &values).await?).await.map(drop)
+    }
+
     /// Installs both charts and waits until they are in force.
     pub(super) async fn install(&self) -> Result<()> {
         tracing::info!("installing the charts windlass-crds and windlass");
-        // The operator runs as a process of this machine, so that it can be killed and measured: no Deployment's pods.
         for chart in CHARTS {
-            // Simulated machines boot within seconds: one that is missing for longer is gone.
-            let values = ["replicas=0", "operator.nodeGoneAfterSeconds=12"];
-            let manifests = render_chart(&self.binaries().helm, chart, &values).await?;
+            let manifests = render_chart(&self.binaries().helm, chart, &VALUES).await?;
             self.apply(&manifests).await?;
         }
         self.apply(WINFLEET_RIGHTS).await?;

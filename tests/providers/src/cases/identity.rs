@@ -5,13 +5,18 @@ use crate::{Bench, Case, Event, Verdict};
 use anyhow::{Result, ensure};
 use windlass::api::Step;
 use windlass::domain::NodeRef;
-use windlass::ports::{Capability, ProviderError};
+use windlass::ports::{Capability, Power, ProviderError};
 
 pub(super) const CASES: &[Case] = &[
     case!(
         "malformed-provider-id",
         malformed,
         "a providerID that is not its own is refused by name, before anything is sent"
+    ),
+    case!(
+        "another-machine-than-the-nodes",
+        impostor,
+        "a machine that is not the one the node runs on is refused, nothing is touched"
     ),
     case!(
         "restore-other-machines-snapshot",
@@ -40,6 +45,27 @@ async fn malformed(bench: &Bench<'_>) -> Result<Verdict> {
     }
     ensure!(bench.world.proxy().calls() == calls, "something was sent");
     bench.provider().accepts(&node)?;
+    Ok(Verdict::Pass)
+}
+
+async fn impostor(bench: &Bench<'_>) -> Result<Verdict> {
+    let node = bench.machine("a").await?;
+    let Some(impostor) = bench.world.impostor(&node) else {
+        return Ok(Verdict::NotApplicable("it knows of a machine only what the providerID names".to_owned()));
+    };
+    let handle = bench.snapshot(&node, &bench.key(Step::Snapshot)).await?;
+    bench.world.write(&node, "b").await?;
+    let (snapshot, restore, power) = (bench.key(Step::Snapshot), bench.key(Step::Restore), bench.key(Step::Restore));
+    for (what, said) in [
+        ("ensure", bench.ask(&impostor, &snapshot).await.map(drop)),
+        ("restore", bench.provider().restore(&impostor, &handle, &restore).await.map(drop)),
+        ("power", bench.provider().power(&impostor, Power::Off, &power).await.map(drop)),
+    ] {
+        let named = matches!(&said, Err(ProviderError::Permanent(text)) if text.contains(&node.name));
+        ensure!(named, "{what} says {said:?}, and should be Permanent with the node's name");
+    }
+    ensure!(bench.world.snapshots(&node).await? == 1, "a snapshot was made");
+    bench.reads(&node, "b").await?;
     Ok(Verdict::Pass)
 }
 

@@ -52,8 +52,11 @@ pub async fn open() -> Result<Arc<dyn World>> {
     tokio::spawn(async move { drop(axum::serve(listener, served).await) });
     let controller = VirtController::install(&client, NAMESPACE, &hypervisor).await?;
     tokio::spawn(controller.clone().run());
+    // The provider has the rights that the chart grants, and no others.
+    cluster.set_values(&[&format!("kubevirt.namespaces={{{NAMESPACE}}}")]).await?;
+    let granted = cluster.operator_client().await?;
     let token = Arc::new(Mutex::new("first".to_owned()));
-    let forward = ToServer { client: client.clone(), token: Arc::clone(&token) };
+    let forward = ToServer { client: granted, token: Arc::clone(&token) };
     let proxy = Proxy::start(Box::new(forward), Box::new(Words)).await?;
     let machines = Machines { fleet, controller, proxy, token, secret: Arc::default(), client, _cluster: cluster };
     machines.write_secret("first");
@@ -113,7 +116,7 @@ impl Machines {
         match event {
             Event::Replaced(node) => {
                 self.controller.machines().delete(&node.name, &DeleteParams::default()).await?;
-                self.controller.make(&node.name).await?;
+                self.controller.make(&node.name, &node.system_uuid).await?;
                 self.shows(&node.name, "Running").await?;
             }
             Event::VolumeAttached(node) => volumes(node, json!([system, volume("pvc-1", true)])).await?,
@@ -174,10 +177,17 @@ impl World for Machines {
     fn machine(&self) -> BoxFuture<'_, Result<NodeRef>> {
         Box::pin(async {
             let name = self.fleet.take()?;
-            self.controller.make(&name).await?;
+            let uuid =
+                self.fleet.world.with(|world, _| world.machine(&name).map(winfleet::model::Machine::system_uuid));
+            let system_uuid = uuid.context("no machine is left: the scenario has too few")?;
+            self.controller.make(&name, &system_uuid).await?;
             self.shows(&name, "Running").await?;
-            Ok(NodeRef { uid: format!("uid-{name}"), provider_id: format!("kubevirt://{name}"), name })
+            Ok(NodeRef { uid: format!("uid-{name}"), provider_id: format!("kubevirt://{name}"), system_uuid, name })
         })
+    }
+
+    fn impostor(&self, node: &NodeRef) -> Option<NodeRef> {
+        Some(NodeRef { system_uuid: "1b4e28ba-2fa1-11d2-883f-0016d3cca427".to_owned(), ..node.clone() })
     }
 
     fn write<'a>(&'a self, node: &'a NodeRef, text: &'a str) -> BoxFuture<'a, Result<()>> {

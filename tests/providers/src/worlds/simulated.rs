@@ -235,7 +235,7 @@ impl World for Sim {
         Box::pin(async move {
             let name = self.fleet.take()?;
             let provider_id = format!("simulated://lab/{name}");
-            Ok(NodeRef { uid: format!("uid-{name}"), provider_id, name })
+            Ok(NodeRef { uid: format!("uid-{name}"), provider_id, system_uuid: String::new(), name })
         })
     }
 

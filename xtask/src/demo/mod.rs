@@ -6,6 +6,7 @@
 
 mod aws;
 mod fleet;
+mod kubevirt;
 mod promise;
 mod provider;
 mod summary;
@@ -76,7 +77,9 @@ pub async fn run(demo: Demo) -> Result<()> {
     let told = tell(&cluster, &stage).await;
     let summary = Summary::read(&cluster).await?;
     summary.print();
-    stage.print();
+    stage.print(&cluster)?;
+    // What plays a provider's part ends before what it works with.
+    drop(stage);
     if let Some(file) = &demo.summary {
         std::fs::write(file, serde_json::to_vec_pretty(&summary)?)
             .with_context(|| format!("cannot write {}", file.display()))?;

@@ -2,6 +2,7 @@
 
 use super::apply;
 use super::aws::Ec2;
+use super::kubevirt::Machines;
 use crate::cluster::Cluster;
 use anyhow::Result;
 use kube::api::{Api, Patch, PatchParams};
@@ -17,6 +18,8 @@ pub enum Provider {
     Simulated,
     /// EC2, as moto serves it on this machine; the machines' disks obey.
     Aws,
+    /// KubeVirt's CRDs on the demo's own API server, with a small controller that plays virt-controller's part.
+    Kubevirt,
 }
 
 impl Provider {
@@ -28,6 +31,7 @@ impl Provider {
         Ok(match self {
             Self::Simulated => Stage::Simulated(scenario),
             Self::Aws => Stage::Aws(Box::new(Ec2::start(&scenario).await?)),
+            Self::Kubevirt => Stage::Kubevirt(Box::new(Machines::prepare(&scenario)?)),
         })
     }
 }
@@ -36,6 +40,7 @@ impl Provider {
 pub(super) enum Stage {
     Simulated(PathBuf),
     Aws(Box<Ec2>),
+    Kubevirt(Box<Machines>),
 }
 
 impl Stage {
@@ -44,6 +49,7 @@ impl Stage {
         match self {
             Self::Simulated(scenario) => scenario.clone(),
             Self::Aws(ec2) => ec2.scenario(),
+            Self::Kubevirt(machines) => machines.scenario(),
         }
     }
 
@@ -58,10 +64,12 @@ impl Stage {
                 ec2.machines_are_at(hypervisor);
                 apply(cluster, "snapshotclass-aws.yaml").await?;
                 point(cluster, "ebs", json!({"aws": {"endpoint": ec2.endpoint()}})).await?;
-                let class = json!({"spec": {"strategy": {"inPlace": {"snapshot": {"className": "ebs"}}}}});
-                let policies: Api<UpdatePolicy> = Api::all(cluster.client().await?);
-                policies.patch("standard", &PatchParams::default(), &Patch::Merge(class)).await?;
-                Ok(())
+                choose(cluster, "ebs").await
+            }
+            Self::Kubevirt(machines) => {
+                machines.start(cluster, hypervisor).await?;
+                apply(cluster, "snapshotclass-kubevirt.yaml").await?;
+                choose(cluster, "kubevirt").await
             }
         }
     }
@@ -71,15 +79,30 @@ impl Stage {
         match self {
             Self::Simulated(_) => Ok(Vec::new()),
             Self::Aws(ec2) => ec2.broken(cluster).await,
+            Self::Kubevirt(machines) => machines.broken(cluster).await,
         }
     }
 
     /// Tells what it was asked.
-    pub fn print(&self) {
-        if let Self::Aws(ec2) = self {
-            ec2.print();
+    ///
+    /// # Errors
+    /// The audit log can not be read.
+    pub fn print(&self, cluster: &Cluster) -> Result<()> {
+        match self {
+            Self::Simulated(_) => {}
+            Self::Aws(ec2) => ec2.print(),
+            Self::Kubevirt(_) => Machines::print(cluster)?,
         }
+        Ok(())
     }
+}
+
+/// Has the policy name this class.
+async fn choose(cluster: &Cluster, class: &str) -> Result<()> {
+    let class = json!({"spec": {"strategy": {"inPlace": {"snapshot": {"className": class}}}}});
+    let policies: Api<UpdatePolicy> = Api::all(cluster.client().await?);
+    policies.patch("standard", &PatchParams::default(), &Patch::Merge(class)).await?;
+    Ok(())
 }
 
 /// Points a class at an address of this very run.

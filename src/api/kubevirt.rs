@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct KubeVirt {
-    /// Namespace of the VirtualMachines. A node's `spec.providerID` is `kubevirt://<name of its VirtualMachine>`.
+    /// Namespace of the VirtualMachines. A node's `spec.providerID` is `kubevirt://<name of its VirtualMachine>`; where that field
+    /// is empty or of another scheme, its annotation `windlass.dev/provider-id` is.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub namespace: String,
     /// Name of a Secret in the operator's namespace whose key `kubeconfig` leads to the cluster that runs the machines.

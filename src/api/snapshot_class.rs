@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
     derive = "PartialEq",
     doc = "Who takes and restores the snapshots of a node's disk: a provider and its parameters, like a VolumeSnapshotClass. Its endpoints are asked with the operator's rights and credentials: only cluster administrators should write one.",
     printcolumn(name = "Deletion", type_ = "string", json_path = ".spec.deletionPolicy"),
-    printcolumn(name = "Snapshots", type_ = "integer", json_path = ".status.snapshots"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Orphans", type_ = "string", json_path = ".status.conditions[?(@.type=='Orphans')].status"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -52,7 +52,8 @@ pub struct Provider {
     /// The simulated hypervisor of winfleet. It takes only nodes whose providerID begins with `simulated://`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulated: Option<Simulated>,
-    /// Virtual machines of a KubeVirt cluster. It takes only nodes whose providerID begins with `kubevirt://`.
+    /// Virtual machines of a KubeVirt cluster. It takes only nodes whose providerID, or whose annotation
+    /// `windlass.dev/provider-id`, begins with `kubevirt://`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubevirt: Option<KubeVirt>,
 }
@@ -101,12 +102,13 @@ pub struct Price {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SnapshotClassStatus {
-    /// NodeSnapshots of this class.
-    #[serde(default)]
-    pub snapshots: i32,
     /// The generation that this is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+    /// What its provider's snapshots can do (`InPlace`, `FileSystemConsistent`): docs/providers.md has their meaning.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub capabilities: Vec<String>,
     /// `Ready`, `Reconciling`, `Stalled`, and `Orphans` while there are some.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]

@@ -23,6 +23,8 @@ pub enum Target {
     NodeUpdate(String),
     /// A snapshot.
     Snapshot(String),
+    /// A snapshot class.
+    SnapshotClass(String),
     /// An approval.
     Approval(String),
 }
@@ -46,12 +48,9 @@ impl ByHand {
         let rollouts = targets.rollouts.into_iter().map(Target::Rollout);
         let updates = targets.updates.into_iter().map(Target::NodeUpdate);
         let approvals = targets.approvals.into_iter().map(Target::Approval);
-        rollouts.chain(updates).chain(targets.snapshots.into_iter().map(Target::Snapshot)).chain(approvals).collect()
-    }
-
-    /// Tends SnapshotClasses, for ever.
-    pub fn tend(&self) -> BoxFuture<'static, ()> {
-        snapshot_class::run(Arc::clone(&self.ctx)).boxed()
+        let snapshots = targets.snapshots.into_iter().map(Target::Snapshot);
+        let classes = targets.classes.into_iter().map(Target::SnapshotClass);
+        rollouts.chain(updates).chain(snapshots).chain(classes).chain(approvals).collect()
     }
 
     /// Looks at an object; gives it back with the time after which it is to be looked at again, if any.
@@ -70,6 +69,12 @@ impl ByHand {
                 Target::Approval(name) => {
                     pass(ctx, approval::NAME, &stores.approvals, name, |ctx, o| approval::reconcile(ctx, o).boxed())
                         .await
+                }
+                Target::SnapshotClass(name) => {
+                    pass(ctx, snapshot_class::NAME, &stores.classes, name, |ctx, o| {
+                        snapshot_class::reconcile(ctx, o).boxed()
+                    })
+                    .await
                 }
                 Target::Snapshot(name) => {
                     pass(ctx, snapshot::NAME, &stores.snapshots, name, |ctx, o| snapshot::reconcile(ctx, o).boxed())

@@ -4,8 +4,9 @@ use super::backoff::Backoff;
 use super::missing::Missing;
 use super::pace::Pace;
 use super::rollout::Memories;
+use super::snapshot_class::Looks;
 use crate::act::Means;
-use crate::api::{NodeSnapshot, UpdateApproval};
+use crate::api::{NodeSnapshot, SnapshotClass, UpdateApproval};
 use crate::observe::{Stores, Witness};
 use crate::ports::Clock;
 use crate::record::{Events, Ledger, NodeUpdateLog, RolloutLog};
@@ -37,6 +38,8 @@ pub struct Context {
     pub rollouts: RolloutLog,
     /// Writes node snapshots.
     pub snapshots: Ledger<NodeSnapshot>,
+    /// Writes snapshot classes.
+    pub classes: Ledger<SnapshotClass>,
     /// Writes approvals.
     pub approvals: Ledger<UpdateApproval>,
     /// Publishes events.
@@ -51,6 +54,8 @@ pub struct Context {
     pub(super) pace: Pace,
     /// What is known of rollouts beyond their status.
     pub(super) memories: Memories,
+    /// What is known of snapshot classes.
+    pub(super) looks: Looks,
     /// Nodes in work whose Node object is missing.
     pub(super) missing: Missing,
     /// Objects that do not parse and were told of, by UID and generation.
@@ -74,6 +79,7 @@ impl Context {
             updates: NodeUpdateLog::new(act.clone()),
             rollouts: RolloutLog::new(act.clone()),
             snapshots: Ledger::new(act.clone()),
+            classes: Ledger::new(act.clone()),
             approvals: Ledger::new(act),
             means,
             events,
@@ -82,6 +88,7 @@ impl Context {
             failures: Backoff::default(),
             pace: Pace::default(),
             memories: Memories::default(),
+            looks: Looks::default(),
             told: Mutex::default(),
         }
     }

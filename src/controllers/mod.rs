@@ -1,7 +1,8 @@
 //! The loops: thin glue between what is observed, decided, recorded and done.
 //!
-//! Three controllers: `node_update` takes one node through its steps, many at once; `rollout` is the one writer that
-//! spends the budgets; `snapshot` deletes what nobody needs any more. Only the leader runs them.
+//! Five controllers: `node_update` takes one node through its steps, many at once; `rollout` is the one writer that
+//! spends the budgets; `snapshot` deletes what nobody needs any more; `snapshot_class` tends the classes of snapshots;
+//! `approval` says what has come of approvals. Only the leader runs them.
 
 mod admission;
 mod again;
@@ -17,6 +18,7 @@ mod missing;
 mod node_update;
 mod pace;
 mod parts;
+mod provider;
 mod release;
 mod rollout;
 mod route;

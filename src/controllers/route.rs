@@ -1,6 +1,6 @@
 //! From what changed to what is to be looked at.
 
-use crate::api::{ApprovalState, Guarded, NodeSnapshot, NodeUpdate, UpdateApproval, UpdateRollout};
+use crate::api::{ApprovalState, Guarded, NodeSnapshot, NodeUpdate, SnapshotClass, UpdateApproval, UpdateRollout};
 use crate::observe::{Change, Parsed, Stores};
 use futures::StreamExt;
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -19,6 +19,8 @@ pub struct Queues {
     pub rollouts: UnboundedSender<ObjectRef<Guarded<UpdateRollout>>>,
     /// Of snapshots.
     pub snapshots: UnboundedSender<ObjectRef<Guarded<NodeSnapshot>>>,
+    /// Of snapshot classes.
+    pub classes: UnboundedSender<ObjectRef<Guarded<SnapshotClass>>>,
     /// Of approvals.
     pub approvals: UnboundedSender<ObjectRef<Guarded<UpdateApproval>>>,
 }
@@ -29,6 +31,7 @@ pub(super) struct Targets {
     pub updates: BTreeSet<String>,
     pub rollouts: BTreeSet<String>,
     pub snapshots: BTreeSet<String>,
+    pub classes: BTreeSet<String>,
     pub approvals: BTreeSet<String>,
 }
 
@@ -41,6 +44,7 @@ pub async fn route(changes: UnboundedReceiver<Change>, stores: Stores, queues: Q
         targets.updates.iter().for_each(|name| drop(queues.updates.unbounded_send(ObjectRef::new(name))));
         targets.rollouts.iter().for_each(|name| drop(queues.rollouts.unbounded_send(ObjectRef::new(name))));
         targets.snapshots.iter().for_each(|name| drop(queues.snapshots.unbounded_send(ObjectRef::new(name))));
+        targets.classes.iter().for_each(|name| drop(queues.classes.unbounded_send(ObjectRef::new(name))));
         targets.approvals.iter().for_each(|name| drop(queues.approvals.unbounded_send(ObjectRef::new(name))));
     }
 }
@@ -55,6 +59,10 @@ pub(super) fn targets(changes: &[Change], stores: &Stores) -> Targets {
     for change in changes {
         match change {
             Change::Catalogue => catalogue = true,
+            Change::SnapshotClass(name) => {
+                catalogue = true;
+                targets.classes.insert(name.clone());
+            }
             Change::Hold => {}
             Change::Approval { name, rollout } => {
                 targets.approvals.insert(name.clone());
@@ -65,7 +73,11 @@ pub(super) fn targets(changes: &[Change], stores: &Stores) -> Targets {
                 targets.updates.insert(name.clone());
                 targets.rollouts.insert(rollout.clone());
             }
-            Change::NodeSnapshot(name) => drop(targets.snapshots.insert(name.clone())),
+            Change::NodeSnapshot { name, class } => {
+                targets.snapshots.insert(name.clone());
+                targets.snapshots.extend(snapshots_beside(stores, name));
+                targets.classes.insert(class.clone());
+            }
             Change::Node(name) => drop(nodes.insert(name.as_str())),
             Change::Pod { owner_kind, owner } => match owner_kind.as_str() {
                 "NodeUpdate" => drop(targets.updates.insert(owner.clone())),
@@ -84,6 +96,7 @@ pub(super) fn targets(changes: &[Change], stores: &Stores) -> Targets {
     targets.approvals.extend(waiting_approvals(stores, &rollouts));
     targets.rollouts.extend(rollouts.into_iter().map(str::to_owned));
     targets.rollouts.remove("");
+    targets.classes.remove("");
     targets
 }
 
@@ -110,6 +123,12 @@ fn snapshots_of(stores: &Stores, rollouts: &BTreeSet<&str>) -> Vec<String> {
         return Vec::new();
     }
     names(&stores.snapshots, |s: &NodeSnapshot| rollouts.contains(s.spec.rollout_name.as_str()))
+}
+
+/// The other snapshots of a snapshot's node: with this one, they may be more than are to be kept.
+fn snapshots_beside(stores: &Stores, name: &str) -> Vec<String> {
+    let Some(snapshot) = Stores::get(&stores.snapshots, name) else { return Vec::new() };
+    names(&stores.snapshots, |other: &NodeSnapshot| other.spec.node_name == snapshot.spec.node_name)
 }
 
 /// Approvals for one of these rollouts of which nothing has come yet.
@@ -143,7 +162,7 @@ mod tests {
             vec![rollout("now", None), rollout("before", Some("2026-11-22T10:00:00Z"))],
             vec![snapshot("s-1", "now"), snapshot("s-0", "before")],
         );
-        let Targets { updates, rollouts, snapshots, approvals: _ } = targets(changes, &stores);
+        let Targets { updates, rollouts, snapshots, .. } = targets(changes, &stores);
         (Vec::from_iter(updates), Vec::from_iter(rollouts), Vec::from_iter(snapshots))
     }
 
@@ -169,6 +188,7 @@ mod tests {
         check(&[pod("NodeUpdate", "nu-2")], &["nu-2"], &[], &[]);
         check(&[pod("UpdateRollout", "now")], &[], &["now"], &[]);
         check(&[pod("Job", "x")], &[], &[], &[]);
-        check(&[Change::NodeSnapshot("s-1".into())], &[], &[], &["s-1"]);
+        check(&[Change::NodeSnapshot { name: "s-1".into(), class: "sim".into() }], &[], &[], &["s-0", "s-1"]);
+        check(&[Change::SnapshotClass("sim".into())], &[], &["now"], &[]);
     }
 }

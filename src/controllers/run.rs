@@ -28,10 +28,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// How many node updates, and snapshots, are looked at at once.
+/// How many node updates, snapshots and their classes are looked at at once.
 const CONCURRENCY: u16 = 16;
 /// How many controllers there are.
-const CONTROLLERS: usize = 4;
+const CONTROLLERS: usize = 5;
 /// How long the custom resources may take to be served.
 const SERVED: Duration = Duration::from_mins(5);
 
@@ -130,9 +130,9 @@ impl Controllers {
         let (updates, update_queue) = unbounded();
         let (rollouts, rollout_queue) = unbounded();
         let (snapshots, snapshot_queue) = unbounded();
+        let (classes, class_queue) = unbounded();
         let (approvals, approval_queue) = unbounded();
-        tasks.spawn(route(changes, stores.clone(), Queues { updates, rollouts, snapshots, approvals }));
-        tasks.spawn(snapshot_class::run(Arc::clone(&ctx)));
+        tasks.spawn(route(changes, stores.clone(), Queues { updates, rollouts, snapshots, classes, approvals }));
         let mut run = Runner { ctx, told, tasks: &mut tasks };
         run.start(node_update::NAME, CONCURRENCY, stores.updates, update_queue, |ctx, o| {
             node_update::reconcile(ctx, o).boxed()
@@ -141,6 +141,9 @@ impl Controllers {
         run.start(rollout::NAME, 1, stores.rollouts, rollout_queue, |ctx, o| rollout::reconcile(ctx, o).boxed());
         run.start(snapshot::NAME, CONCURRENCY, stores.snapshots, snapshot_queue, |ctx, o| {
             snapshot::reconcile(ctx, o).boxed()
+        });
+        run.start(snapshot_class::NAME, CONCURRENCY, stores.classes, class_queue, |ctx, o| {
+            snapshot_class::reconcile(ctx, o).boxed()
         });
         run.start(approval::NAME, 1, stores.approvals, approval_queue, |ctx, o| approval::reconcile(ctx, o).boxed());
         Self { tasks, stop }

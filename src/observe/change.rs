@@ -8,8 +8,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 /// Something has changed that a decision may read. Names only: what it is now is in the stores.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Change {
-    /// A ring, policy or snapshot class.
+    /// A ring or policy.
     Catalogue,
+    /// A snapshot class.
+    SnapshotClass(String),
     /// An update hold.
     Hold,
     /// An update approval.
@@ -29,7 +31,12 @@ pub enum Change {
         rollout: String,
     },
     /// A node snapshot.
-    NodeSnapshot(String),
+    NodeSnapshot {
+        /// Its name.
+        name: String,
+        /// Name of its class; empty when it does not parse.
+        class: String,
+    },
     /// A node.
     Node(String),
     /// A pod of ours.
@@ -93,14 +100,17 @@ macro_rules! watched {
 
 watched!(crate::api::UpdatePolicy, |_| Change::Catalogue);
 watched!(crate::api::UpdateRing, |_| Change::Catalogue);
-watched!(crate::api::SnapshotClass, |_| Change::Catalogue);
+watched!(crate::api::SnapshotClass, |class| Change::SnapshotClass(class.name_any()));
 watched!(crate::api::UpdateHold, |_| Change::Hold);
 watched!(crate::api::UpdateApproval, |approval| Change::Approval {
     name: approval.name_any(),
     rollout: approval.0.as_ref().map(|a| a.spec.rollout_name.clone()).unwrap_or_default(),
 });
 watched!(UpdateRollout, |rollout| Change::Rollout(rollout.name_any()));
-watched!(NodeSnapshot, |snapshot| Change::NodeSnapshot(snapshot.name_any()));
+watched!(NodeSnapshot, |snapshot| Change::NodeSnapshot {
+    name: snapshot.name_any(),
+    class: snapshot.0.as_ref().map(|s| s.spec.class_name.clone()).unwrap_or_default(),
+});
 watched!(NodeUpdate, |update| Change::NodeUpdate {
     name: update.name_any(),
     rollout: update.0.as_ref().map(|u| u.spec.rollout_name.clone()).unwrap_or_default(),

@@ -35,6 +35,28 @@ pub struct RolloutFacts<'a> {
     pub ended: bool,
 }
 
+/// Why the provider of a SnapshotClass can not work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassTrouble {
+    /// CamelCase code.
+    pub code: &'static str,
+    /// In words.
+    pub message: String,
+    /// Whether it stays so until a person does something.
+    pub for_a_person: bool,
+}
+
+/// What the conditions of a SnapshotClass are made of.
+#[derive(Clone, Copy, Debug)]
+pub struct SnapshotClassFacts<'a> {
+    /// Why its provider can not work.
+    pub trouble: Option<&'a ClassTrouble>,
+    /// Where a person has deleted it: how many snapshots keep it.
+    pub needed: Option<usize>,
+    /// What there is to say about orphans.
+    pub orphans: Option<&'a str>,
+}
+
 /// One condition before its time is known.
 struct Draft<'a> {
     type_: &'static str,
@@ -136,6 +158,31 @@ pub fn approval(
         draft("Reconciling", state == ApprovalState::Waiting, reason, ""),
         draft("Stalled", state == ApprovalState::Refused, reason, ""),
     ];
+    drafts.iter().map(|draft| condition(seen, draft, generation, now)).collect()
+}
+
+/// The conditions of a SnapshotClass; `seen` are those it has.
+pub fn snapshot_class(
+    seen: &[Condition],
+    facts: SnapshotClassFacts<'_>,
+    generation: Option<i64>,
+    now: Timestamp,
+) -> Vec<Condition> {
+    let (code, why) = facts.trouble.map_or(("ProviderReady", ""), |trouble| (trouble.code, &trouble.message));
+    let passes = facts.trouble.filter(|trouble| !trouble.for_a_person);
+    let kept = facts.needed.map(|needed| format!("it goes when the snapshots are gone that it is to delete: {needed}"));
+    let reconciling = match (&kept, passes) {
+        (Some(kept), _) => draft("Reconciling", true, "SnapshotsExist", kept),
+        (None, Some(trouble)) => draft("Reconciling", true, trouble.code, &trouble.message),
+        (None, None) => draft("Reconciling", false, code, ""),
+    };
+    let stalled = facts.trouble.is_some_and(|trouble| trouble.for_a_person);
+    let mut drafts = vec![
+        draft("Ready", facts.trouble.is_none(), code, why),
+        reconciling,
+        draft("Stalled", stalled, code, if stalled { why } else { "" }),
+    ];
+    drafts.extend(facts.orphans.map(|orphans| draft("Orphans", true, "Found", orphans)));
     drafts.iter().map(|draft| condition(seen, draft, generation, now)).collect()
 }
 

@@ -2,7 +2,7 @@
 //!
 //! An event that can not be published is logged and forgotten: it never fails a pass.
 
-use crate::api::{NodeUpdate, UpdateRollout};
+use crate::api::{NodeUpdate, SnapshotClass, UpdateRollout};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -38,6 +38,11 @@ impl Events {
     /// Something happened to a rollout.
     pub async fn rollout(&self, rollout: &UpdateRollout, tone: Tone, reason: &str, note: &str) {
         self.publish(&rollout.object_ref(&()), None, (tone, "Rollout", reason, note)).await;
+    }
+
+    /// Something was found or done about the snapshots of a class.
+    pub async fn snapshot_class(&self, class: &SnapshotClass, tone: Tone, reason: &str, note: &str) {
+        self.publish(&class.object_ref(&()), None, (tone, "SnapshotClass", reason, note)).await;
     }
 
     /// A node update ended; told at it, and at its node.

@@ -37,8 +37,7 @@ const NODE_GONE_AFTER: Duration = Duration::from_mins(10);
 pub async fn operate(shared: Shared, instance: usize) {
     loop {
         let (run, killed) = start(&shared, instance);
-        let tend = run.controllers.tend();
-        select(killed.notified().boxed(), select(run.go_on().boxed(), tend)).await;
+        select(killed.notified().boxed(), run.go_on().boxed()).await;
         let down_for = shared.with(|cluster, now| {
             cluster.unsubscribe(instance);
             cluster.books.tell(now, || format!("operator {instance}: killed"));

@@ -2,15 +2,11 @@
 
 use crate::api::RingStatus;
 use crate::controllers::context::Context;
+use crate::controllers::provider::{is_for_a_person, ready};
 use crate::domain::{Capabilities, NodeState};
 use crate::plan::rollout::{StallCode, Stalled};
 use crate::plan::selector::matches;
-use crate::ports::ProviderError;
 use std::collections::BTreeMap;
-use std::time::Duration;
-
-/// How long a provider may take to say that it is ready; one that does not is asked again when it is needed.
-const READY_WITHIN: Duration = Duration::from_secs(15);
 
 /// What the provider of each SnapshotClass can do, or why it has none.
 pub fn of_classes(ctx: &Context) -> BTreeMap<String, Result<Capabilities, String>> {
@@ -34,8 +30,7 @@ pub async fn problems(ctx: &Context, rings: &[RingStatus], nodes: &[NodeState]) 
         let class = in_place.snapshot.class_name.as_str();
         let Ok(provider) = ctx.means.providers.of_class(class) else { continue };
         if !asked.contains_key(class) {
-            let ready = tokio::time::timeout(READY_WITHIN, provider.ready()).await;
-            asked.insert(class, ready.unwrap_or(Ok(())));
+            asked.insert(class, ready(provider.as_ref()).await);
         }
         if let Some(Err(error)) = asked.get(class)
             && is_for_a_person(error)
@@ -58,15 +53,4 @@ pub async fn problems(ctx: &Context, rings: &[RingStatus], nodes: &[NodeState]) 
         }
     }
     problems
-}
-
-fn is_for_a_person(error: &ProviderError) -> bool {
-    match error {
-        ProviderError::Denied(_) | ProviderError::Permanent(_) | ProviderError::Quota(_) => true,
-        ProviderError::Transient(_)
-        | ProviderError::Throttled { .. }
-        | ProviderError::Failed(_)
-        | ProviderError::NotFound(_)
-        | ProviderError::RootDetached(_) => false,
-    }
 }

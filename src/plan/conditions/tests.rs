@@ -112,3 +112,31 @@ fn a_rollout_is_stalled_when_a_person_is_needed() {
         assert!(conditions.iter().all(|c| c.observed_generation == Some(2)));
     }
 }
+
+#[test]
+fn a_class_is_ready_by_its_provider_and_says_what_keeps_it() {
+    let of = |facts| short(&snapshot_class(&[], facts, Some(1), at(5)));
+    let trouble = |for_a_person| ClassTrouble { code: "ProviderNotReady", message: "no Secret".into(), for_a_person };
+    let fine = SnapshotClassFacts { trouble: None, needed: None, orphans: None };
+    assert_eq!(
+        of(fine),
+        ["Ready=True/ProviderReady", "Reconciling=False/ProviderReady", "Stalled=False/ProviderReady"]
+    );
+    let (person, passes) = (trouble(true), trouble(false));
+    assert_eq!(
+        of(SnapshotClassFacts { trouble: Some(&person), ..fine }),
+        ["Ready=False/ProviderNotReady", "Reconciling=False/ProviderNotReady", "Stalled=True/ProviderNotReady"]
+    );
+    assert_eq!(
+        of(SnapshotClassFacts { trouble: Some(&passes), orphans: Some("s-1"), ..fine }),
+        [
+            "Ready=False/ProviderNotReady",
+            "Reconciling=True/ProviderNotReady",
+            "Stalled=False/ProviderNotReady",
+            "Orphans=True/Found"
+        ]
+    );
+    let deleted = snapshot_class(&[], SnapshotClassFacts { needed: Some(3), ..fine }, Some(1), at(5));
+    assert_eq!(short(&deleted)[1], "Reconciling=True/SnapshotsExist");
+    assert!(deleted[1].message.ends_with(": 3"), "{}", deleted[1].message);
+}

@@ -46,9 +46,10 @@ impl Http {
         serde_json::from_str(&text).map_err(|e| self.rubbish(path, &text, &e.to_string()))
     }
 
-    /// Asks for something that has no answer but that it was done.
+    /// Asks for something that has no answer but that it was done. Somebody else's page is no such answer.
     pub(super) async fn tell(&self, method: Method, path: &str) -> Result<(), ProviderError> {
-        self.send(method, path, None).await.map(|_| ())
+        let text = self.send(method, path, None).await?;
+        if text.is_empty() { Ok(()) } else { Err(self.rubbish(path, &text, "it should be empty")) }
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<String, ProviderError> {

@@ -3,8 +3,8 @@
 use super::Tables;
 use super::table::Table;
 use crate::api::{
-    NodeSnapshot, NodeUpdate, NodeUpdateStatus, SnapshotClass, UpdateHold, UpdatePolicy, UpdateRing, UpdateRollout,
-    UpdateRolloutStatus,
+    NodeSnapshot, NodeUpdate, NodeUpdateStatus, SnapshotClass, SnapshotClassStatus, UpdateHold, UpdatePolicy,
+    UpdateRing, UpdateRollout, UpdateRolloutStatus,
 };
 use k8s_openapi::api::core::v1::{Node, NodeStatus, Pod, PodStatus};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
@@ -92,7 +92,7 @@ kept! {
     UpdatePolicy, Policy, policies, none;
     UpdateRing, Ring, rings, none;
     UpdateRollout, Rollout, rollouts, UpdateRolloutStatus;
-    SnapshotClass, Class, classes, none;
+    SnapshotClass, Class, classes, SnapshotClassStatus;
     UpdateHold, Hold, holds, none;
     NodeUpdate, NodeUpdate, updates, NodeUpdateStatus;
     NodeSnapshot, Snapshot, snapshots, none;

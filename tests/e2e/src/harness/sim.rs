@@ -1,5 +1,6 @@
 //! What really happened inside the machines, and making things happen there.
 
+use super::{eventually, not_yet, seen};
 use anyhow::{Context, Result, ensure};
 use reqwest::{Client, StatusCode};
 use serde::Deserialize;
@@ -80,6 +81,25 @@ impl Sim {
     /// Has these effects hold on the machine from now on (`docs/scenarios.md`).
     pub async fn strike(&self, machine: &str, effects: &Value) -> Result<()> {
         self.post(&format!("/sim/machines/{machine}/effects"), &json!({"effects": effects})).await
+    }
+
+    /// Where the hypervisor is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Has the hypervisor take a snapshot of a machine that nobody else knows of, and returns its handle.
+    pub async fn take_snapshot(&self, machine: &str, key: &str, tags: &Value) -> Result<String> {
+        let url = format!("{}/v1/machines/{machine}/snapshots", self.url);
+        let task = eventually("the hypervisor takes the snapshot", TIMEOUT, async || {
+            let answer = self.http.post(&url).json(&json!({"key": key, "tags": tags})).send().await?;
+            // It does one thing at a time with a machine.
+            if answer.status() == StatusCode::CONFLICT {
+                return Ok(not_yet("the machine is at something"));
+            }
+            Ok(seen(answer.error_for_status()?.json::<Value>().await?))
+        });
+        task.await?["task"]["snapshotId"].as_str().map(str::to_owned).context("the task names no snapshot")
     }
 
     /// Whether the provider has the snapshot of this handle.

@@ -4,6 +4,7 @@ mod approvals;
 mod bad;
 mod bad_input;
 mod budget;
+mod classes;
 mod crash;
 mod credentials;
 mod good;
@@ -43,6 +44,7 @@ pub fn all() -> Vec<Story> {
         unreadable::stories(),
         bad::stories(),
         snapshots::stories(),
+        classes::stories(),
         probes::stories(),
         wishes::stories(),
         holds::stories(),

@@ -17,6 +17,7 @@ const SOON: Duration = Duration::from_mins(2);
 pub fn stories() -> Vec<Story> {
     vec![
         Story::new("snapshot-outlives-its-time", outlives).machines("ring", 1, &[]),
+        Story::new("snapshots-kept-at-most", at_most).machines("ring", 1, &[]),
         Story::new("snapshot-deleted", deleted).machines("ring", 1, &[]).machines("next", 1, &[]),
     ]
 }
@@ -29,6 +30,23 @@ async fn outlives(scene: Scene) -> Result<()> {
     rollout.ends(RolloutState::Completed).await?;
     ensure!(scene.stage.sim.has_snapshot(&snapshot.spec.handle).await?, "it was deleted at once");
     goes(&scene, &snapshot).await
+}
+
+/// One more than are to be kept at most goes, long before its time, once its rollout has ended.
+async fn at_most(scene: Scene) -> Result<()> {
+    let policy = json!({"strategy": {"inPlace": {"snapshot": {"keepAtMost": 1}}}});
+    let june = scene.simple(policy, json!({}), GOOD).await?;
+    let first = after_the_first(&scene, &june).await?;
+    june.ends(RolloutState::Completed).await?;
+    let august = scene.rollout("august", &["ring"], super::TWO_ROUNDS).await?;
+    august.ends(RolloutState::Completed).await?;
+    goes(&scene, &first).await?;
+    let left = scene.stage.lookout.snapshots(&scene.machine("ring", 1));
+    ensure!(!left.is_empty(), "the newer one is gone, too");
+    for snapshot in left {
+        ensure!(scene.stage.sim.has_snapshot(&snapshot.spec.handle).await?, "{} is gone", snapshot.name_any());
+    }
+    Ok(())
 }
 
 /// A person deletes a snapshot: not before its rollout has ended, then at the provider too.

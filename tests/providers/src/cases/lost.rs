@@ -70,7 +70,14 @@ async fn persistent(bench: &Bench<'_>, fault: Fault) -> Result<Verdict> {
     ensure!(matches!(answer, Err(ProviderError::Transient(_))), "{answer:?}, and should be Transient");
     ensure!(texts == again, "the text of an error moves, and would be written each time: {texts:?}, {again:?}");
     bench.there_are(0, &node).await?;
-    bench.snapshot(&node, &key).await?;
+    let handle = bench.snapshot(&node, &key).await?;
+    if let Some(never) = bench.misbehave(fault, Requests::All, u32::MAX) {
+        return Ok(never);
+    }
+    let deleted = bench.provider().delete(&handle).await;
+    bench.behave()?;
+    ensure!(matches!(deleted, Err(ProviderError::Transient(_))), "deleted: {deleted:?}, and should be Transient");
+    bench.there_are(1, &node).await?;
     Ok(Verdict::Pass)
 }
 

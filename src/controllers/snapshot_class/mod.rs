@@ -1,0 +1,97 @@
+//! Tends SnapshotClasses: says in their status whether their provider can work, keeps a class that snapshots need, looks
+//! for orphans. How many snapshots there are is in the metrics: in the status, each would be a write.
+
+mod look;
+mod sweep;
+
+use super::again::Again;
+use super::context::Context;
+use super::error::ReconcileError;
+use super::invalid;
+use crate::api::{CLASS_FINALIZER, DeletionPolicy, Guarded, NodeSnapshot, SnapshotClass, SnapshotClassStatus};
+use crate::observe::Stores;
+use crate::plan::conditions::{SnapshotClassFacts, snapshot_class};
+use crate::telemetry::SnapshotFigures;
+use kube::ResourceExt;
+use look::Look;
+use std::sync::Arc;
+
+pub use look::Looks;
+
+/// Name of this controller in logs and metrics.
+pub const NAME: &str = "snapshot_class";
+
+/// One pass over one class.
+///
+/// # Errors
+/// [`ReconcileError`].
+pub async fn reconcile(ctx: &Context, shown: &Guarded<SnapshotClass>) -> Result<Again, ReconcileError> {
+    let class = match &shown.0 {
+        Ok(class) => ctx.classes.latest(Arc::clone(class)),
+        Err(error) => {
+            invalid::tell::<SnapshotClass>(ctx, error, true).await;
+            return Ok(Again::on_change());
+        }
+    };
+    let name = class.name_any();
+    let all = Stores::all(&ctx.stores.snapshots);
+    let of_class: Vec<_> = all.iter().filter(|snapshot| snapshot.spec.class_name == name).map(Arc::as_ref).collect();
+    let figures = figures(&of_class);
+    let price = class.spec.price.as_ref().and_then(|p| Some((p.per_gib_month.parse::<f64>().ok()?, &p.currency)));
+    let cost = price.map(|(price, currency)| (price * gib(figures.bytes), currency.as_str()));
+    ctx.metrics.snapshots_are(&name, figures, cost);
+    let needed = of_class.iter().filter(|s| s.spec.deletion_policy == DeletionPolicy::Delete).count();
+    let class = keep(ctx, class, needed).await?;
+    // One that was let go has nothing left to say.
+    if class.metadata.deletion_timestamp.is_some() && needed == 0 {
+        ctx.looks.forget(&class);
+        return Ok(Again::on_change());
+    }
+    let look = look::at(ctx, &class, &all).await;
+    say(ctx, &class, &look, needed).await?;
+    Ok(Again::after(look.holds()))
+}
+
+fn figures(snapshots: &[&NodeSnapshot]) -> SnapshotFigures {
+    SnapshotFigures {
+        count: i64::try_from(snapshots.len()).unwrap_or(i64::MAX),
+        bytes: snapshots.iter().filter_map(|snapshot| snapshot.spec.captured.size_bytes).sum(),
+        oldest: snapshots.iter().map(|snapshot| snapshot.spec.captured.at.0.as_second()).min().unwrap_or_default(),
+    }
+}
+
+fn gib(bytes: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "an estimate; 2^53 bytes are 8 PiB")]
+    let bytes = bytes as f64;
+    bytes / f64::from(1 << 30)
+}
+
+/// A class is kept, by a finalizer, while snapshots of it are to be deleted through it.
+async fn keep(ctx: &Context, class: Arc<SnapshotClass>, needed: usize) -> Result<Arc<SnapshotClass>, ReconcileError> {
+    let kept = class.finalizers().iter().any(|finalizer| finalizer == CLASS_FINALIZER);
+    // None may be added to what is being deleted.
+    if class.metadata.deletion_timestamp.is_some() && !kept {
+        return Ok(class);
+    }
+    Ok(ctx.classes.set_finalizer(&class, CLASS_FINALIZER, needed > 0).await?.unwrap_or(class))
+}
+
+/// Writes the status, if it says something new.
+async fn say(ctx: &Context, class: &SnapshotClass, look: &Look, needed: usize) -> Result<(), ReconcileError> {
+    let seen = class.status.clone().unwrap_or_default();
+    let generation = class.metadata.generation;
+    let facts = SnapshotClassFacts {
+        trouble: look.trouble.as_ref(),
+        needed: class.metadata.deletion_timestamp.as_ref().map(|_| needed),
+        orphans: look.orphans.as_deref(),
+    };
+    let status = SnapshotClassStatus {
+        observed_generation: generation,
+        capabilities: look.capabilities.clone(),
+        conditions: snapshot_class(&seen.conditions, facts, generation, ctx.clock.now()),
+    };
+    if class.status.as_ref() != Some(&status) {
+        ctx.classes.replace_status(&SnapshotClass { status: Some(status), ..class.clone() }).await?;
+    }
+    Ok(())
+}

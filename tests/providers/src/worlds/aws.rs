@@ -149,7 +149,12 @@ impl World for Ec2 {
         Box::pin(async {
             let name = self.fleet.take()?;
             self.launch(&name).await?;
-            Ok(self.registered(&NodeRef { uid: format!("uid-{name}"), provider_id: String::new(), name }))
+            Ok(self.registered(&NodeRef {
+                uid: format!("uid-{name}"),
+                provider_id: String::new(),
+                system_uuid: String::new(),
+                name,
+            }))
         })
     }
 

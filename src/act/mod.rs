@@ -74,7 +74,7 @@ pub struct ActContext<'a> {
 pub async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult, ActError> {
     // Boxed each: what every pass carries about would be as large as the largest of them.
     let step = match key.step {
-        // The planner looks by itself: there is nothing to do.
+        // The planner looks by itself, whatever this comes to: there is nothing to do.
         Step::Preflight => return Ok(StepResult::done("the node is fit")),
         Step::Stage => stage::run(ctx, key).boxed(),
         Step::Cordon => cordon::run(ctx, key).boxed(),

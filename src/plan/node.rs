@@ -85,6 +85,9 @@ pub fn decide(seen: &Observed<'_>, now: Timestamp) -> Decision {
 /// Says what comes after the step in work came to `result`.
 pub fn conclude(seen: &Observed<'_>, result: StepResult, now: Timestamp) -> Decision {
     let Some(open) = seen.history.open() else { return after(seen, Vec::new(), now) };
+    if open.step == Step::Preflight {
+        return look_before(seen, Vec::new(), Some(open), now);
+    }
     let record = match result {
         StepResult::Done { handle, message, more } => {
             let detail = more.then_some(StepDetail::MoreToInstall);
@@ -114,7 +117,7 @@ fn after(seen: &Observed<'_>, ended: Vec<StepRecord>, now: Timestamp) -> Decisio
     let row = Row::of(last.step, seen.intent);
     let next = match last.phase {
         StepPhase::Succeeded => after_success(seen, &history, last, &row),
-        StepPhase::Failed if may_retry(last, &row, &seen.wish) => return retry_later(seen, ended, last, now),
+        StepPhase::Failed if may_retry(&history, last, &row, &seen.wish) => return retry_later(seen, ended, last, now),
         StepPhase::Failed | StepPhase::Started => after_failure(&history, last, &row),
     };
     let Some((step, round)) = next else {
@@ -191,11 +194,12 @@ fn extra_reboots(history: &History) -> i32 {
     i32::try_from(history.records().iter().filter(extra).count()).unwrap_or(i32::MAX)
 }
 
-fn may_retry(last: &StepRecord, row: &Row, wish: &Wish) -> bool {
+fn may_retry(history: &History, last: &StepRecord, row: &Row, wish: &Wish) -> bool {
     let given_up = wish.ends() && matches!(last.step, Step::Stage | Step::Snapshot);
-    last.detail == Some(StepDetail::Retriable)
-        && u32::try_from(last.attempt).is_ok_and(|a| a < row.attempts)
-        && !given_up
+    let passing = Some(StepDetail::Retriable);
+    let same = |r: &&StepRecord| (r.step, r.round, r.detail) == (last.step, last.round, passing);
+    let tried = history.records().iter().filter(same).count();
+    last.detail == passing && u32::try_from(tried).is_ok_and(|tried| tried < row.attempts) && !given_up
 }
 
 fn retry_later(seen: &Observed<'_>, ended: Vec<StepRecord>, last: &StepRecord, now: Timestamp) -> Decision {
@@ -216,15 +220,17 @@ fn look_before(seen: &Observed<'_>, mut ended: Vec<StepRecord>, open: Option<&St
         return Decision::Done { ended, outcome: Outcome::Aborted, reason: aborted(seen.history, &seen.wish) };
     }
     let fresh = record(Step::Preflight, 1, now);
-    let open = open.unwrap_or(&fresh);
+    let (on_record, open) = (open.is_some(), open.unwrap_or(&fresh));
     match preflight::check(seen) {
         Fitness::Fit => {
             ended.push(close(open, StepPhase::Succeeded, None, "the node is fit", now));
-            begin(seen, ended, Step::Stage, 1, 1)
+            // One that was made before a pending reboot stays on record: this one has a key, and so an agent's pod, of its own.
+            let before = seen.history.records().iter().filter(|r| r.step == Step::Stage).map(|r| r.attempt).max();
+            begin(seen, ended, Step::Stage, 1, u32::try_from(before.unwrap_or_default()).unwrap_or_default() + 1)
         }
         Fitness::NotYet(on) => {
             let left = PREFLIGHT_TIMEOUT.saturating_sub(elapsed(open, now));
-            if seen.history.open().is_none() {
+            if !on_record {
                 return begin(seen, ended, Step::Preflight, 1, 1);
             }
             if !left.is_zero() {
@@ -341,4 +347,4 @@ fn begin(seen: &Observed<'_>, ended: Vec<StepRecord>, step: Step, round: u32, at
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

@@ -328,12 +328,12 @@ fn what_may_pass_is_tried_again_and_then_fails() {
 #[test]
 fn a_reboot_that_was_due_comes_first() {
     let script: Box<Script> = Box::new(|key| match (key.step, key.attempt, key.round) {
-        (Step::Stage, 1, 1) if FIRST.with(|f| f.replace(false)) => {
+        // The answer to a key is the answer for ever: it is read from the pod that was asked first.
+        (Step::Stage, 1, 1) => {
             StepResult::Failed { detail: Some(StepDetail::RebootFirst), message: "a reboot is pending".into() }
         }
         _ => all_done(key),
     });
-    thread_local! { static FIRST: std::cell::Cell<bool> = const { std::cell::Cell::new(true) } }
     let steps = format!("Preflight1 Stage1! Cordon0 Drain0 Reboot0 {TO_SNAPSHOT} Install1 Reboot1 Verify1 Uncordon1");
     check(&script, |_| (), Outcome::Updated, ReasonCode::Succeeded, &steps);
     // A reboot that stays due after a reboot is a fault of the node, not a loop.
@@ -413,6 +413,38 @@ fn a_node_that_goes_away_ends_it_and_a_new_object_of_the_same_machine_is_held() 
     }
 }
 
+/// What is begun is run at once: that the look before "ran" says nothing about the node.
+#[test]
+fn a_look_before_that_waits_is_not_over_because_it_was_run() {
+    for change in [(|n| n.readiness = Readiness::NotReady(Timestamp::UNIX_EPOCH)) as fn(&mut NodeState), |n| {
+        n.claimed_by = Some("somebody".into());
+    }] {
+        let mut run = Run::new();
+        let mut node = node();
+        change(&mut node);
+        run.node = NodeSeen::Here(Box::new(node));
+        assert!(run.pass(&all_done).is_none());
+        assert_eq!(run.steps(), ["Preflight1"]);
+        let seen = Observed { intent: &run.intent, history: &run.log, node: &run.node, wish: run.wish.clone() };
+        let decision = conclude(&seen, StepResult::done("the node is fit"), run.now);
+        assert!(matches!(decision, Decision::Wait { .. }), "{decision:?}");
+    }
+}
+
+#[test]
+fn the_look_after_a_pending_reboot_begins_when_that_is_over() {
+    let mut claimed = node();
+    claimed.claimed_by = Some("somebody".into());
+    let mut run = Run::new();
+    run.swap_in = Some((Step::Reboot, NodeSeen::Here(Box::new(claimed))));
+    let (outcome, reason) = run.run_out(&fails(Step::Stage, Some(StepDetail::RebootFirst)));
+    assert_eq!((outcome, reason.code), (Outcome::Failed, ReasonCode::PreflightFailed));
+    assert_eq!(run.steps().join(" "), "Preflight1 Stage1! Cordon0 Drain0 Reboot0 Preflight1! Uncordon1");
+    let [.., reboot, look, _] = run.log.records() else { panic!("{:?}", run.log) };
+    assert_eq!(reboot.finished_at.as_ref(), Some(&look.started_at));
+    assert_eq!(look.detail, Some(StepDetail::TimedOut));
+}
+
 #[test]
 fn an_unfit_node_is_left_alone() {
     for change in [
@@ -434,7 +466,7 @@ fn an_unfit_node_is_left_alone() {
 }
 
 /// All steps, from the type itself: a new one is covered without anyone remembering.
-fn all_steps() -> Vec<Step> {
+pub(crate) fn all_steps() -> Vec<Step> {
     let schema = serde_json::to_value(schemars::schema_for!(Step)).expect("a schema");
     let names = |schema: &serde_json::Value| {
         let one = schema.get("const").cloned().into_iter();

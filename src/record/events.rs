@@ -25,14 +25,15 @@ pub enum Tone {
 
 /// Publishes events.
 pub struct Events {
-    recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
 }
 
 impl Events {
     /// Publishes in the name of this instance of the operator.
     pub fn new(client: Client, instance: &str) -> Self {
         let reporter = Reporter { controller: "windlass".to_owned(), instance: Some(instance.to_owned()) };
-        Self { recorder: Recorder::new(client, reporter) }
+        Self { client, reporter }
     }
 
     /// Something happened to a rollout.
@@ -83,7 +84,9 @@ impl Events {
             action: action.to_owned(),
             secondary,
         };
-        let published = tokio::time::timeout(PUBLISH_TIMEOUT, self.recorder.publish(&event, regarding)).await;
+        // One that is kept takes a second halt for the first one, counted twice, and tells the first one's note.
+        let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
+        let published = tokio::time::timeout(PUBLISH_TIMEOUT, recorder.publish(&event, regarding)).await;
         let name = regarding.name.as_deref().unwrap_or_default();
         match published {
             Ok(Ok(())) => {}

@@ -16,7 +16,7 @@ mod schema;
 mod span;
 
 pub use object::Kinds;
-pub use refusal::FieldError;
+pub use refusal::{FieldError, NO_FIELD};
 
 use crate::api::{GROUP, VERSION};
 use document::Document;
@@ -129,7 +129,7 @@ pub fn parse(kinds: &Kinds, file: &str, text: &str) -> Result<Vec<Manifest>, Vec
         match kinds.admit(value) {
             Ok(object) => manifests.push(Manifest { file: file.into(), line, object }),
             Err(errors) => complaints.extend(errors.iter().map(|error| {
-                let field = if error.field == refusal::NO_FIELD { "." } else { &error.field };
+                let field = if error.field == NO_FIELD { "." } else { &error.field };
                 complain(lines.of(&error.field), field, error.body.clone())
             })),
         }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::fmt::{self, Display};
 
 /// The path of an error that is about no field.
-pub(super) const NO_FIELD: &str = "<nil>";
+pub const NO_FIELD: &str = "<nil>";
 
 /// Why a field is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

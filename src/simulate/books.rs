@@ -2,7 +2,7 @@
 
 use super::cluster::Object;
 use super::machines::ready_since;
-use crate::api::{NodeUpdate, Outcome, RolloutState, Step, StepPhase, StepRecord, UpdateRollout};
+use crate::api::{ApprovalState, NodeUpdate, Outcome, RolloutState, Step, StepPhase, StepRecord, UpdateRollout};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
@@ -104,6 +104,13 @@ impl Books {
             (before, Some(Object::Rollout(rollout))) => {
                 let before = if let Some(Object::Rollout(before)) = before { Some(before.as_ref()) } else { None };
                 self.rollout(now, before, rollout);
+            }
+            (_, Some(Object::Approval(approval))) => {
+                if let Some(status) = approval.status.as_ref().filter(|status| status.state != ApprovalState::Waiting) {
+                    self.tell(now, || {
+                        format!("approval {}: {:?}: {}", approval.name_any(), status.state, status.message)
+                    });
+                }
             }
             _ => {}
         }

@@ -2,9 +2,9 @@
 
 use super::SimulateError;
 use super::manifests::Manifest;
-use crate::manifest::{self, Complaint, Kinds};
+use crate::manifest::{self, Complaint, Kinds, NO_FIELD};
 use std::path::Path;
-use winfleet::scenario::Scenario;
+use winfleet::scenario::{Deed, Scenario};
 
 /// Reads all objects of a file or a folder.
 ///
@@ -21,15 +21,21 @@ pub fn read(path: &Path) -> Result<Vec<Manifest>, SimulateError> {
 /// As [`read`]; the line is that of the object.
 pub fn admit(scenario: &mut Scenario, file: &Path) -> Result<(), SimulateError> {
     let (kinds, mut complaints) = (Kinds::default(), Vec::new());
+    let mut admit = |object: &mut serde_json::Value, line, place: String| match kinds.admit(object.clone()) {
+        Ok(admitted) => *object = admitted,
+        Err(errors) => complaints.extend(errors.into_iter().map(|error| Complaint {
+            file: file.display().to_string(),
+            line,
+            field: if error.field == NO_FIELD { place.clone() } else { format!("{place}.{}", error.field) },
+            message: error.body,
+        })),
+    };
     for (at, manifest) in scenario.manifests.iter_mut().enumerate() {
-        match kinds.admit(manifest.object.clone()) {
-            Ok(object) => manifest.object = object,
-            Err(errors) => complaints.extend(errors.into_iter().map(|error| Complaint {
-                file: file.display().to_string(),
-                line: manifest.line,
-                field: format!("manifests[{at}].{}", error.field),
-                message: error.body,
-            })),
+        admit(&mut manifest.object, manifest.line, format!("manifests[{at}]"));
+    }
+    for (at, act) in scenario.acts.iter_mut().enumerate() {
+        if let Deed::Create(object) = &mut act.deed {
+            admit(object, act.line, format!("acts[{at}].act.create"));
         }
     }
     if complaints.is_empty() { Ok(()) } else { Err(refused(&complaints)) }

@@ -5,11 +5,13 @@ use super::SimulateError;
 use super::cluster::{Cluster, Kept};
 use super::trace::Actor;
 use super::workloads::Workload;
-use crate::api::{SnapshotClass, UpdateHold, UpdatePolicy, UpdateRing, UpdateRollout};
+use crate::api::{SnapshotClass, UpdateApproval, UpdateHold, UpdatePolicy, UpdateRing, UpdateRollout};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
-use kube::ResourceExt;
-use serde_json::Value;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Resource, ResourceExt};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// One object that somebody applies, and where it is written.
@@ -46,33 +48,37 @@ impl Manifest {
     }
 }
 
-/// Applies the objects of our own kinds, rollouts last: they freeze what they find.
+/// Applies the objects, rollouts last: they freeze what they find.
 ///
 /// # Errors
-/// [`SimulateError::Input`] for one that does not parse, or when there is no rollout.
+/// [`SimulateError::Input`] for one that does not parse, or is there twice.
 pub fn apply(cluster: &mut Cluster, manifests: &[Manifest], now: Timestamp) -> Result<(), SimulateError> {
-    for manifest in manifests {
-        match manifest.text("/kind") {
-            "UpdatePolicy" => make::<UpdatePolicy>(cluster, manifest, now)?,
-            "UpdateRing" => make::<UpdateRing>(cluster, manifest, now)?,
-            "SnapshotClass" => make::<SnapshotClass>(cluster, manifest, now)?,
-            "UpdateHold" => make::<UpdateHold>(cluster, manifest, now)?,
-            "PodDisruptionBudget" => make::<PodDisruptionBudget>(cluster, manifest, now)?,
-            _ => {
-                let (api, kind) = (manifest.text("/apiVersion"), manifest.text("/kind").to_lowercase());
-                let key = super::cluster::key(
-                    Some(manifest.text("/metadata/namespace")).filter(|n| !n.is_empty()),
-                    manifest.text("/metadata/name"),
-                );
-                cluster.tables.others.insert(format!("{api}/{kind}s/{key}"), manifest.object.clone());
-            }
+    let is_rollout = |manifest: &&Manifest| manifest.text("/kind") == "UpdateRollout";
+    let (rollouts, others): (Vec<_>, Vec<_>) = manifests.iter().partition(is_rollout);
+    others.into_iter().chain(rollouts).try_for_each(|manifest| create(cluster, manifest, now))
+}
+
+/// Makes one object: one of our own kinds, or one that a CEL probe may read.
+///
+/// # Errors
+/// [`SimulateError::Input`] for one that does not parse, or is there already.
+pub fn create(cluster: &mut Cluster, manifest: &Manifest, now: Timestamp) -> Result<(), SimulateError> {
+    match manifest.text("/kind") {
+        "UpdatePolicy" => make::<UpdatePolicy>(cluster, manifest, now),
+        "UpdateRing" => make::<UpdateRing>(cluster, manifest, now),
+        "UpdateRollout" => make::<UpdateRollout>(cluster, manifest, now),
+        "SnapshotClass" => make::<SnapshotClass>(cluster, manifest, now),
+        "UpdateHold" => make::<UpdateHold>(cluster, manifest, now),
+        "UpdateApproval" => make::<UpdateApproval>(cluster, manifest, now),
+        "Pod" => make::<Pod>(cluster, manifest, now),
+        "PodDisruptionBudget" => make::<PodDisruptionBudget>(cluster, manifest, now),
+        _ => {
+            let namespace = Some(manifest.text("/metadata/namespace")).filter(|namespace| !namespace.is_empty());
+            let key = super::cluster::key(namespace, manifest.text("/metadata/name"));
+            cluster.tables.keep_other(&key, manifest.object.clone());
+            Ok(())
         }
     }
-    let rollouts: Vec<_> = manifests.iter().filter(|manifest| manifest.text("/kind") == "UpdateRollout").collect();
-    if rollouts.is_empty() {
-        return Err(SimulateError::Input("manifests: there is no UpdateRollout: nothing would happen".to_owned()));
-    }
-    rollouts.into_iter().try_for_each(|manifest| make::<UpdateRollout>(cluster, manifest, now))
 }
 
 fn make<K: Kept>(cluster: &mut Cluster, manifest: &Manifest, now: Timestamp) -> Result<(), SimulateError> {
@@ -83,6 +89,31 @@ fn make<K: Kept>(cluster: &mut Cluster, manifest: &Manifest, now: Timestamp) -> 
     }
     cluster.make(Actor::User, object, now);
     Ok(())
+}
+
+impl Cluster {
+    /// What the chart installs and the operator asks for: the admission policy that makes approvals honest.
+    pub fn install_chart(&mut self, now: Timestamp) {
+        let meta = json!({"name": "windlass-approvals", "creationTimestamp": Time(now)});
+        let rule = json!({
+            "apiGroups": [crate::api::GROUP], "apiVersions": ["*"], "operations": ["CREATE"],
+            "resources": [UpdateApproval::plural(&())],
+        });
+        let policy = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy", "metadata": meta,
+            "spec": {
+                "failurePolicy": "Fail", "matchConstraints": {"resourceRules": [rule]},
+                "validations": [{"expression": "object.spec.approver == request.userInfo.username"}],
+            },
+        });
+        let binding = json!({
+            "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding", "metadata": meta,
+            "spec": {"policyName": "windlass-approvals", "validationActions": ["Deny"]},
+        });
+        for object in [policy, binding] {
+            self.tables.keep_other("windlass-approvals", object);
+        }
+    }
 }
 
 /// The workloads of the manifests: Deployments, each with the budget that selects its pods.

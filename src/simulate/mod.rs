@@ -27,7 +27,7 @@ mod shared;
 mod trace;
 mod workloads;
 
-pub use acts::{Act, Deed};
+pub use acts::Act;
 pub use calls::{Boundary, Kill, Trouble, What, When};
 pub use cluster::{Object, Table, Tables};
 pub use expect::{Miss, misses};

@@ -1,13 +1,15 @@
 //! Faults that are drawn by chance: what goes wrong around the operator, and with some machines.
 
 use super::Setup;
+use super::acts::Act;
 use super::calls::{Boundary, Kill, Trouble, What, When};
 use crate::config::Faults;
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 use std::time::Duration;
 use windlass_protocol::KbId;
-use winfleet::scenario::{Effect, Fault, Heals, Period, Phase, Where};
+use winfleet::scenario::{Deed, Effect, Fault, Gate, Heals, Period, Phase, Where};
 
 /// Keeps these draws apart from others of the same seed.
 const SALT: u64 = 0x5eed_fa17;
@@ -36,6 +38,21 @@ pub fn add(setup: &mut Setup, faults: Faults) {
         let kb = if kbs.is_empty() { None } else { rng.choice(kbs.iter().copied()) };
         setup.scenario.faults.push(fault(&mut rng, number, kb));
     }
+    let rollouts = setup.manifests.iter().filter(|manifest| manifest.object["kind"] == "UpdateRollout");
+    let approvals = rollouts.flat_map(|rollout| approvals(&mut rng, setup.start, &rollout.object)).collect::<Vec<_>>();
+    setup.acts.extend(approvals);
+}
+
+/// A person who lets a rollout go on that has halted, whenever it is looked at.
+fn approvals(rng: &mut Rng, start: Timestamp, rollout: &Value) -> Vec<Act> {
+    let what = Deed::Approve {
+        rollout: rollout["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
+        gate: Gate::Resume,
+        approver: "alice".to_owned(),
+        comment: None,
+        expires_after: Period::hours(1),
+    };
+    (0..rng.usize(0..=2)).map(|_| Act { at: start + early(rng), what: what.clone() }).collect()
 }
 
 fn trouble(rng: &mut Rng, start: Timestamp) -> Trouble {

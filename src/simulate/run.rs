@@ -74,6 +74,10 @@ fn cluster(setup: &Setup, observers: Vec<Box<dyn Observer>>) -> Result<Cluster, 
     cluster.workloads = Workloads::new(wanted.collect(), cluster.fleet.len());
     cluster.register_nodes(now);
     cluster.place_pods(now);
+    cluster.install_chart(now);
+    if !setup.makes("UpdateRollout") {
+        return Err(SimulateError::Input("manifests: there is no UpdateRollout: nothing would happen".to_owned()));
+    }
     manifests::apply(&mut cluster, &setup.manifests, now)?;
     let kills: Vec<_> = cluster.calls.kill_times().map(|(at, _)| at).collect();
     for (number, at) in kills.into_iter().enumerate() {

@@ -5,7 +5,7 @@ use super::calls::{Boundary, Kill, Trouble, What, When};
 use super::manifests::Manifest;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
-use winfleet::scenario::{ApiServerEffect, HypervisorEffect, Period, Scenario, Side};
+use winfleet::scenario::{ApiServerEffect, Deed, HypervisorEffect, Period, Scenario, Side};
 
 /// How late a write comes to a store when nothing is wrong: a watch takes some milliseconds.
 const LAG: Duration = Duration::from_millis(20);
@@ -55,7 +55,7 @@ impl Setup {
             instances: usize::try_from(scenario.operator.instances.get()).unwrap_or(1),
             kills: kills(&scenario),
             troubles: troubles(&scenario),
-            acts: Vec::new(),
+            acts: acts(&scenario),
             lag: if lag.is_zero() { LAG } else { lag },
             latency: scenario.api_server.latency.to_std(),
             story: false,
@@ -64,6 +64,18 @@ impl Setup {
             scenario,
         }
     }
+
+    /// Whether an object of this kind is made, at the beginning or later.
+    pub fn makes(&self, kind: &str) -> bool {
+        let is = |object: &serde_json::Value| object["kind"] == kind;
+        let created = |act: &Act| matches!(&act.what, Deed::Create(object) if is(object));
+        self.manifests.iter().any(|manifest| is(&manifest.object)) || self.acts.iter().any(created)
+    }
+}
+
+fn acts(scenario: &Scenario) -> Vec<Act> {
+    let act = |act: &winfleet::scenario::Act| Act { at: act.when.time(scenario.start), what: act.deed.clone() };
+    scenario.acts.iter().map(act).collect()
 }
 
 fn kills(scenario: &Scenario) -> Vec<Kill> {

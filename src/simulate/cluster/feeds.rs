@@ -85,8 +85,7 @@ impl Subscriber {
         list(&mut feeds.rings, parsed(&tables.rings));
         list(&mut feeds.rollouts, parsed(&tables.rollouts));
         list(&mut feeds.classes, parsed(&tables.classes));
-        // Nobody is there to approve anything.
-        list(&mut feeds.approvals, Vec::new());
+        list(&mut feeds.approvals, parsed(&tables.approvals));
         list(&mut feeds.holds, parsed(&tables.holds));
         list(&mut feeds.updates, parsed(&tables.updates));
         list(&mut feeds.snapshots, parsed(&tables.snapshots));
@@ -107,6 +106,7 @@ impl Subscriber {
             Object::Ring(ring) => show(&mut feeds.rings, guarded(ring), gone),
             Object::Rollout(rollout) => show(&mut feeds.rollouts, guarded(rollout), gone),
             Object::Class(class) => show(&mut feeds.classes, guarded(class), gone),
+            Object::Approval(approval) => show(&mut feeds.approvals, guarded(approval), gone),
             Object::Hold(hold) => show(&mut feeds.holds, guarded(hold), gone),
             Object::NodeUpdate(update) => show(&mut feeds.updates, guarded(update), gone),
             Object::Snapshot(snapshot) => show(&mut feeds.snapshots, guarded(snapshot), gone),
@@ -127,6 +127,7 @@ fn is_watched(object: &Object) -> bool {
         | Object::Class(_)
         | Object::Hold(_)
         | Object::NodeUpdate(_)
+        | Object::Approval(_)
         | Object::Snapshot(_) => true,
     }
 }

@@ -29,12 +29,15 @@ use super::calls::Calls;
 use super::machines::Fleet;
 use super::trace::{Actor, Event, Observer, View};
 use super::workloads::Workloads;
-use crate::api::{NodeSnapshot, NodeUpdate, SnapshotClass, UpdateHold, UpdatePolicy, UpdateRing, UpdateRollout};
+use crate::api::{
+    NodeSnapshot, NodeUpdate, SnapshotClass, UpdateApproval, UpdateHold, UpdatePolicy, UpdateRing, UpdateRollout,
+};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
+use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,11 +60,22 @@ pub struct Tables {
     pub rollouts: Table<UpdateRollout>,
     pub classes: Table<SnapshotClass>,
     pub holds: Table<UpdateHold>,
+    pub approvals: Table<UpdateApproval>,
     pub updates: Table<NodeUpdate>,
     pub snapshots: Table<NodeSnapshot>,
     pub budgets: Table<PodDisruptionBudget>,
-    /// Objects of kinds that nothing here works with, by `apiVersion/kind/key`: a CEL probe may read them.
+    /// Objects of kinds that nothing here works with, by `apiVersion/plural/key`: a CEL probe may read them.
     pub others: BTreeMap<String, Value>,
+}
+
+impl Tables {
+    /// Keeps an object of a kind that nothing here works with.
+    pub fn keep_other(&mut self, key: &str, object: Value) {
+        let text = |field: &str| object[field].as_str().unwrap_or_default();
+        let (group, version) = text("apiVersion").split_once('/').unwrap_or(("", text("apiVersion")));
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, text("kind")));
+        self.others.insert(format!("{}/{}/{key}", resource.api_version, resource.plural), object);
+    }
 }
 
 /// The cluster.

@@ -3,8 +3,8 @@
 use super::Tables;
 use super::table::Table;
 use crate::api::{
-    NodeSnapshot, NodeUpdate, NodeUpdateStatus, SnapshotClass, SnapshotClassStatus, UpdateHold, UpdatePolicy,
-    UpdateRing, UpdateRollout, UpdateRolloutStatus,
+    NodeSnapshot, NodeUpdate, NodeUpdateStatus, SnapshotClass, SnapshotClassStatus, UpdateApproval,
+    UpdateApprovalStatus, UpdateHold, UpdatePolicy, UpdateRing, UpdateRollout, UpdateRolloutStatus,
 };
 use k8s_openapi::api::core::v1::{Node, NodeStatus, Pod, PodStatus};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetStatus};
@@ -24,6 +24,7 @@ pub enum Object {
     Rollout(Arc<UpdateRollout>),
     Class(Arc<SnapshotClass>),
     Hold(Arc<UpdateHold>),
+    Approval(Arc<UpdateApproval>),
     NodeUpdate(Arc<NodeUpdate>),
     Snapshot(Arc<NodeSnapshot>),
     Budget(Arc<PodDisruptionBudget>),
@@ -94,6 +95,7 @@ kept! {
     UpdateRollout, Rollout, rollouts, UpdateRolloutStatus;
     SnapshotClass, Class, classes, SnapshotClassStatus;
     UpdateHold, Hold, holds, none;
+    UpdateApproval, Approval, approvals, UpdateApprovalStatus;
     NodeUpdate, NodeUpdate, updates, NodeUpdateStatus;
     NodeSnapshot, Snapshot, snapshots, none;
     PodDisruptionBudget, Budget, budgets, PodDisruptionBudgetStatus;

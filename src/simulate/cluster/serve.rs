@@ -2,7 +2,7 @@
 //! something else than an API server would is worth nothing.
 
 use super::{Answer, Cluster, Kept, Labels, Request, key_of};
-use crate::api::{NodeSnapshot, NodeUpdate, SnapshotClass, UpdateRollout};
+use crate::api::{NodeSnapshot, NodeUpdate, SnapshotClass, UpdateApproval, UpdateRollout};
 use crate::simulate::trace::Actor;
 use bytes::Bytes;
 use futures::channel::mpsc::UnboundedReceiver;
@@ -29,6 +29,7 @@ impl Cluster {
         Served::Answer(match request.plural.as_str() {
             "nodeupdates" => self.verb::<NodeUpdate>(actor, request, now),
             "updaterollouts" => self.verb::<UpdateRollout>(actor, request, now),
+            "updateapprovals" => self.verb::<UpdateApproval>(actor, request, now),
             "nodesnapshots" => self.verb::<NodeSnapshot>(actor, request, now),
             "snapshotclasses" => self.verb::<SnapshotClass>(actor, request, now),
             "pods" => self.pods(actor, request, now),

@@ -1,5 +1,6 @@
 //! What the auditor remembers.
 
+use super::approvals::Approvals;
 use super::fleet::{self, available, cordoned, in_work, steps, uid};
 use super::{By, Change, Check, Invariant, Truth};
 use crate::api::{NodeSelector, NodeSnapshot, NodeUpdate, Step, UpdateHold, UpdateRollout};
@@ -41,6 +42,8 @@ pub struct Books {
     pub cordoned_by: HashMap<String, By>,
     /// Holds by name, with the time since when they are as they are.
     pub holds: BTreeMap<String, (Timestamp, Arc<UpdateHold>)>,
+    /// What people have approved.
+    pub approvals: Approvals,
     snapshots: HashMap<String, Arc<NodeSnapshot>>,
     ended: HashMap<String, Timestamp>,
     due: BTreeSet<(Timestamp, String)>,

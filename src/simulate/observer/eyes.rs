@@ -51,6 +51,7 @@ impl Auditor {
             Some(Object::NodeUpdate(_)) => self.update(at, change!(change, NodeUpdate), view.world),
             Some(Object::Rollout(_)) => self.rollout(at, change!(change, Rollout)),
             Some(Object::Snapshot(_)) => self.snapshot(at, change!(change, Snapshot), view.world),
+            Some(Object::Approval(_)) => self.approval(at, by, change!(change, Approval)),
             Some(Object::Hold(_)) => self.hold(at, change!(change, Hold)),
             _ => {}
         }

@@ -3,6 +3,7 @@
 //! It shares no code with what decides: it reads the objects that are written, keeps books of its own, and compares
 //! them with the machines as they really are. A rule is checked when something happens that could break it.
 
+mod approvals;
 mod books;
 mod ends;
 mod eyes;
@@ -19,7 +20,7 @@ mod tests;
 
 pub use truth::Truth;
 
-use crate::api::{NodeSnapshot, NodeUpdate, UpdateHold, UpdateRollout};
+use crate::api::{NodeSnapshot, NodeUpdate, UpdateApproval, UpdateHold, UpdateRollout};
 use books::Books;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
@@ -57,6 +58,8 @@ pub enum Invariant {
     Halt,
     /// `Reverted` means that the machine really was restored and has its old build.
     Revert,
+    /// No ring starts behind one that waits for a person's word.
+    Promotion,
     /// Nodes that took the update well are not reverted.
     GoodNode,
     /// No snapshot stays at the provider that nobody has on record, or for longer than it is retained.
@@ -136,7 +139,7 @@ impl Auditor {
     pub fn rollout(&mut self, at: Timestamp, change: Change<'_, UpdateRollout>) {
         self.time(at);
         if let (Some(old), Some(new)) = change {
-            let breaches = rollouts::check(old, new);
+            let breaches = rollouts::check(&mut self.books, at, old, new);
             self.add(at, breaches);
         }
         self.books.rollout(at, change);
@@ -157,6 +160,16 @@ impl Auditor {
     pub fn hold(&mut self, at: Timestamp, change: Change<'_, UpdateHold>) {
         self.time(at);
         self.books.hold(at, change);
+    }
+
+    /// An `UpdateApproval` was written. One that the operator has made for itself is none.
+    pub fn approval(&mut self, at: Timestamp, by: By, change: Change<'_, UpdateApproval>) {
+        self.time(at);
+        if let (None, Some(approval)) = change
+            && by == By::Others
+        {
+            self.books.approvals.given(approval);
+        }
     }
 
     /// A provider was asked to restore a node.

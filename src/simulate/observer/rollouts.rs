@@ -1,21 +1,21 @@
 //! What may become of a rollout.
 
+use super::books::Books;
 use super::{Check, Invariant};
-use crate::api::{RolloutState, UpdateRollout, UpdateRolloutStatus};
+use crate::api::{Gate, RolloutState, UpdateRollout, UpdateRolloutStatus};
+use jiff::Timestamp;
 
 /// Looks at a rollout that was written.
-pub fn check(old: &UpdateRollout, new: &UpdateRollout) -> Vec<Check> {
+pub fn check(books: &mut Books, at: Timestamp, old: &UpdateRollout, new: &UpdateRollout) -> Vec<Check> {
     let none = UpdateRolloutStatus::default();
     let (before, after) = (old.status.as_ref().unwrap_or(&none), new.status.as_ref().unwrap_or(&none));
     let name = new.metadata.name.as_deref().unwrap_or_default();
-    vec![(Invariant::Halt, halt(name, before, after)), (Invariant::Pinned, pinned(name, before, after))]
-}
-
-/// A halt is left by a person only: who aborts it, or who approves that it goes on.
-fn halt(name: &str, before: &UpdateRolloutStatus, after: &UpdateRolloutStatus) -> Option<String> {
     let left =
         before.state == RolloutState::Halted && !matches!(after.state, RolloutState::Halted | RolloutState::Aborted);
-    left.then(|| format!("{name} was Halted and is {:?}, and nobody has said so", after.state))
+    // A halt is left by a person only: who aborts it, or who approves that it goes on, as it stands there.
+    let unsaid = left && !books.approvals.take(at, old, Gate::Resume);
+    let message = || format!("{name} was Halted and is {:?}, and nobody has said so", after.state);
+    vec![(Invariant::Halt, unsaid.then(message)), (Invariant::Pinned, pinned(name, before, after))]
 }
 
 /// What is pinned stays as it is.

@@ -21,6 +21,7 @@ pub fn check(books: &Books, at: Timestamp, update: &NodeUpdate) -> Vec<Check> {
     };
     checks.push((Invariant::StartAfterHalt, halted(status, update)));
     checks.push((Invariant::Pinned, pinned(status, update)));
+    checks.push((Invariant::Promotion, books.approvals.unpromoted(&spec.rollout_uid, status, &spec.ring)));
     checks.push((Invariant::Hold, holds::held(books, at, update)));
     if let Some(ring) = status.rings.iter().find(|ring| ring.name == spec.ring) {
         checks.push((Invariant::Budget, budget(books, at, ring, update)));

@@ -1,7 +1,7 @@
 //! Each invariant, broken on purpose: the auditor has to see it, and nothing else.
 
 use super::*;
-use crate::api::UpdateHold;
+use crate::api::{UpdateApproval, UpdateHold};
 use jiff::{SignedDuration, Timestamp, ToSpan};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -426,6 +426,67 @@ fn a_start_after_a_halt_and_a_halt_that_is_left() {
     let (old, new) = change("Running");
     scene.auditor.rollout(scene.now, (Some(&old), Some(&new)));
     scene.finds(&[Invariant::Halt]);
+}
+
+/// A halted rollout whose gate shows a hash, and what it becomes.
+fn resumed() -> (Arc<UpdateRollout>, Arc<UpdateRollout>) {
+    let mut halted = UpdateRollout::clone(&rollout("Halted", &Value::Null));
+    let gate = json!({"name": "Resume", "ring": "canary", "planHash": "0f3a9c1b5d7e2468"});
+    halted.status.as_mut().unwrap().gate = serde_json::from_value(gate).unwrap();
+    (Arc::new(halted), rollout("Running", &Value::Null))
+}
+
+fn approval(more: &Value) -> Arc<UpdateApproval> {
+    let mut approval = json!({
+        "apiVersion": "windlass.dev/v1alpha1", "kind": "UpdateApproval", "metadata": {"name": "go-on", "uid": "go-on-uid"},
+        "spec": {"rolloutName": "july", "rolloutUid": "july-uid", "gate": "Resume", "planHash": "0f3a9c1b5d7e2468",
+            "approver": "alice", "expiresAt": "2026-01-06T10:00:00Z"},
+    });
+    merge(&mut approval, more);
+    object(approval)
+}
+
+#[test]
+fn a_halt_that_is_left_with_and_without_a_persons_word() {
+    for (by, more, expected) in [
+        (By::Others, json!({}), &[][..]),
+        (By::Operator, json!({}), &[Invariant::Halt]),
+        (By::Others, json!({"spec": {"rolloutUid": "another"}}), &[Invariant::Halt]),
+        (By::Others, json!({"spec": {"gate": "Promote"}}), &[Invariant::Halt]),
+        (By::Others, json!({"spec": {"planHash": "0000000000000000"}}), &[Invariant::Halt]),
+        (By::Others, json!({"spec": {"expiresAt": "2026-01-05T09:00:00Z"}}), &[Invariant::Halt]),
+    ] {
+        let mut scene = Scene::with("Halted", &Value::Null);
+        scene.auditor.approval(scene.now, by, (None, Some(&approval(&more))));
+        let (halted, running) = resumed();
+        scene.auditor.rollout(scene.now, (Some(&halted), Some(&running)));
+        scene.finds(expected);
+    }
+    // One word lets it go on once.
+    let mut scene = Scene::with("Halted", &Value::Null);
+    scene.auditor.approval(scene.now, By::Others, (None, Some(&approval(&json!({})))));
+    let (halted, running) = resumed();
+    scene.auditor.rollout(scene.now, (Some(&halted), Some(&running)));
+    scene.auditor.rollout(scene.now, (Some(&halted), Some(&running)));
+    scene.finds(&[Invariant::Halt]);
+}
+
+#[test]
+fn a_ring_that_starts_before_a_person_has_said_so() {
+    let mut two = UpdateRollout::clone(&rollout("Running", &Value::Null));
+    let rings = &mut two.status.as_mut().unwrap().rings;
+    let mut first = rings[0].clone();
+    first.name = "first".into();
+    first.revision.ring.promotion = crate::api::Promotion::Approval;
+    rings.insert(0, first);
+    let two = Arc::new(two);
+    for (given, expected) in [(json!({}), &[Invariant::Promotion][..]), (json!({"spec": {"gate": "Promote"}}), &[])] {
+        let mut scene = Scene::new();
+        scene.auditor.rollout(scene.now, (None, Some(&two)));
+        scene.auditor.approval(scene.now, By::Others, (None, Some(&approval(&given))));
+        scene.starts("win-1", &json!({}));
+        scene.finds(expected);
+    }
 }
 
 #[test]

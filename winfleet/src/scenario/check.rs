@@ -2,7 +2,7 @@
 
 use super::{
     Effect, Fault, File, Heals, MachineGroup, MachineSpec, Manifest, Period, Phase, Scenario, ScenarioError, Update,
-    surroundings,
+    acts, surroundings,
 };
 use serde_saphyr::Spanned;
 use std::collections::BTreeSet;
@@ -18,6 +18,7 @@ pub(super) fn scenario(file: File) -> Result<Scenario, ScenarioError> {
     check_each("updates", &file.updates, |at| update(&file.updates, at, &kbs))?;
     check_each("faults", &file.faults, |at| fault(&file.faults, at, &kbs, &machines))?;
     surroundings::check(&file, &machines)?;
+    check_each("acts", &file.acts, |at| acts::check(&file.acts, at, &kbs))?;
     let is_machine = |name: &str| machines.iter().any(|machine| machine.name == name);
     let expect = file.expect.expectations(machines.len(), &is_machine)?;
     Ok(Scenario {
@@ -33,6 +34,7 @@ pub(super) fn scenario(file: File) -> Result<Scenario, ScenarioError> {
         workloads: plain(file.workloads),
         metrics: plain(file.metrics),
         manifests: file.manifests.into_iter().map(manifest).collect(),
+        acts: file.acts.into_iter().map(acts::act).collect(),
         expect,
         machines,
     })

@@ -3,6 +3,7 @@
 //! YAML, described in `docs/scenarios.md`. Parsing refuses whatever it does not know; the error names the line and the
 //! field. This room holds the words and their checks, and no behaviour: that is [`crate::model`].
 
+mod acts;
 mod check;
 mod cluster;
 mod effect;
@@ -16,6 +17,7 @@ mod settings;
 mod surroundings;
 mod updates;
 
+pub use acts::{Act, Deed, Gate, Kind};
 pub use cluster::{
     ApiServerEffect, ApiServerSpec, CountOrPercent, Kill, Metric, OperatorSpec, Over, Percent, Shows, Side, Workload,
 };
@@ -62,6 +64,8 @@ pub struct Scenario {
     pub metrics: Vec<Metric>,
     /// Objects of the cluster, as they are written.
     pub manifests: Vec<Manifest>,
+    /// What people do meanwhile.
+    pub acts: Vec<Act>,
     /// What must hold at the end.
     pub expect: Vec<Expectation>,
 }
@@ -107,6 +111,8 @@ struct File {
     metrics: Vec<Spanned<Metric>>,
     #[serde(default)]
     manifests: Vec<Spanned<serde_json::Value>>,
+    #[serde(default)]
+    acts: Vec<Spanned<acts::Written>>,
     #[serde(default)]
     expect: expect::Block,
 }

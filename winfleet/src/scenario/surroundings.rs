@@ -90,7 +90,8 @@ fn metric(all: &[Spanned<Metric>], at: usize, workloads: &[Spanned<Workload>]) -
     }
 }
 
-fn manifest(object: &serde_json::Value) -> Result<(), Complaint> {
+/// Whether it can be an object at all.
+pub(super) fn manifest(object: &serde_json::Value) -> Result<(), Complaint> {
     let text = |value: &serde_json::Value| value.as_str().is_some_and(|text| !text.is_empty());
     match object {
         object if !text(&object["apiVersion"]) => Err(("apiVersion", "is needed, like windlass.dev/v1alpha1".into())),

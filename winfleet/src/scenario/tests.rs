@@ -264,11 +264,12 @@ fn allowed_instead_of_bogus(yaml: &str) -> Vec<String> {
 fn the_docs_name_every_word() {
     let fault = |when: &str, more: &str| with_fault(&format!("  when: {when}\n  effects: [dnsDead]\n{more}"));
     let trouble = |of: &str| format!("{MACHINE}{of}: {{troubles: [{{after: 1h, lasts: 1h, effect: bogus}}]}}");
+    let act = |act: &str| format!("{MACHINE}acts: [{act}]");
     let places = [
-        ("bogus: 1\n".to_owned(), 14),
+        ("bogus: 1\n".to_owned(), 15),
         ("machines: [{bogus: 1}]".to_owned(), 21),
         (format!("{MACHINE}updates: [{{bogus: 1}}]"), 13),
-        (format!("{MACHINE}hypervisor: {{bogus: 1}}"), 9),
+        (format!("{MACHINE}hypervisor: {{bogus: 1}}"), 10),
         (format!("{MACHINE}timings: {{bogus: 1}}"), 12),
         (format!("{MACHINE}apiServer: {{bogus: 1}}"), 3),
         (format!("{MACHINE}operator: {{kills: [{{bogus: 1}}]}}"), 5),
@@ -276,6 +277,11 @@ fn the_docs_name_every_word() {
         (format!("{MACHINE}metrics: [{{bogus: 1}}]"), 5),
         (format!("{MACHINE}metrics: [{{query: q, shows: bogus}}]"), 3),
         (format!("{MACHINE}expect: {{bogus: 1}}"), 13),
+        (act("{bogus: 1}"), 3),
+        (act("{after: 1h, act: bogus}"), 6),
+        (act("{after: 1h, act: {delete: {kind: bogus, name: x}}}"), 6),
+        (act("{after: 1h, act: {approve: {rollout: r, gate: bogus}}}"), 2),
+        (act("{after: 1h, act: {approve: {bogus: 1}}}"), 5),
         (trouble("apiServer"), 5),
         (trouble("hypervisor"), 4),
         (fault("{phase: boot}", "  bogus: 1\n"), 9),
@@ -432,4 +438,36 @@ fn the_incidents_are_of_one_fleet_and_name_their_source() {
     for (name, text) in &incidents {
         assert!(text.lines().any(|line| line.starts_with("# Source: ")), "{name} names no source");
     }
+}
+
+#[test]
+fn people_act_at_their_times() {
+    let yaml = format!(
+        "{MACHINE}{UPDATE}start: 2024-07-15\nacts:\n- {{after: 2h, act: {{publish: {{kb: KB5040437}}}}}}\n\
+         - at: 2024-07-16\n  act: {{approve: {{rollout: july, gate: Resume}}}}\n"
+    );
+    let scenario = Scenario::parse(&yaml).expect("a scenario");
+    let times: Vec<_> = scenario.acts.iter().map(|act| act.when.time(scenario.start).to_string()).collect();
+    assert_eq!(times, ["2024-07-15T02:00:00Z", "2024-07-16T00:00:00Z"]);
+    let Deed::Approve { gate: Gate::Resume, approver, expires_after, .. } = &scenario.acts[1].deed else {
+        panic!("{:?}", scenario.acts[1])
+    };
+    assert_eq!((approver.as_str(), *expires_after), ("alice", Period::hours(24)));
+}
+
+#[test]
+fn what_nobody_can_do_is_refused() {
+    let with = |act: &str| format!("{MACHINE}{UPDATE}acts:\n- {act}\n");
+    refuses(&with("{act: {publish: {kb: KB5040437}}}"), 10, "acts[0].after", "after or at is needed");
+    refuses(&with("{after: 1h, at: 2024-07-15, act: {publish: {kb: KB5040437}}}"), 10, "acts[0].at", "not both");
+    refuses(&with("{after: 1h, act: {withdraw: {kb: KB1234567}}}"), 10, "acts[0].act", "KB1234567 is not in updates");
+    refuses(&with("{after: 1h, act: {create: {kind: UpdateHold}}}"), 10, "acts[0].act.create", "apiVersion is needed");
+    refuses(&with("{after: 1h, act: {delete: {kind: Pod, name: x}}}"), 10, "acts[0].act.delete.kind", "UpdateHold");
+    refuses(
+        &with("{after: 1h, act: {patch: {kind: Node, name: x, patch: 1}}}"),
+        10,
+        "acts[0].act.patch.patch",
+        "a map",
+    );
+    refuses(&with("{after: 1h, act: {approve: {rollout: r, gate: Halt}}}"), 10, "acts[0].act.approve.gate", "Resume");
 }

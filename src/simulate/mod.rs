@@ -75,4 +75,6 @@ pub enum SimulateError {
 }
 
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod tests;

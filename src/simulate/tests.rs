@@ -1,5 +1,6 @@
 //! A small fleet from its scenario to its report.
 
+use super::crash::stories;
 use super::{Auditor, Boundary, Kill, Outcome, Setup, Trouble, What, When, random, run};
 use crate::config::Faults;
 use jiff::SignedDuration;
@@ -79,4 +80,54 @@ fn what_was_found_by_a_seed_stays_mended() {
         let outcome = run(&setup, vec![Box::new(Auditor::default())]).expect("an outcome");
         assert_eq!(outcome.report.invariants.broken, [], "seed {seed}: {bug}");
     }
+}
+
+/// A machine and its good update, looked at by the auditor: nothing may be broken.
+fn audited(setup: &Setup) -> Outcome {
+    let outcome = run(setup, vec![Box::new(Auditor::default())]).expect("an outcome");
+    assert!(outcome.report.invariants.broken.is_empty(), "{:?}", outcome.report.invariants.broken);
+    outcome
+}
+
+#[test]
+fn each_trouble_around_the_operator_delays_and_nothing_else() {
+    let one = stories::setup("{}");
+    let (from, minute) = (one.start + SignedDuration::from_mins(1), Duration::from_mins(1));
+    for what in [
+        What::Down,
+        What::Slow(minute / 6),
+        What::Conflicts(2),
+        What::Stale(minute / 2),
+        What::EvictionsRefused,
+        What::HypervisorDown,
+        What::HypervisorThrottled(2, minute / 12),
+        What::HypervisorLate(minute / 6),
+    ] {
+        let trouble = Trouble { from, until: from + SignedDuration::from_mins(8), what };
+        let outcome = audited(&Setup { troubles: vec![trouble], ..one.clone() });
+        assert_eq!(state(&outcome), ("Completed", 1, 0), "{what:?}: {:?}", outcome.report.rollouts[0].reason);
+        let installs = outcome.world.machines().map(|m| m.counters().installs_finished.values().sum::<u64>());
+        assert_eq!(installs.sum::<u64>(), 1, "{what:?}");
+    }
+}
+
+#[test]
+fn two_operators_at_once_do_nothing_twice() {
+    let outcome = audited(&Setup { instances: 2, ..stories::setup("{}") });
+    assert_eq!(state(&outcome), ("Completed", 1, 0));
+    let counters = outcome.world.machines().next().expect("a machine").counters();
+    assert_eq!((counters.snapshots, counters.installs_started.values().sum::<u64>()), (1, 1));
+}
+
+#[test]
+fn where_displaced_pods_find_no_room_a_node_goes_back_into_service_as_it_was() {
+    let full = r"
+machines: [{names: [win-1, win-2, win-3], labels: {ring: only}, build: 10.0.20348.2461, pods: 4}]
+workloads: [{name: web, namespace: shop, replicas: 12, minAvailable: 11}]
+";
+    let outcome = audited(&stories::setup(full));
+    assert_eq!(outcome.report.rollouts[0].failed, 3, "{}", outcome.report.text());
+    assert!(outcome.report.nodes.iter().all(|node| node.build == "10.0.20348.2461" && !node.harmed));
+    let reasons: Vec<_> = outcome.tables.updates.all().filter_map(|u| u.status.as_ref()?.reason.clone()).collect();
+    assert!(reasons.iter().all(|reason| reason.contains("disruption budget web")), "{reasons:?}");
 }

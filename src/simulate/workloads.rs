@@ -16,8 +16,6 @@ use winfleet::kubelet::TERMINATES_AFTER;
 
 /// How soon pods that found no place are looked at again.
 const AGAIN: SignedDuration = SignedDuration::from_secs(5);
-/// Pods that a kubelet takes (its default).
-const CAPACITY: usize = 110;
 
 /// What has to run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -161,7 +159,10 @@ impl Cluster {
     fn place(&mut self, workload: usize, now: Timestamp) -> bool {
         let wanted = &self.workloads.all[workload].wanted;
         let fits = |(load, node): &&(usize, usize)| {
-            *load < CAPACITY && self.tables.nodes.get(self.fleet.name(*node)).is_some_and(|n| takes(n, wanted))
+            let name = self.fleet.name(*node);
+            let room =
+                self.world.machine(name).is_some_and(|m| u32::try_from(*load).is_ok_and(|l| l < m.spec().group.pods));
+            room && self.tables.nodes.get(name).is_some_and(|n| takes(n, wanted))
         };
         let Some((_, node)) = self.workloads.loads.iter().find(fits).copied() else { return false };
         self.workloads.serial += 1;

@@ -111,3 +111,25 @@ pub fn story(outcome: &Outcome) -> String {
         text
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::Broken;
+    use jiff::Timestamp;
+
+    #[test]
+    fn a_broken_invariant_is_worse_than_a_missed_expectation_and_neither_is_forgotten() {
+        let scenario = Scenario::parse(include_str!("../../xtask/src/simulate_many/fleet.yaml")).expect("a scenario");
+        let setup = Setup { lasts: jiff::SignedDuration::from_secs(1), ..Setup::new(scenario, vec![]) };
+        let mut outcome = run(&setup, vec![]).expect("an outcome");
+        let miss = [Miss { line: 1, field: "expect.harmed".into(), message: String::new() }];
+        assert_eq!(worse(Ending::Good, &outcome, &[]).code(), 0);
+        assert_eq!(worse(Ending::Good, &outcome, &miss).code(), 4);
+        assert_eq!(worse(Ending::Broken, &outcome, &miss).code(), 3);
+        let broken = Broken { invariant: "Budget".into(), at: Timestamp::UNIX_EPOCH, message: "x".into() };
+        outcome.report.invariants.broken.push(broken);
+        assert_eq!(worse(Ending::Missed, &outcome, &[]).code(), 3);
+        assert!(outcome.report.text().contains("Budget: x"));
+    }
+}

@@ -1,0 +1,202 @@
+//! `windlass simulate` as somebody meets it who has nothing but the docs: the program itself, its words and its exit codes.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops where something is wrong")]
+
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+const SCENARIOS: &str = include_str!("../docs/scenarios.md");
+const SIMULATE: &str = include_str!("../docs/simulate.md");
+
+/// The worked example of the docs.
+fn example() -> &'static str {
+    SCENARIOS.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0
+}
+
+/// What the program said.
+struct Said {
+    code: Option<i32>,
+    out: String,
+    error: String,
+}
+
+/// A folder of this test alone, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("windlass-simulate-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn simulate(scenario: &Path, more: &[&str]) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+    let output = command.args(["simulate", "--scenario"]).arg(scenario).args(more).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Said { code: output.status.code(), out: text(output.stdout), error: text(output.stderr) }
+}
+
+#[test]
+fn the_worked_example_of_the_docs_is_played_as_it_stands() {
+    let folder = Folder::new();
+    let log = folder.0.join("story.log");
+    let said = simulate(&folder.file("s.yaml", example()), &["--log", log.to_str().unwrap()]);
+    assert_eq!((said.code, said.error.as_str()), (Some(0), ""), "{}", said.out);
+    assert!(said.out.starts_with("rollout july: Halted: "), "{}", said.out);
+    assert!(std::fs::read_to_string(log).unwrap().contains("win-edge-1: can not serve because of the update"));
+}
+
+#[test]
+fn the_report_has_the_fields_of_the_docs_and_no_others() {
+    let folder = Folder::new();
+    let said = simulate(&folder.file("s.yaml", example()), &["--output", "json"]);
+    let report: Value = serde_json::from_str(&said.out).unwrap();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let listed = |fields: &[&str]| fields.iter().map(|field| (*field).to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(keys(&report), listed(&["seed", "rollouts", "nodes", "invariants"]));
+    let rollout = [
+        "name",
+        "state",
+        "reason",
+        "updated",
+        "reverted",
+        "held",
+        "failed",
+        "skipped",
+        "harmed",
+        "startedAt",
+        "endedAt",
+    ];
+    assert_eq!(keys(&report["rollouts"][0]), listed(&rollout));
+    let node = [
+        "name",
+        "ring",
+        "outcome",
+        "build",
+        "secondsOutOfService",
+        "harmed",
+        "secondsHarmed",
+        "harmedAt",
+        "servedAgainAt",
+        "broughtBackBy",
+        "secondsWaited",
+    ];
+    assert_eq!(keys(&report["nodes"][0]), listed(&node));
+    assert_eq!(keys(&report["invariants"]), listed(&["checked", "broken"]));
+    for field in rollout {
+        assert!(SIMULATE.contains(&format!("`{field}`")), "docs/simulate.md: rollouts[].{field}");
+    }
+    for field in node {
+        assert!(SIMULATE.contains(&format!("`nodes[].{field}`")), "docs/simulate.md: nodes[].{field}");
+    }
+    assert!(report["invariants"]["checked"].as_u64() > Some(0));
+    assert_eq!(report["seed"], 7);
+    let runs = simulate(&folder.file("s.yaml", example()), &["--output", "json", "--runs", "2", "--seed", "40"]);
+    let seeds: Vec<Value> =
+        runs.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["seed"].clone()).collect();
+    assert_eq!(seeds, [40, 41], "one document a line");
+}
+
+#[test]
+fn an_expectation_that_is_missed_is_exit_code_4_with_its_line() {
+    let folder = Folder::new();
+    let scenario = example().replace("expect: {rollout: Halted, ring: edge, harmed: 1", "expect:\n  {harmed: 0");
+    let line = scenario.lines().position(|line| line.contains("{harmed: 0")).unwrap() + 1;
+    let file = folder.file("s.yaml", &scenario);
+    let said = simulate(&file, &[]);
+    assert_eq!(said.code, Some(4), "{}", said.error);
+    let expected = format!("{}: line {line}: expect.harmed: 0 expected, 1 came (seed 7)\n", file.display());
+    assert_eq!(said.error, expected);
+}
+
+/// What is changed in the example, and what the program has to say to it, behind the file's name.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        "  when: {phase: boot}\n",
+        "  when: {phase: boot}\n  colour: red\n",
+        "faults[1].colour: unknown field `colour`, expected one of ",
+    ),
+    (
+        "effects: [podNetworkDead]",
+        "effects: [podNetworkDed]",
+        "faults[0].effects[0]: unknown variant `podNetworkDed`, expected one of ",
+    ),
+    ("[cni-calico-vxlan]}", "[cni-cilium]}", "faults[0].where: fits no machine (fault calico-vxlan-dead)"),
+    ("slowBoot: {by: 10m}", "slowBoot: {by: 10}", "faults[1].effects[0].slowBoot.by: "),
+    ("harmed: 1", "harmed: {atLeast: 3, atMost: 1}", "expect.harmed: atLeast 3 is above atMost"),
+    (
+        "updated: 4, reverted: 1",
+        "updated: 4, reverted: 3",
+        "expect.reverted: contradicts the counts above: there are 6 machines",
+    ),
+    (
+        "rings: [web, edge], ",
+        "rings: [web, edge, web], ",
+        "manifests[4].spec.rings: Invalid value: a ring may be listed once only",
+    ),
+    (
+        "soak: {duration: 2h}}\n- apiVersion: windlass.dev/v1alpha1\n  kind: UpdateRo",
+        "soak: {duration: 2}}\n- apiVersion: windlass.dev/v1alpha1\n  kind: UpdateRo",
+        "manifests[3].spec.soak.duration: ",
+    ),
+    ("policyName: standard", "policyname: standard", "manifests[2].spec."),
+];
+
+#[test]
+fn bad_input_is_exit_code_2_with_line_field_and_what_is_allowed() {
+    let folder = Folder::new();
+    for (from, to, words) in MISTAKES {
+        assert!(example().contains(from), "{from:?} is not in the example");
+        let file = folder.file("s.yaml", &example().replacen(from, to, 1));
+        let said = simulate(&file, &[]);
+        assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{to}: {}", said.error);
+        let (place, message) = said.error.split_once(": line ").unwrap_or_else(|| panic!("{to}: {}", said.error));
+        assert!(place.ends_with("s.yaml"), "{to}: {}", said.error);
+        let (line, message) = message.split_once(": ").unwrap();
+        assert!(line.parse::<usize>().unwrap() > 0 && message.starts_with(words), "{to}: {}", said.error);
+    }
+}
+
+#[test]
+fn a_manifest_is_refused_with_its_own_file_and_line() {
+    let folder = Folder::new();
+    let scenario = folder.file("s.yaml", example());
+    let manifests = folder.0.join("manifests");
+    std::fs::create_dir(&manifests).unwrap();
+    let hold = "# a comment\napiVersion: windlass.dev/v1alpha1\nkind: UpdateHold\nmetadata: {name: h}\nspec:\n  reason: x\n  updates: {}\n";
+    std::fs::write(manifests.join("hold.yaml"), hold).unwrap();
+    let said = simulate(&scenario, &["--manifests", manifests.to_str().unwrap()]);
+    assert_eq!(said.code, Some(2), "{}", said.out);
+    assert!(said.error.contains("hold.yaml: line 7: spec.updates: Invalid value"), "{}", said.error);
+}
+
+#[test]
+fn what_is_not_there_is_exit_code_2() {
+    let said = simulate(Path::new("no-such-file.yaml"), &[]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.error.contains("no-such-file.yaml: "), "{}", said.error);
+    let folder = Folder::new();
+    let (without, _) = example().split_once("manifests:").unwrap();
+    let said = simulate(&folder.file("s.yaml", without), &[]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.error.contains("there is no UpdateRollout"), "{}", said.error);
+}

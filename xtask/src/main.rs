@@ -57,6 +57,9 @@ enum Command {
         /// Only scenarios whose name contains this
         #[arg(default_value = "")]
         filter: String,
+        /// Write the tables to docs/incidents.md; without it they are compared with what stands there
+        #[arg(long, conflicts_with = "filter")]
+        bless: bool,
     },
     /// Write the CRDs of src/api to crds/ and to the chart
     Crdgen {
@@ -174,7 +177,7 @@ async fn run(command: Command) -> Result<()> {
         }
         Command::Cluster(command) => cluster(command).await,
         Command::Bench { only, json } => bench::run(only, json).await,
-        Command::Incidents { filter } => incidents::run(&filter),
+        Command::Incidents { filter, bless } => incidents::run(&filter, bless),
         Command::Crdgen { check: true } => crdgen::check(),
         Command::Crdgen { check: false } => crdgen::write(),
         Command::Agent(AgentCommand::Build { to }) => {

@@ -25,17 +25,42 @@ pub const INCIDENTS: &str = "scenarios/incidents";
 /// Months in which nothing may halt.
 pub const GOOD: &str = "scenarios/good";
 
-/// Plays all scenarios whose name contains `filter`, and prints the tables.
+/// The document that the tables stand in, between these lines.
+const DOCUMENT: &str = "docs/incidents.md";
+const BEGIN: &str = "<!-- written by cargo xtask incidents --bless -->\n";
+const END: &str = "<!-- end of what is written -->\n";
+
+/// Plays all scenarios whose name contains `filter`, and prints the tables. Those of all scenarios are written to the
+/// document with `bless`, and compared with it without.
 ///
 /// # Errors
-/// A file can not be read or played; or, at the end, an expectation was missed or an invariant broken.
-pub fn run(filter: &str) -> Result<()> {
+/// A file can not be read or played; or, at the end, an expectation was missed, an invariant broken, or the document has
+/// other tables.
+pub fn run(filter: &str, bless: bool) -> Result<()> {
     let incidents = play(INCIDENTS, filter)?;
-    print!("{}", table::incidents(&incidents));
+    let told = table::incidents(&incidents);
+    println!("{told}");
     let good = play(GOOD, filter)?;
-    print!("\n{}", table::good(&good));
+    let told = format!("{told}\n{}", table::good(&good));
+    print!("{}", table::good(&good));
     let wrong: Vec<String> = incidents.iter().chain(&good).flat_map(Played::wrong).collect();
     ensure!(wrong.is_empty(), "not as expected:\n{}", wrong.join("\n"));
+    if filter.is_empty() { document(&told, bless) } else { Ok(()) }
+}
+
+fn document(told: &str, bless: bool) -> Result<()> {
+    let path = workspace::root().join(DOCUMENT);
+    let text = std::fs::read_to_string(&path).context(DOCUMENT)?;
+    let between = || {
+        let (before, rest) = text.split_once(BEGIN)?;
+        let (tables, after) = rest.split_once(END)?;
+        Some((before, tables, after))
+    };
+    let (before, tables, after) = between().with_context(|| format!("{DOCUMENT}: no lines between which tables go"))?;
+    if bless {
+        return std::fs::write(&path, format!("{before}{BEGIN}{told}{END}{after}")).context(DOCUMENT);
+    }
+    ensure!(tables == told, "{DOCUMENT} has other tables; `cargo xtask incidents --bless` writes them");
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use jiff::SignedDuration;
 use std::path::Path;
 use windlass::api::{IntOrPercent, UpdateRing};
-use windlass::simulate::{self, Broken, Manifest, Outcome, RolloutReport, Setup};
+use windlass::simulate::{self, Auditor, Broken, Manifest, Outcome, RolloutReport, Setup};
 use winfleet::scenario::Scenario;
 
 /// What a scenario came to.
@@ -37,7 +37,7 @@ impl Played {
         let scenario = Scenario::parse(&text).with_context(|| file.display().to_string())?;
         let expect = scenario.expect.clone();
         let setup = Setup::new(scenario, manifests.to_vec());
-        let outcome = simulate::run(&setup, Vec::new()).with_context(|| name.clone())?;
+        let outcome = simulate::run(&setup, vec![Box::new(Auditor::default())]).with_context(|| name.clone())?;
         let rollout = outcome.report.rollouts.first().with_context(|| format!("{name}: no rollout"))?.clone();
         let ring = stopped_in(&outcome, &rollout);
         Ok(Self {
@@ -55,16 +55,25 @@ impl Played {
     pub fn caught_by(&self) -> String {
         let reason = self.rollout.reason.as_deref().unwrap_or_default();
         let after = |words: &str| reason.split_once(words).map(|(_, rest)| rest);
-        let word = |rest: &str| rest.split([' ', ':', ';']).next().unwrap_or_default().to_owned();
-        let soak = if reason.contains("soak failed") { " (soak)" } else { "" };
+        let word = |rest: &str| rest.split([' ', ':', ';', ',']).next().unwrap_or_default().to_owned();
+        let soak = if self.soaked() { " (soak)" } else { "" };
         match (self.ring.is_some(), after("probe "), after("not done within "), after("installation of ")) {
-            (false, ..) => "not seen".to_owned(),
+            (false, ..) if self.rollout.harmed > 0 => "not seen".to_owned(),
+            (false, ..) => "nothing to catch".to_owned(),
             (_, Some(rest), ..) => format!("{}{soak}", word(rest)),
+            (_, _, Some(rest), _) if rest.contains("probes to pass: ") => {
+                word(rest.rsplit("probes to pass: ").next().unwrap_or_default())
+            }
             (_, _, Some(rest), _) if rest.contains("boot") => "the reboot's deadline".to_owned(),
             (_, _, Some(_), _) => "a step's deadline".to_owned(),
             (_, _, _, Some(_)) => "the installation".to_owned(),
             _ => "another step".to_owned(),
         }
+    }
+
+    /// Whether it was seen on nodes that had been put back into service: they keep the update until a person decides.
+    pub fn soaked(&self) -> bool {
+        self.rollout.reason.as_deref().is_some_and(|reason| reason.contains("soak failed"))
     }
 
     /// Harmed nodes of a hundred of the first batch.

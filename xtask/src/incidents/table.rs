@@ -29,7 +29,7 @@ pub(super) fn incidents(all: &[Played]) -> String {
 fn clear(one: &Played) -> String {
     match one.all_clear {
         Some(time) => format!("{:.1}", time.as_secs_f64() / 3600.0),
-        None if one.rollout.harmed == 0 => "-".to_owned(),
+        None if one.rollout.harmed == 0 && !one.soaked() => "-".to_owned(),
         None => "a person must act".to_owned(),
     }
 }

@@ -37,10 +37,11 @@ const END: &str = "<!-- end of what is written -->\n";
 /// A file can not be read or played; or, at the end, an expectation was missed, an invariant broken, or the document has
 /// other tables.
 pub fn run(filter: &str, bless: bool) -> Result<()> {
-    let incidents = play(INCIDENTS, filter)?;
+    let meant = |file: &Path| file.file_stem().is_some_and(|name| name.to_string_lossy().contains(filter));
+    let incidents = play(INCIDENTS, &meant)?;
     let told = table::incidents(&incidents);
     println!("{told}");
-    let good = play(GOOD, filter)?;
+    let good = play(GOOD, &meant)?;
     let told = format!("{told}\n{}", table::good(&good));
     print!("{}", table::good(&good));
     let wrong: Vec<String> = incidents.iter().chain(&good).flat_map(Played::wrong).collect();
@@ -64,12 +65,12 @@ fn document(told: &str, bless: bool) -> Result<()> {
     Ok(())
 }
 
-/// Plays the scenarios of a folder whose name contains `filter`, on all cores, in the order of their names.
+/// Plays the scenarios of a folder that are meant, on all cores, in the order of their names.
 ///
 /// # Errors
 /// A file can not be read or played.
-pub fn play(folder: &str, filter: &str) -> Result<Vec<Played>> {
-    let files = scenarios(&workspace::root().join(folder), filter)?;
+pub fn play(folder: &str, meant: &dyn Fn(&Path) -> bool) -> Result<Vec<Played>> {
+    let files = scenarios(&workspace::root().join(folder), meant)?;
     let manifests = manifests()?;
     let next = AtomicUsize::new(0);
     let played = Mutex::new(Vec::new());
@@ -94,11 +95,10 @@ pub fn play(folder: &str, filter: &str) -> Result<Vec<Played>> {
     played.into_iter().map(|(_, one)| one).collect()
 }
 
-fn scenarios(folder: &Path, filter: &str) -> Result<Vec<PathBuf>> {
+fn scenarios(folder: &Path, meant: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let files: std::io::Result<Vec<PathBuf>> = entries.map(|entry| entry.map(|entry| entry.path())).collect();
-    let meant = |path: &PathBuf| path.file_stem().is_some_and(|name| name.to_string_lossy().contains(filter));
-    let mut files: Vec<PathBuf> = files?.into_iter().filter(meant).collect();
+    let mut files: Vec<PathBuf> = files?.into_iter().filter(|file| meant(file)).collect();
     files.sort();
     Ok(files)
 }

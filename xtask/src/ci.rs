@@ -44,7 +44,6 @@ pub async fn run() -> Result<()> {
 /// # Errors
 /// The control plane cannot be had, or a test fails.
 pub async fn test(filter: &[String]) -> Result<()> {
-    heading("tests");
     tokio::task::spawn_blocking(control_plane::ensure).await??;
     if let Some((first, rest)) = filter.split_first()
         && first == "providers"
@@ -53,8 +52,12 @@ pub async fn test(filter: &[String]) -> Result<()> {
     }
     let mut arguments = vec!["test", "--workspace"];
     arguments.extend(filter.iter().map(String::as_str));
-    cargo_quietly("tests", &arguments).await?;
-    if filter.is_empty() { providers(&[]).await } else { Ok(()) }
+    if filter.is_empty() {
+        // First: it prints figures after its own summary, and a run ends with the summary of all others.
+        providers(&[]).await?;
+    }
+    heading("tests");
+    cargo_quietly("tests", &arguments).await
 }
 
 /// Writes the logs of `tests/golden` anew.

@@ -93,7 +93,7 @@ pub struct Soak {
     pub duration: Span,
     /// How often they are probed. Each probing looks at all updated nodes of the ring, and runs the policy's pod and HTTP
     /// probes on some of them: those that failed the last time, and at least 20 in turn; more, where that is needed to come
-    /// to each node once within `duration`.
+    /// to each node once within `duration`. A soak that is no longer than this is probed once, at its end.
     #[serde(default = "default_interval")]
     #[x_kube(validation = Rule::new("self >= duration('1s') && self <= duration('24h')").message("must be between 1s and 24h"))]
     pub interval: Span,

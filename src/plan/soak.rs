@@ -119,7 +119,8 @@ fn in_turn(soak: &Soak, nodes: usize) -> usize {
     nodes.div_ceil(usize::try_from(probings).unwrap_or(usize::MAX).max(1)).max(IN_TURN)
 }
 
-/// Every interval, and once when the soak's time is over.
+/// Every interval, and once when the soak's time is over. One that is no longer than an interval is probed at its end
+/// only: the nodes were verified as it began, and nobody asked for more.
 fn next_probe(
     probed_at: Option<Timestamp>,
     started: Timestamp,
@@ -127,6 +128,7 @@ fn next_probe(
     interval: std::time::Duration,
 ) -> Timestamp {
     match probed_at {
+        None if after(started, interval) >= ends => ends,
         None => started,
         Some(at) if at < ends => after(at, interval).min(ends),
         Some(at) => after(at, interval),

@@ -49,6 +49,23 @@ fn a_ring_is_probed_each_interval_and_promoted_by_a_probing_after_its_end() {
 }
 
 #[test]
+fn a_soak_no_longer_than_its_interval_is_probed_once_at_its_end() {
+    let soaking = |interval: &str| {
+        let spec = json!({"soak": {"duration": "10m", "interval": interval}});
+        let mut world = World::with(&[("canary", 1, spec, json!({}))]);
+        world.update("canary-0", UPDATED, "");
+        world
+    };
+    let mut world = soaking("10m");
+    let plan = world.plan(minute(0));
+    assert_eq!((plan.state, plan.probe, plan.wake_at), (RolloutState::Soaking, None, Some(minute(10))));
+    assert!(world.plan(minute(10)).probe.is_some());
+    world.fresh = Some(probing(minute(10), None));
+    assert_eq!(world.plan(minute(10)).rings[0].state, RingState::Promoted);
+    assert!(soaking("9m").plan(minute(0)).probe.is_some(), "a longer one is probed as it begins, too");
+}
+
+#[test]
 fn failures_hold_the_promotion_back_and_a_success_forgives_them() {
     let mut world = soaking();
     world.record(minute(0));

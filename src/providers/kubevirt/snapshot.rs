@@ -209,14 +209,19 @@ mod tests {
         .expect("a snapshot")
     }
 
-    fn check(status: &Value) -> Result<Progress, ProviderError> {
+    /// Of which node a snapshot is ordered, and under which key.
+    fn ordered() -> (NodeRef, StepKey) {
         let node = NodeRef {
             name: "win-7".into(),
             uid: "n".into(),
             provider_id: "kubevirt://vm-7".into(),
             system_uuid: String::new(),
         };
-        let key = StepKey { node_update_uid: "u".into(), step: Step::Snapshot, round: 1, attempt: 1 };
+        (node, StepKey { node_update_uid: "u".into(), step: Step::Snapshot, round: 1, attempt: 1 })
+    }
+
+    fn check(status: &Value) -> Result<Progress, ProviderError> {
+        let (node, key) = ordered();
         progress(&snapshot(status), &Order { node: &node, key: &key, expires_at: None })
     }
 
@@ -241,13 +246,7 @@ mod tests {
         });
         let cluster = super::super::Cluster::Own(kube::Client::new(nobody, "default"));
         let provider = KubeVirt { settings, installation: "cluster-1".into(), cluster };
-        let node = NodeRef {
-            name: "win-7".into(),
-            uid: "n".into(),
-            provider_id: "kubevirt://vm-7".into(),
-            system_uuid: String::new(),
-        };
-        let key = StepKey { node_update_uid: "u".into(), step: Step::Snapshot, round: 1, attempt: 1 };
+        let (node, key) = ordered();
         let wanted = provider.wanted("s", "vm-7", &Order { node: &node, key: &key, expires_at: None });
         assert_eq!(wanted.spec.failure_deadline.as_deref(), Some("120s"));
         assert_eq!(wanted.spec.source, Reference::machine("vm-7"));

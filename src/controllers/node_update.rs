@@ -251,7 +251,7 @@ fn held_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Option<Strin
     }
     let spec = &update.spec;
     let node = ctx.stores.nodes.get(&ObjectRef::new(&spec.node_name));
-    let labels = node.map(|node| node.labels().clone()).unwrap_or_default();
+    let labels = node.map(|node| node.labels().iter().collect()).unwrap_or_default();
     let to = spec.to_build.parse().ok()?;
     against(&holds, &spec.rollout_name, &labels, (&spec.updates, to), now).map(|held| held.to_string())
 }

@@ -1,8 +1,7 @@
 //! What was seen of a node, as plain values.
 
-use super::{Build, NodeRef};
+use super::{Build, Labels, NodeRef};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Whether a node is Ready, and since when.
@@ -53,7 +52,7 @@ pub struct NodeState {
     /// Volumes that are attached to it.
     pub volumes_attached: Vec<String>,
     /// Its labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
 }
 
 impl NodeState {

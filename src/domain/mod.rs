@@ -5,6 +5,7 @@ mod facts;
 mod history;
 mod intent;
 mod key;
+mod labels;
 mod result;
 
 pub use capability::{Capabilities, Capability};
@@ -12,6 +13,7 @@ pub use facts::{NodeSeen, NodeState, Readiness, Wish};
 pub use history::{History, HistoryError, MAX_RECORDS, key_of};
 pub use intent::{Intent, IntentError};
 pub use key::{StepKey, child_name, digest};
+pub use labels::Labels;
 pub use result::{StepResult, WaitingOn};
 pub use windlass_protocol::{Build, KbId};
 

@@ -7,6 +7,7 @@ use super::selector::Selectors;
 use crate::api::{Counts, DesiredState, Outcome, PinnedSet, RingState, Spread};
 use crate::domain::{Build, NodeState};
 use jiff::Timestamp;
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
@@ -119,49 +120,67 @@ enum Class<'a> {
 /// Counts all rings, in the order of the rollout.
 pub fn take<'a>(fleet: &Fleet<'a>) -> Vec<RingCensus<'a>> {
     let mut census = Census::new(fleet);
-    let updates = by_node_uid(fleet.updates);
-    let again = go_again(fleet, &updates);
-    // Whatever the map's order, each update adds to counters and to lists that are sorted below.
-    for update in updates.values().filter(|update| !again.contains(update.node_uid.as_str())) {
-        census.count_update(update);
-    }
-    for node in fleet.nodes {
-        match updates.get(node.node.uid.as_str()) {
-            Some(update) if again.contains(update.node_uid.as_str()) => census.count_unworked(node, Some(update)),
-            Some(update) => census.count_worked(node, update),
-            None => census.count_unworked(node, None),
+    let (mut machines, superseded) = census.by_machine();
+    go_again(fleet, &mut machines);
+    // In the order of the slice, as memory likes it; lists that this makes are sorted below.
+    for (_, update) in fleet.updates.iter().enumerate().filter(|(at, _)| !superseded.contains(at)) {
+        if let Some(Worked { place: Some(place), again: false, .. }) = machines.get(update.node_uid.as_str()) {
+            census.count_update(update, *place);
         }
     }
+    for node in fleet.nodes {
+        match machines.get_mut(node.node.uid.as_str()) {
+            None => census.count_unworked(node, None),
+            Some(worked) => {
+                worked.present = true;
+                if worked.again {
+                    census.count_unworked(node, Some(worked.update));
+                } else {
+                    census.count_worked(node, worked);
+                }
+            }
+        }
+    }
+    census.find_predecessors(machines.values());
     census.sorted()
 }
 
-/// The update of each machine. Were there ever two, the one in work counts, or the later one.
-fn by_node_uid(updates: &[UpdateSeen]) -> HashMap<&str, &UpdateSeen> {
-    let mut of = HashMap::with_capacity(updates.len());
-    for update in updates {
-        let seen = of.entry(update.node_uid.as_str()).or_insert(update);
-        if rank(update) > rank(seen) {
-            *seen = update;
-        }
-    }
-    of
+/// What counting a node needs to know of its update. The update itself lies elsewhere in memory, and there are thousands.
+struct Worked<'a> {
+    /// Its place among the updates.
+    at: usize,
+    update: &'a UpdateSeen,
+    /// Its ring's place; `None` for a ring that the rollout does not have.
+    place: Option<usize>,
+    outcome: Option<Outcome>,
+    /// Whether its node is taken along once more.
+    again: bool,
+    /// Whether its node is there.
+    present: bool,
 }
+
+/// Machines by the UID of their nodes.
+type Machines<'a> = HashMap<&'a str, Worked<'a>>;
 
 fn rank(update: &UpdateSeen) -> (bool, Option<Timestamp>, Option<Timestamp>, &str) {
     (update.in_work(), update.created_at, update.started_at, &update.name)
 }
 
-/// UIDs of the nodes that are taken along once more: those that are there, and whose ring is not through.
-fn go_again<'a>(fleet: &Fleet<'a>, updates: &HashMap<&'a str, &'a UpdateSeen>) -> HashSet<&'a str> {
-    let promoted = |name: &str| fleet.status.rings.iter().any(|r| r.name == name && r.state == RingState::Promoted);
-    let ending = fleet.deleting || fleet.desired == DesiredState::Aborted;
-    let asked = updates.values().filter(|update| !ending && update.may_go_again() && !promoted(&update.ring));
-    let mut again: HashSet<_> = asked.map(|update| update.node_uid.as_str()).collect();
-    if !again.is_empty() {
-        let present: HashSet<_> = fleet.nodes.iter().map(|node| node.node.uid.as_str()).collect();
-        again.retain(|uid| present.contains(uid));
+/// Marks the machines that are taken along once more: those that are there, and whose ring is not through.
+fn go_again<'a>(fleet: &Fleet<'a>, machines: &mut Machines<'a>) {
+    if fleet.deleting || fleet.desired == DesiredState::Aborted {
+        return;
     }
-    again
+    let promoted = |name: &str| fleet.status.rings.iter().any(|r| r.name == name && r.state == RingState::Promoted);
+    let may = |update: &UpdateSeen| update.may_go_again() && !promoted(&update.ring);
+    // Hardly ever is there one, and then nobody looks at the nodes for it.
+    if fleet.updates.iter().any(may) {
+        for node in fleet.nodes {
+            if let Some(worked) = machines.get_mut(node.node.uid.as_str()) {
+                worked.again = may(worked.update);
+            }
+        }
+    }
 }
 
 struct Census<'f, 'a> {
@@ -169,8 +188,6 @@ struct Census<'f, 'a> {
     places: HashMap<&'a str, usize>,
     selectors: Selectors<'a>,
     targets: Vec<Target<'a>>,
-    /// Updates in work by the name of their node.
-    busy: HashMap<&'a str, &'a str>,
     rings: Vec<RingCensus<'a>>,
 }
 
@@ -185,19 +202,33 @@ struct Target<'a> {
 impl<'f, 'a> Census<'f, 'a> {
     fn new(fleet: &'f Fleet<'a>) -> Self {
         let rings = &fleet.status.rings;
-        let busy = fleet.updates.iter().filter(|u| u.in_work()).map(|u| (u.node.as_str(), u.name.as_str())).collect();
         Self {
             fleet,
             places: rings.iter().enumerate().map(|(place, ring)| (ring.name.as_str(), place)).collect(),
             selectors: Selectors::new(rings.iter().map(|ring| &ring.revision.ring.node_selector)),
             targets: fleet.status.pinned.iter().filter_map(target).collect(),
-            busy,
             rings: vec![RingCensus::default(); rings.len()],
         }
     }
 
-    fn count_update(&mut self, update: &'a UpdateSeen) {
-        let Some(place) = self.places.get(update.ring.as_str()).copied() else { return };
+    /// The update of each machine, and the places of those that do not count. Were there ever two of a machine, the one in
+    /// work counts, or the later one.
+    fn by_machine(&self) -> (Machines<'a>, HashSet<usize>) {
+        let mut machines: Machines<'_> = HashMap::with_capacity(self.fleet.updates.len());
+        let mut superseded = HashSet::new();
+        for (at, update) in self.fleet.updates.iter().enumerate() {
+            let place = self.places.get(update.ring.as_str()).copied();
+            let worked = Worked { at, update, place, outcome: update.outcome, again: false, present: false };
+            match machines.entry(&update.node_uid) {
+                Entry::Vacant(free) => _ = free.insert(worked),
+                Entry::Occupied(taken) if rank(update) <= rank(taken.get().update) => _ = superseded.insert(at),
+                Entry::Occupied(mut taken) => _ = superseded.insert(taken.insert(worked).at),
+            }
+        }
+        (machines, superseded)
+    }
+
+    fn count_update(&mut self, update: &'a UpdateSeen, place: usize) {
         let Some((ring, status)) = self.rings.get_mut(place).zip(self.fleet.status.rings.get(place)) else { return };
         let resumed_at = status.resumed_at.as_ref();
         let counts = &mut ring.counts;
@@ -227,8 +258,8 @@ impl<'f, 'a> Census<'f, 'a> {
     }
 
     /// Counts a node that has an update, which is counted already.
-    fn count_worked(&mut self, node: &'a NodeState, update: &'a UpdateSeen) {
-        let Some(place) = self.places.get(update.ring.as_str()).copied() else { return };
+    fn count_worked(&mut self, node: &'a NodeState, update: &Worked<'a>) {
+        let Some(place) = update.place else { return };
         let Some((ring, frozen)) = self.rings.get_mut(place).zip(self.fleet.status.rings.get(place)) else { return };
         ring.present += 1;
         match update.outcome {
@@ -250,7 +281,6 @@ impl<'f, 'a> Census<'f, 'a> {
         let class = self.classify(node);
         let closed = self.fleet.status.rings.get(place).is_some_and(|ring| ring.state == RingState::Promoted);
         let previous = before.map(|update| update.uid.as_str());
-        let predecessor = self.busy.get(node.node.name.as_str()).copied();
         let Some(ring) = self.rings.get_mut(place) else { return };
         ring.present += 1;
         ring.count_away(node, false);
@@ -259,7 +289,7 @@ impl<'f, 'a> Census<'f, 'a> {
             Class::Pending { .. } if closed => return,
             Class::Pending { from, to, pinned } => {
                 ring.counts.pending += 1;
-                ring.pending.push(Pending { node, from, to, pinned, predecessor, previous });
+                ring.pending.push(Pending { node, from, to, pinned, predecessor: None, previous });
             }
             Class::AtBuild => ring.counts.updated += 1,
             Class::Skipped(why) => {
@@ -271,6 +301,18 @@ impl<'f, 'a> Census<'f, 'a> {
             }
         }
         ring.counts.total += 1;
+    }
+
+    /// Finds the updates in work whose machines are gone, and tells them the nodes that have their names now.
+    fn find_predecessors<'w>(&mut self, machines: impl Iterator<Item = &'w Worked<'a>>)
+    where
+        'a: 'w,
+    {
+        let gone = machines.filter(|worked| worked.outcome.is_none() && !worked.present).map(|worked| worked.update);
+        let gone: HashMap<_, _> = gone.map(|update| (update.node.as_str(), update.name.as_str())).collect();
+        for pending in self.rings.iter_mut().flat_map(|ring| &mut ring.pending).filter(|_| !gone.is_empty()) {
+            pending.predecessor = gone.get(pending.node.node.name.as_str()).copied();
+        }
     }
 
     fn classify(&self, node: &NodeState) -> Class<'a> {
@@ -317,5 +359,5 @@ fn counts_towards_halt(update: &UpdateSeen) -> bool {
 /// The failure domain of a node by its ring's spread, or else its zone.
 pub fn domain<'a>(node: &'a NodeState, spread: Option<&Spread>) -> &'a str {
     let key = spread.map_or(ZONE, |spread| spread.topology_key.as_str());
-    node.labels.get(key).map_or("", String::as_str)
+    node.labels.get(key).unwrap_or_default()
 }

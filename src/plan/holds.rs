@@ -3,9 +3,8 @@
 use super::fleet::Fleet;
 use super::selector::matches;
 use crate::api::{DesiredState, NodeSelector, PinnedUpdate, UpdateHold, UpdateHoldSpec};
-use crate::domain::Build;
+use crate::domain::{Build, Labels};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// One UpdateHold, read.
@@ -82,12 +81,7 @@ impl HoldSeen {
     }
 
     /// What of an installation that leads to this build it holds back, if it is about the node.
-    pub fn holds_back(
-        &self,
-        labels: &BTreeMap<String, String>,
-        updates: &[PinnedUpdate],
-        to: Build,
-    ) -> Option<HeldBack<'_>> {
+    pub fn holds_back(&self, labels: &Labels, updates: &[PinnedUpdate], to: Build) -> Option<HeldBack<'_>> {
         if self.selector.as_ref().is_some_and(|selector| !matches(selector, labels)) {
             return None;
         }
@@ -137,7 +131,7 @@ pub(super) fn next_expiry(fleet: &Fleet<'_>, now: Timestamp) -> Option<Timestamp
 pub fn against<'a>(
     holds: &'a [HoldSeen],
     rollout: &str,
-    labels: &BTreeMap<String, String>,
+    labels: &Labels,
     (updates, to): (&[PinnedUpdate], Build),
     now: Timestamp,
 ) -> Option<HeldBack<'a>> {

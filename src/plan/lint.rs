@@ -188,15 +188,15 @@ fn is_member(facts: &Facts<'_, '_>, ring: &RingStatus, node: &NodeState) -> bool
 fn selects(selector: &NodeSelector, node: &NodeState) -> bool {
     use crate::api::SelectorOperator::{DoesNotExist, Exists, In, NotIn};
     for (key, value) in &selector.match_labels {
-        if node.labels.get(key).is_none_or(|label| label != value) {
+        if node.labels.get(key).is_none_or(|label| label != value.as_str()) {
             return false;
         }
     }
     for wanted in &selector.match_expressions {
         let label = node.labels.get(&wanted.key);
         let holds = match (wanted.operator, label) {
-            (In, Some(label)) => wanted.values.contains(label),
-            (NotIn, Some(label)) => !wanted.values.contains(label),
+            (In, Some(label)) => wanted.values.iter().any(|value| value == label),
+            (NotIn, Some(label)) => !wanted.values.iter().any(|value| value == label),
             (Exists, Some(_)) | (NotIn | DoesNotExist, None) => true,
             (In | Exists, None) | (DoesNotExist, Some(_)) => false,
         };
@@ -301,8 +301,7 @@ fn several_domains(facts: &Facts<'_, '_>, ring: &RingStatus, starts: &[&Start<'_
     let in_work = facts.in_work_of(&ring.name);
     let busy = in_work.iter().filter_map(|uid| facts.nodes.get(uid).copied());
     let nodes = busy.chain(starts.iter().map(|start| start.node));
-    let domains: BTreeSet<_> =
-        nodes.map(|node| node.labels.get(&spread.topology_key).map_or("", String::as_str)).collect();
+    let domains: BTreeSet<_> = nodes.map(|node| node.labels.get(&spread.topology_key).unwrap_or_default()).collect();
     domains.len() > 1
 }
 

@@ -6,7 +6,7 @@ use crate::api::{
     Counts, FrozenRing, InPlace, RingState, RingStatus, SnapshotConsistency, UpdatePolicy, UpdateRing,
     UpdateRolloutSpec,
 };
-use crate::domain::{Capabilities, Capability, NodeState};
+use crate::domain::{Capabilities, Capability, Labels, NodeState};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub struct Catalogue<'a> {
     /// All Windows nodes.
     pub nodes: &'a [NodeState],
     /// The labels of all other nodes: they make the message about a ring without Windows nodes a better one.
-    pub other_nodes: &'a [&'a BTreeMap<String, String>],
+    pub other_nodes: &'a [Labels],
 }
 
 /// Freezes the rings of a rollout, in its order.

@@ -157,7 +157,7 @@ pub fn node(name: &str, ring: &str, zone: usize) -> NodeState {
         skip: false,
         quarantined: false,
         volumes_attached: Vec::new(),
-        labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        labels: labels.into_iter().collect(),
     }
 }
 

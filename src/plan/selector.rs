@@ -1,19 +1,18 @@
 //! Which ring a node belongs to. The selectors are indexed once per pass, so that a pass stays linear in the nodes.
 
 use crate::api::{NodeSelector, Requirement, SelectorOperator};
+use crate::domain::Labels;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-
-type Labels = BTreeMap<String, String>;
 
 /// Whether a selector selects these labels.
 pub fn matches(selector: &NodeSelector, labels: &Labels) -> bool {
-    selector.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+    selector.match_labels.iter().all(|(key, value)| labels.get(key) == Some(value.as_str()))
         && selector.match_expressions.iter().all(|requirement| holds(requirement, labels))
 }
 
 fn holds(requirement: &Requirement, labels: &Labels) -> bool {
     let value = labels.get(&requirement.key);
-    let listed = value.is_some_and(|value| requirement.values.contains(value));
+    let listed = value.is_some_and(|value| requirement.values.iter().any(|listed| listed == value));
     match requirement.operator {
         SelectorOperator::In => listed,
         SelectorOperator::NotIn => !listed,
@@ -28,7 +27,8 @@ fn holds(requirement: &Requirement, labels: &Labels) -> bool {
 /// differ by the value of one label, so each is filed under one; only those that name no value are asked every time.
 #[derive(Debug)]
 pub struct Selectors<'a> {
-    rings: Vec<&'a NodeSelector>,
+    /// The selector of each ring that wants more than the label it is filed under.
+    wanting: Vec<Option<&'a NodeSelector>>,
     /// Label, value, and the rings that need that value.
     by_value: BTreeMap<&'a str, HashMap<&'a str, Vec<usize>>>,
     /// Rings that name no value: `Exists`, `NotIn`, `DoesNotExist` only.
@@ -38,12 +38,14 @@ pub struct Selectors<'a> {
 impl<'a> Selectors<'a> {
     /// Indexes the selectors; a ring is its place in the list.
     pub fn new(selectors: impl IntoIterator<Item = &'a NodeSelector>) -> Self {
-        let mut index = Self { rings: selectors.into_iter().collect(), by_value: BTreeMap::new(), others: Vec::new() };
-        for (ring, selector) in index.rings.iter().enumerate() {
+        let mut index = Self { wanting: Vec::new(), by_value: BTreeMap::new(), others: Vec::new() };
+        for (ring, selector) in selectors.into_iter().enumerate() {
             let needed = needed_values(selector);
             if needed.is_empty() {
                 index.others.push(ring);
             }
+            let all_filed = selector.match_labels.len() + selector.match_expressions.len() == 1 && !needed.is_empty();
+            index.wanting.push((!all_filed).then_some(selector));
             for (key, value) in needed {
                 index.by_value.entry(key).or_default().entry(value).or_default().push(ring);
             }
@@ -53,11 +55,11 @@ impl<'a> Selectors<'a> {
 
     /// The rings that select a node with these labels, in any order.
     pub fn all<'s>(&'s self, labels: &'s Labels) -> impl Iterator<Item = usize> + 's {
-        let filed = self.by_value.iter().filter_map(|(key, rings)| rings.get(labels.get(*key)?.as_str())).flatten();
+        let filed = self.by_value.iter().filter_map(|(key, rings)| rings.get(labels.get(key)?)).flatten();
         filed
             .chain(&self.others)
             .copied()
-            .filter(|ring| self.rings.get(*ring).is_some_and(|selector| matches(selector, labels)))
+            .filter(|ring| self.wanting.get(*ring).is_some_and(|more| more.is_none_or(|all| matches(all, labels))))
     }
 
     /// The ring a node with these labels belongs to: of several the first, and those are refused before a rollout starts.

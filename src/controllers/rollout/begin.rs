@@ -4,16 +4,16 @@ use super::memory::uid_of;
 use super::{Pass, facts::Facts, providers, scan};
 use crate::api::{RingStatus, RolloutState, UpdateRolloutStatus};
 use crate::controllers::error::ReconcileError;
+use crate::domain::Labels;
 use crate::observe::{self, Stores};
 use crate::plan::pin::pin;
 use crate::plan::resolve::{Catalogue, resolve};
 use crate::plan::rollout::{StallCode, Stalled};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
-use kube::Api;
 use kube::api::ListParams;
 use kube::core::PartialObjectMeta;
-use std::collections::BTreeMap;
+use kube::{Api, ResourceExt};
 use std::time::Duration;
 
 /// How long it may take until it is known which updates are offered, before a person is told that this does not get on.
@@ -47,7 +47,7 @@ impl Pass<'_> {
         let (rings, policies) = (Stores::all(&stores.rings), Stores::all(&stores.policies));
         let classes = providers::of_classes(self.ctx);
         let nodes = observe::node::all(&stores.nodes);
-        let resolve_with = |other_nodes: &[&BTreeMap<String, String>]| {
+        let resolve_with = |other_nodes: &[Labels]| {
             let catalogue =
                 Catalogue { rings: &rings, policies: &policies, classes: &classes, nodes: &nodes, other_nodes };
             resolve(&self.object.spec, &catalogue)
@@ -62,7 +62,7 @@ impl Pass<'_> {
         let problems = if problems.iter().any(|p| p.code == StallCode::RingEmpty) {
             // Only then it is worth a request whether the ring selects nodes of another operating system.
             let others = self.other_nodes().await?;
-            resolve_with(&others.iter().collect::<Vec<_>>()).err().unwrap_or(problems)
+            resolve_with(&others).err().unwrap_or(problems)
         } else {
             problems
         };
@@ -70,11 +70,11 @@ impl Pass<'_> {
     }
 
     /// The labels of all nodes that do not run Windows.
-    async fn other_nodes(&self) -> Result<Vec<BTreeMap<String, String>>, ReconcileError> {
+    async fn other_nodes(&self) -> Result<Vec<Labels>, ReconcileError> {
         let api: Api<PartialObjectMeta<Node>> = Api::all(self.ctx.means.clients.read.clone());
         let list = ListParams::default().labels("kubernetes.io/os!=windows");
         let nodes = api.list(&list).await.map_err(ReconcileError::api("listing nodes"))?;
-        Ok(nodes.items.into_iter().map(|node| node.metadata.labels.unwrap_or_default()).collect())
+        Ok(nodes.items.into_iter().map(|node| node.labels().iter().collect()).collect())
     }
 
     /// A ring that is there but does not parse is not missing.

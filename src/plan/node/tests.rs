@@ -6,9 +6,8 @@ use crate::api::{
     Drain, FailedNode, InPlace, Install, OnFailure, Operation, Probe, SnapshotPolicy, Span, Strategy, StrategyType,
     UpdatePolicySpec, Verify,
 };
-use crate::domain::{Build, NodeRef, NodeState, Readiness};
+use crate::domain::{Build, Labels, NodeRef, NodeState, Readiness};
 use crate::plan::lint::node::lint;
-use std::collections::BTreeMap;
 
 pub(in crate::plan) fn intent() -> Intent {
     Intent {
@@ -80,7 +79,7 @@ pub(in crate::plan) fn node() -> NodeState {
         skip: false,
         quarantined: false,
         volumes_attached: vec![],
-        labels: BTreeMap::new(),
+        labels: Labels::default(),
     }
 }
 

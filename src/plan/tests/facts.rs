@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::api::{NodeSelector, NodeUpdate};
+use crate::domain::Labels;
 use crate::plan::fleet::UpdateSeen;
 use crate::plan::selector::{Selectors, matches};
 use proptest::prelude::*;
@@ -83,6 +84,7 @@ proptest! {
 
     #[test]
     fn the_index_finds_what_asking_each_ring_would(rings in proptest::collection::vec(selector(), 0..6), labels in labels()) {
+        let labels: Labels = labels.iter().collect();
         let one_by_one: Vec<usize> = (0..rings.len()).filter(|ring| matches(&rings[*ring], &labels)).collect();
         let index = Selectors::new(&rings);
         let mut found: Vec<usize> = index.all(&labels).collect();

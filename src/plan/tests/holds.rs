@@ -2,10 +2,9 @@
 
 use super::*;
 use crate::api::{RolloutState, UpdateHold};
-use crate::domain::Build;
+use crate::domain::{Build, Labels};
 use crate::plan::holds::{Held, against};
 use crate::plan::sample::OLD;
-use std::collections::BTreeMap;
 
 fn hold(spec: Value) -> HoldSeen {
     HoldSeen::read(&UpdateHold::new("h", serde_json::from_value(spec).expect("a hold")))
@@ -108,7 +107,7 @@ fn nodes_in_work_are_given_back_by_a_hold_on_what_they_install_only() {
     let pinned = world(bad_kb()).sample.status.pinned.remove(0).updates;
     let stands = |spec: Value, to: Build| {
         let holds = [hold(spec)];
-        against(&holds, "july", &BTreeMap::new(), (&pinned, to), noon()).map(|held| held.to_string())
+        against(&holds, "july", &Labels::default(), (&pinned, to), noon()).map(|held| held.to_string())
     };
     assert_eq!(stands(bad_kb(), NEW).as_deref(), Some(WHY));
     assert_eq!(stands(json!({"reason": "x"}), NEW), None, "a pause lets them be finished");

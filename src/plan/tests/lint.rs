@@ -23,12 +23,7 @@ const CASES: &[Case] = &[
     ("a later ring", |_| {}, |plan| plan.rings[0].state = RingState::Soaking, &[ClosedRingStarts]),
     ("a ring before is not through", |_| {}, |plan| plan.starts[0].ring = "early", &[ClosedRingStarts, StrangeNode]),
     ("a node that is gone", |w| w.sample.nodes.retain(|n| n.node.name != "canary-0"), |_| {}, &[StrangeNode]),
-    (
-        "a node of another ring",
-        |w| _ = w.node("canary-0").labels.insert("ring".into(), "x".into()),
-        |_| {},
-        &[StrangeNode],
-    ),
+    ("a node of another ring", |w| set_label(w.node("canary-0"), "ring", Some("x")), |_| {}, &[StrangeNode]),
     ("twice", |w| limit(w, 9), |plan| plan.starts.push(plan.starts[0]), &[StartedTwice]),
     ("again", |w| _ = w.update("canary-0", Some(Outcome::Skipped), ""), |_| {}, &[StartedTwice]),
     (

@@ -31,6 +31,17 @@ fn at(text: &str) -> Timestamp {
     text.parse().expect(text)
 }
 
+/// The ring that a node's label names.
+fn ring_of(node: &NodeState) -> &str {
+    node.labels.get("ring").expect("a label")
+}
+
+/// Gives a node a label, or takes it away.
+fn set_label(node: &mut NodeState, key: &str, value: Option<&str>) {
+    let others = node.labels.iter().filter(|(other, _)| *other != key);
+    node.labels = others.chain(value.map(|value| (key, value))).collect();
+}
+
 /// Facts that a test bends to its purpose.
 #[derive(Clone)]
 struct World {
@@ -99,7 +110,7 @@ impl World {
     /// Promotes a ring as if its nodes had had the build before.
     fn promoted(&mut self, name: &str) -> &mut Self {
         self.ring(name).state = RingState::Promoted;
-        for node in self.sample.nodes.iter_mut().filter(|node| node.labels["ring"] == name) {
+        for node in self.sample.nodes.iter_mut().filter(|node| ring_of(node) == name) {
             node.build = Some(NEW);
         }
         self
@@ -108,7 +119,7 @@ impl World {
     /// Gives the node an update: in work without an outcome, else ended at noon with a reason.
     fn update(&mut self, node: &str, outcome: Option<Outcome>, reason: &str) -> &mut Self {
         let node = self.node(node).clone();
-        let mut update = sample::update(&node, &node.labels["ring"], outcome);
+        let mut update = sample::update(&node, ring_of(&node), outcome);
         update.ended_at = outcome.map(|_| noon());
         update.started_at = Some(at("2026-11-23T11:40:00Z"));
         update.reason = (!reason.is_empty()).then(|| reason.to_owned());

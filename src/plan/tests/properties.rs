@@ -74,10 +74,10 @@ fn any_node(node: &mut NodeState, random: &mut fastrand::Rng) {
     }
     let mut rarely = || random.u8(..) < 25;
     if rarely() {
-        node.labels.remove("topology.kubernetes.io/zone");
+        set_label(node, "topology.kubernetes.io/zone", None);
     }
     if rarely() {
-        node.labels.insert("ring".into(), "r0".into());
+        set_label(node, "ring", Some("r0"));
     }
 }
 
@@ -91,7 +91,7 @@ fn any_update(world: &mut World, node: &str, random: &mut fastrand::Rng) {
         5..12 => IN_WORK,
         _ => UPDATED,
     };
-    if world.node(node).labels["ring"].starts_with('r') {
+    if ring_of(world.node(node)).starts_with('r') {
         world.update(node, outcome, "");
     }
     if random.u8(..) < 20 {

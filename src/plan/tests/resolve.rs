@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::{UpdatePolicy, UpdateRing, UpdateRolloutSpec};
-use crate::domain::{Capabilities, Capability};
+use crate::domain::{Capabilities, Capability, Labels};
 use crate::plan::resolve::{Catalogue, resolve};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ struct Cluster {
     policies: Vec<Arc<UpdatePolicy>>,
     classes: BTreeMap<String, Result<Capabilities, String>>,
     nodes: Vec<NodeState>,
-    linux: Vec<BTreeMap<String, String>>,
+    linux: Vec<Labels>,
 }
 
 impl Cluster {
@@ -37,9 +37,8 @@ impl Cluster {
     fn problems(&self) -> Vec<String> {
         let spec = json!({"rings": ["canary", "early"], "updates": {"classifications": ["Security"]}});
         let spec: UpdateRolloutSpec = serde_json::from_value(spec).expect("a spec");
-        let others: Vec<_> = self.linux.iter().collect();
-        let Self { rings, policies, classes, nodes, .. } = self;
-        match resolve(&spec, &Catalogue { rings, policies, classes, nodes, other_nodes: &others }) {
+        let Self { rings, policies, classes, nodes, linux } = self;
+        match resolve(&spec, &Catalogue { rings, policies, classes, nodes, other_nodes: linux }) {
             Ok(rings) => {
                 assert_eq!(rings.iter().map(|ring| ring.name.as_str()).collect::<Vec<_>>(), ["canary", "early"]);
                 assert_eq!(rings[0].revision.ring_generation, 7);

@@ -117,7 +117,7 @@ const CASES: &[Case] = &[
     ),
     (
         "an empty ring promotes nothing",
-        |w| w.sample.nodes.retain(|node| node.labels["ring"] != "canary"),
+        |w| w.sample.nodes.retain(|node| ring_of(node) != "canary"),
         RolloutState::Stalled,
         &[],
         "ring canary: 0 of at least 1 nodes updated; it has no Windows node",
@@ -125,7 +125,7 @@ const CASES: &[Case] = &[
     (
         "unless it may",
         |w| {
-            w.sample.nodes.retain(|node| node.labels["ring"] != "canary");
+            w.sample.nodes.retain(|node| ring_of(node) != "canary");
             w.ring("canary").revision.ring.soak.min_updated = 0;
         },
         RolloutState::Running,
@@ -226,7 +226,7 @@ fn a_node_that_joins_is_taken_along_by_an_open_ring_only() {
 fn a_node_with_an_update_stays_in_the_ring_of_the_update() {
     let mut world = World::new(&[("canary", 2), ("early", 2)]);
     world.update("canary-0", IN_WORK, "");
-    world.node("canary-0").labels.insert("ring".into(), "early".into());
+    set_label(world.node("canary-0"), "ring", Some("early"));
     let plan = world.plan(noon());
     assert_eq!((plan.rings[0].counts.total, plan.rings[1].counts.total), (2, 2));
     assert_eq!(starts(&plan), Vec::<&str>::new());

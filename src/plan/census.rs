@@ -6,9 +6,9 @@ use super::report::ReasonCode;
 use super::selector::Selectors;
 use crate::api::{Counts, DesiredState, Outcome, PinnedSet, RingState, Spread};
 use crate::domain::{Build, NodeState};
+use hashbrown::hash_map::{Entry, HashMap};
 use jiff::Timestamp;
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// The label that orders nodes where the ring names none: the well-known zone label of Kubernetes.
@@ -120,12 +120,13 @@ enum Class<'a> {
 /// Counts all rings, in the order of the rollout.
 pub fn take<'a>(fleet: &Fleet<'a>) -> Vec<RingCensus<'a>> {
     let mut census = Census::new(fleet);
-    let (mut machines, superseded) = census.by_machine();
+    let mut machines = census.by_machine();
     go_again(fleet, &mut machines);
     // In the order of the slice, as memory likes it; lists that this makes are sorted below.
-    for (_, update) in fleet.updates.iter().enumerate().filter(|(at, _)| !superseded.contains(at)) {
-        if let Some(Worked { place: Some(place), again: false, .. }) = machines.get(update.node_uid.as_str()) {
-            census.count_update(update, *place);
+    for update in fleet.updates {
+        match machines.get(update.node_uid.as_str()) {
+            Some(worked) if std::ptr::eq(worked.update, update) => census.count_update(worked),
+            Some(_) | None => {}
         }
     }
     for node in fleet.nodes {
@@ -147,8 +148,6 @@ pub fn take<'a>(fleet: &Fleet<'a>) -> Vec<RingCensus<'a>> {
 
 /// What counting a node needs to know of its update. The update itself lies elsewhere in memory, and there are thousands.
 struct Worked<'a> {
-    /// Its place among the updates.
-    at: usize,
     update: &'a UpdateSeen,
     /// Its ring's place; `None` for a ring that the rollout does not have.
     place: Option<usize>,
@@ -211,24 +210,24 @@ impl<'f, 'a> Census<'f, 'a> {
         }
     }
 
-    /// The update of each machine, and the places of those that do not count. Were there ever two of a machine, the one in
-    /// work counts, or the later one.
-    fn by_machine(&self) -> (Machines<'a>, HashSet<usize>) {
+    /// The update of each machine. Were there ever two, the one in work counts, or the later one.
+    fn by_machine(&self) -> Machines<'a> {
         let mut machines: Machines<'_> = HashMap::with_capacity(self.fleet.updates.len());
-        let mut superseded = HashSet::new();
-        for (at, update) in self.fleet.updates.iter().enumerate() {
+        for update in self.fleet.updates {
             let place = self.places.get(update.ring.as_str()).copied();
-            let worked = Worked { at, update, place, outcome: update.outcome, again: false, present: false };
+            let worked = Worked { update, place, outcome: update.outcome, again: false, present: false };
             match machines.entry(&update.node_uid) {
                 Entry::Vacant(free) => _ = free.insert(worked),
-                Entry::Occupied(taken) if rank(update) <= rank(taken.get().update) => _ = superseded.insert(at),
-                Entry::Occupied(mut taken) => _ = superseded.insert(taken.insert(worked).at),
+                Entry::Occupied(mut seen) if rank(update) > rank(seen.get().update) => _ = seen.insert(worked),
+                Entry::Occupied(_) => {}
             }
         }
-        (machines, superseded)
+        machines
     }
 
-    fn count_update(&mut self, update: &'a UpdateSeen, place: usize) {
+    fn count_update(&mut self, worked: &Worked<'a>) {
+        let (Some(place), false) = (worked.place, worked.again) else { return };
+        let update = worked.update;
         let Some((ring, status)) = self.rings.get_mut(place).zip(self.fleet.status.rings.get(place)) else { return };
         let resumed_at = status.resumed_at.as_ref();
         let counts = &mut ring.counts;

@@ -2,7 +2,8 @@
 
 use crate::api::{NodeSelector, Requirement, SelectorOperator};
 use crate::domain::Labels;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use hashbrown::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Whether a selector selects these labels.
 pub fn matches(selector: &NodeSelector, labels: &Labels) -> bool {

@@ -3,14 +3,20 @@
 mod deny;
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::cluster::{CHARTS, render_chart};
-use crate::{agent, control_plane, crdgen, guardian, workspace};
+use crate::workspace::Profile;
+use crate::{agent, control_plane, crdgen, guardian, simulate_many, workspace};
 
 /// How long each fuzz target runs with every change, in seconds; its corpus in the cache grows from run to run.
 const FUZZ_SECONDS: u32 = 10;
+/// How long small fleets are simulated with every change.
+const SIMULATING: Duration = Duration::from_secs(100);
+/// As many fleets as nobody simulates in that time.
+const MANY: u64 = 100_000;
 /// Asks the conformance suite to write its tables.
 const BLESS: &str = "--bless";
 
@@ -35,6 +41,8 @@ pub async fn run() -> Result<()> {
     }
     heading("fuzzing");
     agent::fuzz(FUZZ_SECONDS).await?;
+    heading("simulated fleets");
+    tokio::task::spawn_blocking(|| simulate_many::run(Profile::Dev, MANY, 1, Some(SIMULATING))).await??;
     test(&[]).await
 }
 

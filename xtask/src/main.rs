@@ -177,7 +177,7 @@ async fn run(command: Command) -> Result<()> {
         }
         Command::Cluster(command) => cluster(command).await,
         Command::Bench { only, json } => bench::run(only, json).await,
-        Command::Incidents { filter, bless } => incidents::run(&filter, bless),
+        Command::Incidents { filter, bless } => incidents::run(filter, bless).await,
         Command::Crdgen { check: true } => crdgen::check(),
         Command::Crdgen { check: false } => crdgen::write(),
         Command::Agent(AgentCommand::Build { to }) => {

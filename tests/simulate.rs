@@ -117,6 +117,39 @@ fn the_report_has_the_fields_of_the_docs_and_no_others() {
 }
 
 #[test]
+fn the_manifests_may_stand_in_files_of_their_own() {
+    let folder = Folder::new();
+    let (before, rest) = example().split_once("manifests:").unwrap();
+    let (list, expect) = rest.split_once("\nexpect:").unwrap();
+    let document = |line: &str| match line.strip_prefix("- ") {
+        Some(first) => format!("---\n{first}\n"),
+        None => format!("{}\n", line.strip_prefix("  ").unwrap_or(line)),
+    };
+    let documents: String = list.lines().skip(1).map(document).collect();
+    let manifests = folder.0.join("manifests");
+    std::fs::create_dir(&manifests).unwrap();
+    std::fs::write(manifests.join("all.yaml"), documents).unwrap();
+    let whole = simulate(&folder.file("whole.yaml", example()), &[]);
+    let parts = folder.file("parts.yaml", &format!("{before}expect:{expect}"));
+    let said = simulate(&parts, &["--manifests", manifests.to_str().unwrap()]);
+    assert_eq!((said.code, said.error.as_str(), said.out), (Some(0), "", whole.out));
+}
+
+#[test]
+fn faults_by_chance_are_those_of_the_seed() {
+    let folder = Folder::new();
+    let file = folder.file("s.yaml", example());
+    let play = |faults: &str| {
+        let said = simulate(&file, &["--faults", faults, "--seed", "3"]);
+        assert!(matches!(said.code, Some(0 | 4)), "{faults}: {:?} {}{}", said.code, said.out, said.error);
+        said.out
+    };
+    let (none, light, heavy) = (play("none"), play("light"), play("heavy"));
+    assert!(none != light && light != heavy && none != heavy, "{none}{light}{heavy}");
+    assert_eq!(play("heavy"), heavy);
+}
+
+#[test]
 fn an_expectation_that_is_missed_is_exit_code_4_with_its_line() {
     let folder = Folder::new();
     let scenario = example().replace("expect: {rollout: Halted, ring: edge, harmed: 1", "expect:\n  {harmed: 0");
@@ -140,7 +173,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "effects: [podNetworkDed]",
         "faults[0].effects[0]: unknown variant `podNetworkDed`, expected one of ",
     ),
-    ("[cni-calico-vxlan]}", "[cni-cilium]}", "faults[0].where: fits no machine (fault calico-vxlan-dead)"),
+    (
+        "[cni-calico-vxlan]}",
+        "[cni-cilium]}",
+        "faults[0].where: fits no machine (fault calico-vxlan-dead); machines have the traits cni-calico-vxlan",
+    ),
     ("slowBoot: {by: 10m}", "slowBoot: {by: 10}", "faults[1].effects[0].slowBoot.by: "),
     ("harmed: 1", "harmed: {atLeast: 3, atMost: 1}", "expect.harmed: atLeast 3 is above atMost"),
     (
@@ -158,21 +195,71 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "soak: {duration: 2}}\n- apiVersion: windlass.dev/v1alpha1\n  kind: UpdateRo",
         "manifests[3].spec.soak.duration: ",
     ),
-    ("policyName: standard", "policyname: standard", "manifests[2].spec."),
+    (
+        "policyName: standard",
+        "policyname: standard",
+        "manifests[2].spec.policyname: unknown field \"spec.policyname\", expected one of batch, nodeSelector, policyName, ",
+    ),
+    ("timeout: 3m}", "timeout: 3}", "manifests[1].spec.verify.probes[1].pod.timeout: "),
+    (
+        "{matchLabels: {pool: edge}}",
+        "{matchLabels: {pool: egde}}",
+        "manifests[3].spec.nodeSelector: fits no machine; machines have pool: edge, web",
+    ),
+    ("ring: edge,", "ring: egde,", "expect.ring: there is no UpdateRing egde; there is: edge, web"),
+    (
+        "rollout: Halted",
+        "rollout: {jluy: Halted}",
+        "expect.rollout.jluy: there is no UpdateRollout jluy; there is: july",
+    ),
+    (
+        "expect: ",
+        "acts: [{after: 1h, act: {delete: {kind: UpdateHold, name: h}}}]\nexpect: ",
+        "acts[0].act.delete.name: there is no UpdateHold h; there is none",
+    ),
+    (
+        "expect: ",
+        "acts: [{after: 1h, act: {approve: {rollout: june, gate: Resume}}}]\nexpect: ",
+        "acts[0].act.approve.rollout: there is no UpdateRollout june; there is: july",
+    ),
+    (
+        "expect: ",
+        "acts: [{after: 1h, act: {patch: {kind: Node, name: win-9, patch: {}}}}]\nexpect: ",
+        "acts[0].act.patch.name: win-9 is not in machines",
+    ),
+    (
+        "expect: ",
+        "workloads: [{name: shop, replicas: 1, nodeSelector: {pool: shop}}]\nexpect: ",
+        "workloads[0].nodeSelector: fits no machine (workload shop); machines have pool: edge, web",
+    ),
+    (
+        "when: {phase: boot}",
+        "when: {phase: bot}",
+        "faults[1].when.phase: unknown variant `bot`, expected one of stage, ",
+    ),
 ];
+
+/// The line, from 1, at which a text is another one.
+fn first_difference(text: &str, other: &str) -> usize {
+    text.lines().zip(other.lines()).take_while(|(one, other)| one == other).count() + 1
+}
 
 #[test]
 fn bad_input_is_exit_code_2_with_line_field_and_what_is_allowed() {
     let folder = Folder::new();
     for (from, to, words) in MISTAKES {
         assert!(example().contains(from), "{from:?} is not in the example");
-        let file = folder.file("s.yaml", &example().replacen(from, to, 1));
+        let changed = example().replacen(from, to, 1);
+        let file = folder.file("s.yaml", &changed);
         let said = simulate(&file, &[]);
         assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{to}: {}", said.error);
         let (place, message) = said.error.split_once(": line ").unwrap_or_else(|| panic!("{to}: {}", said.error));
         assert!(place.ends_with("s.yaml"), "{to}: {}", said.error);
         let (line, message) = message.split_once(": ").unwrap();
         assert!(line.parse::<usize>().unwrap() > 0 && message.starts_with(words), "{to}: {}", said.error);
+        if words.starts_with("manifests[") && !words.contains("fits no machine") {
+            assert_eq!(line, first_difference(example(), &changed).to_string(), "{to}: {}", said.error);
+        }
     }
 }
 

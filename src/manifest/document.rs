@@ -15,10 +15,10 @@ pub(super) struct Document {
 
 /// The line of each field, from 1.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lines(HashMap<String, u64>);
+pub struct Lines(HashMap<String, u64>);
 
 impl Lines {
-    /// The line of a field; of one that is not there, the line of what it would stand in.
+    /// The line of a field; of one that is not there, the line of what it would stand in; 0 when there is none.
     pub fn of(&self, field: &str) -> u64 {
         let mut path = field;
         loop {

@@ -15,6 +15,7 @@ mod rules;
 mod schema;
 mod span;
 
+pub use document::Lines;
 pub use object::Kinds;
 pub use refusal::{FieldError, NO_FIELD};
 
@@ -130,11 +131,17 @@ pub fn parse(kinds: &Kinds, file: &str, text: &str) -> Result<Vec<Manifest>, Vec
             Ok(object) => manifests.push(Manifest { file: file.into(), line, object }),
             Err(errors) => complaints.extend(errors.iter().map(|error| {
                 let field = if error.field == NO_FIELD { "." } else { &error.field };
-                complain(lines.of(&error.field), field, error.body.clone())
+                complain(lines.of(&error.field), field, error.told())
             })),
         }
     }
     if complaints.is_empty() { Ok(manifests) } else { Err(complaints) }
+}
+
+/// The lines of the fields of a text's first document; of a text that is no YAML, none.
+pub fn lines(text: &str) -> Lines {
+    let documents = document::read(text).unwrap_or_default();
+    documents.into_iter().next().map(|document| document.lines).unwrap_or_default()
 }
 
 /// Objects that stand there twice: the API server would keep the later one without a word.

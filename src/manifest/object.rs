@@ -89,6 +89,9 @@ fn unknown(object: &Value, schema: &JSONSchemaProps) -> Vec<FieldError> {
     let mut paths = Vec::new();
     metadata::unknown(object, &mut paths);
     schema::unknown(schema, object, "", &mut paths);
-    let error = |path: String| FieldError::new(Cause::Decoding, &path, format!("unknown field {path:?}"));
+    let error = |path: String| FieldError {
+        allowed: schema::beside(schema, &path),
+        ..FieldError::new(Cause::Decoding, &path, format!("unknown field {path:?}"))
+    };
     paths.into_iter().map(error).collect()
 }

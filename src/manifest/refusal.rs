@@ -29,6 +29,8 @@ pub struct FieldError {
     pub field: String,
     /// What is said of it, without the path.
     pub body: String,
+    /// The fields that may stand where an unknown one does: the API server does not name them.
+    pub(super) allowed: Vec<String>,
 }
 
 impl Display for FieldError {
@@ -43,7 +45,13 @@ impl Display for FieldError {
 impl FieldError {
     pub(super) fn new(cause: Cause, field: &str, body: String) -> Self {
         let field = if field.is_empty() { NO_FIELD } else { field.trim_start_matches('.') };
-        Self { cause, field: field.to_owned(), body }
+        Self { cause, field: field.to_owned(), body, allowed: Vec::new() }
+    }
+
+    /// What is said of it, and what may stand there instead.
+    pub fn told(&self) -> String {
+        let Self { body, allowed, .. } = self;
+        if allowed.is_empty() { body.clone() } else { format!("{body}, expected one of {}", allowed.join(", ")) }
     }
 
     pub(super) fn required(field: &str, detail: &str) -> Self {

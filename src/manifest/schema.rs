@@ -23,6 +23,19 @@ pub(super) fn entries(schema: &JSONSchemaProps) -> Option<&JSONSchemaProps> {
     }
 }
 
+/// The fields that the schema has where this one stands.
+pub(super) fn beside(schema: &JSONSchemaProps, field: &str) -> Vec<String> {
+    let parent = field.rsplit_once('.').map_or("", |(parent, _)| parent);
+    let mut part = schema;
+    for name in parent.split(['.', '[']).filter(|name| !name.is_empty()) {
+        let property = part.properties.as_ref().and_then(|properties| properties.get(name));
+        let within = if name.ends_with(']') { items(part) } else { property.or_else(|| entries(part)) };
+        let Some(within) = within else { return Vec::new() };
+        part = within;
+    }
+    part.properties.iter().flatten().map(|(name, _)| name.clone()).collect()
+}
+
 /// Adds the paths of fields that the schema does not have.
 pub(super) fn unknown(schema: &JSONSchemaProps, value: &Value, path: &str, paths: &mut Vec<String>) {
     let dot = if path.is_empty() { "" } else { "." };

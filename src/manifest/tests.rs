@@ -38,7 +38,7 @@ fn a_complaint_names_file_line_and_field() {
         ),
         (
             ("duration: 1h", "durations: 1h"),
-            "ring.yaml: line 10: spec.soak.durations: unknown field \"spec.soak.durations\"",
+            "ring.yaml: line 10: spec.soak.durations: unknown field \"spec.soak.durations\", expected one of duration, failureThreshold, interval, minUpdated",
         ),
         (("  policyName: standard\n", ""), "ring.yaml: line 5: spec.policyName: Required value"),
         (

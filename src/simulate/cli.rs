@@ -1,7 +1,7 @@
 //! `windlass simulate`: flags in, report out.
 
 use super::manifests::Manifest;
-use super::{Auditor, Miss, Outcome, Setup, SimulateError, files, misses, random, run};
+use super::{Auditor, Miss, Outcome, Setup, SimulateError, files, misses, names, random, run};
 use crate::config::{Output, Simulate as Flags};
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -46,9 +46,9 @@ pub fn main(flags: &Flags) -> Ending {
 }
 
 fn simulate(flags: &Flags, show: &mut impl FnMut(&str)) -> Result<Ending, SimulateError> {
-    let mut scenario = scenario(&flags.scenario)?;
-    files::admit(&mut scenario, &flags.scenario)?;
+    let scenario = scenario(&flags.scenario)?;
     let manifests = flags.manifests.as_deref().map(files::read).transpose()?.unwrap_or_default();
+    names::check(&scenario, &manifests, &flags.scenario)?;
     let first = flags.seed.unwrap_or(scenario.seed);
     let mut ending = Ending::Good;
     for number in 0..flags.runs {
@@ -89,7 +89,9 @@ fn setup(flags: &Flags, scenario: &Scenario, manifests: &[Manifest], seed: u64) 
 fn scenario(path: &Path) -> Result<Scenario, SimulateError> {
     let bad = |why: &dyn std::fmt::Display| SimulateError::Input(format!("{}: {why}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| bad(&e))?;
-    Scenario::parse(&text).map_err(|e| bad(&e))
+    let mut scenario = Scenario::parse(&text).map_err(|e| bad(&e))?;
+    files::admit(&mut scenario, path, &text)?;
+    Ok(scenario)
 }
 
 /// The report as it was asked for.

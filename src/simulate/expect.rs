@@ -68,7 +68,8 @@ impl Found<'_> {
                     return Some(format!("there is no node {name}"));
                 };
                 let outcome = outcome.map(|outcome| outcome.to_string());
-                let came = node.outcome.as_deref().unwrap_or("no end");
+                let open = if node.ring.is_none() { "NotStarted" } else { "no end" };
+                let came = node.outcome.as_deref().unwrap_or(open);
                 let build = build.map(|build| build.to_string()).filter(|build| *build != node.build);
                 let outcome =
                     outcome.filter(|outcome| outcome != came).map(|wanted| format!("{wanted} expected, {came} came"));
@@ -143,4 +144,64 @@ fn first<T>(mut those: impl Iterator<Item = T>, say: impl Fn(T) -> String) -> Op
     let said = say(those.next()?);
     let more = those.count();
     Some(if more == 0 { said } else { format!("{said}, and {more} more are not as expected") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::crash::stories;
+    use crate::simulate::run;
+    use winfleet::scenario::Scenario;
+
+    /// What is expected, and what is said of it when it did not come.
+    const EXPECTED: &[(&str, Option<&str>)] = &[
+        ("rollout: Halted", None),
+        ("rollout: Completed", Some("Completed expected, june is Halted (")),
+        ("rollout: {june: Halted}", None),
+        ("rollout: {june: Aborted}", Some("Aborted expected, june is Halted (")),
+        ("rollout: {july: Halted}", Some("there is no rollout july")),
+        ("reason: probe network", None),
+        ("reason: probe ready", Some("\"probe ready\" is in no reason: [")),
+        ("ring: only", None),
+        ("ring: other", Some("no rollout stopped in ring other: june in only")),
+        ("harmed: 1", None),
+        ("harmed: {atMost: 0}", Some("0 expected, 1 came")),
+        ("updated: 0", None),
+        ("updated: {atLeast: 1}", Some("at least 1 expected, 0 came")),
+        ("reverted: {atLeast: 1, atMost: 2}", None),
+        ("reverted: 0", Some("0 expected, 1 came")),
+        ("failed: 1", Some("1 expected, 0 came")),
+        ("held: 1", Some("1 expected, 0 came")),
+        ("skipped: 1", Some("1 expected, 0 came")),
+        ("allNodesBuild: 10.0.20348.2461", None),
+        ("allNodesBuild: 10.0.20348.2527", Some("10.0.20348.2527 expected, win-1 has 10.0.20348.2461")),
+        ("nodes: {win-1: {outcome: Reverted, build: 10.0.20348.2461}}", None),
+        ("nodes: {win-1: {outcome: Updated}}", Some("Updated expected, Reverted came")),
+        ("nodes: {win-1: {build: 10.0.20348.2527}}", Some("10.0.20348.2527 expected, it has 10.0.20348.2461")),
+        ("nodes: {win-1: {outcome: NotStarted}}", Some("NotStarted expected, Reverted came")),
+        ("endsWithin: 30m", None),
+        ("endsWithin: 5m", Some("within 5m expected, it took ")),
+        ("allClearWithin: 2h", None),
+        ("allClearWithin: 10s", Some("within 10s expected, it took ")),
+    ];
+
+    /// Each expectation, met and missed, by a rollout whose one node is reverted.
+    #[test]
+    fn each_expectation_is_met_or_missed_in_so_many_words() {
+        let bad = "faults: [{name: f, when: {phase: running, kb: KB5039227}, effects: [podNetworkDead]}]";
+        let outcome = run(&stories::setup(bad), vec![]).expect("an outcome");
+        for (expected, said) in EXPECTED {
+            let machine = "machines: [{names: [win-1], build: 10.0.20348.2461}]";
+            let scenario = Scenario::parse(&format!("{machine}\nexpect:\n  {expected}\n")).expect(expected);
+            let missed = misses(&scenario.expect, &outcome);
+            match (&missed[..], said) {
+                ([], None) => {}
+                ([miss], Some(words)) => {
+                    assert!(miss.message.starts_with(words), "{expected}: {miss}");
+                    assert_eq!(miss.line, 3, "{expected}: {miss}");
+                }
+                _ => panic!("{expected}: {missed:?}"),
+            }
+        }
+    }
 }

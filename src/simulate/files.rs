@@ -18,16 +18,19 @@ pub fn read(path: &Path) -> Result<Vec<Manifest>, SimulateError> {
 /// Admits the objects that a scenario has in it, in place.
 ///
 /// # Errors
-/// As [`read`]; the line is that of the object.
-pub fn admit(scenario: &mut Scenario, file: &Path) -> Result<(), SimulateError> {
+/// As [`read`]; the lines are those of the scenario's `text`.
+pub fn admit(scenario: &mut Scenario, file: &Path, text: &str) -> Result<(), SimulateError> {
     let (kinds, mut complaints) = (Kinds::default(), Vec::new());
+    let mut lines = None;
     let mut admit = |object: &mut serde_json::Value, line, place: String| match kinds.admit(object.clone()) {
         Ok(admitted) => *object = admitted,
-        Err(errors) => complaints.extend(errors.into_iter().map(|error| Complaint {
-            file: file.display().to_string(),
-            line,
-            field: if error.field == NO_FIELD { place.clone() } else { format!("{place}.{}", error.field) },
-            message: error.body,
+        Err(errors) => complaints.extend(errors.into_iter().map(|error| {
+            let field = if error.field == NO_FIELD { place.clone() } else { format!("{place}.{}", error.field) };
+            let line = match lines.get_or_insert_with(|| manifest::lines(text)).of(&field) {
+                0 => line,
+                known => known,
+            };
+            Complaint { file: file.display().to_string(), line, field, message: error.told() }
         })),
     };
     for (at, manifest) in scenario.manifests.iter_mut().enumerate() {

@@ -41,10 +41,12 @@ impl Manifest {
     }
 
     fn parse<K: Kept>(&self) -> Result<K, SimulateError> {
-        serde_json::from_value(self.object.clone()).map_err(|error| {
-            let place = if self.file.is_empty() { "scenario".to_owned() } else { self.file.clone() };
-            SimulateError::Input(format!("{place}: line {}: {}: {error}", self.line, self.text("/kind")))
-        })
+        serde_json::from_value(self.object.clone()).map_err(|error| self.refused(self.text("/kind"), &error))
+    }
+
+    fn refused(&self, field: &str, why: &dyn std::fmt::Display) -> SimulateError {
+        let place = if self.file.is_empty() { "scenario" } else { &self.file };
+        SimulateError::Input(format!("{place}: line {}: {field}: {why}", self.line))
     }
 }
 
@@ -85,7 +87,8 @@ fn make<K: Kept>(cluster: &mut Cluster, manifest: &Manifest, now: Timestamp) -> 
     let object: K = manifest.parse()?;
     let key = super::cluster::key_of(&object);
     if K::table(&cluster.tables).get(&key).is_some() {
-        return Err(SimulateError::Input(format!("manifests: {} {} is there twice", K::kind(&()), object.name_any())));
+        let why = format!("{} {} is there twice", K::kind(&()), object.name_any());
+        return Err(manifest.refused("metadata.name", &why));
     }
     cluster.make(Actor::User, object, now);
     Ok(())

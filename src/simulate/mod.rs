@@ -16,6 +16,7 @@ mod files;
 mod machines;
 mod manifests;
 mod monitoring;
+mod names;
 pub mod observer;
 mod operator;
 mod provider;

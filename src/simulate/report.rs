@@ -116,7 +116,11 @@ impl Report {
         for node in &self.nodes {
             let waits: Vec<_> =
                 node.seconds_waited.iter().map(|(cause, seconds)| format!("{cause} {seconds}s")).collect();
-            let back = node.brought_back_by.map(|by| format!(" (back by {by})")).unwrap_or_default();
+            let back = match (node.brought_back_by, node.served_again_at) {
+                (Some(by), _) => format!(" (back by {by})"),
+                (None, None) if node.harmed => " (can still not serve)".to_owned(),
+                _ => String::new(),
+            };
             let _ = writeln!(
                 out,
                 "{:<16} {:<12} {:<9} {:<18} {:>8} {:>8}  {}{back}",

@@ -2,7 +2,7 @@
 
 use super::{
     Effect, Fault, File, Heals, MachineGroup, MachineSpec, Manifest, Period, Phase, Scenario, ScenarioError, Update,
-    acts, surroundings,
+    acts, instead, surroundings,
 };
 use serde_saphyr::Spanned;
 use std::collections::BTreeSet;
@@ -184,7 +184,9 @@ fn selector(fault: &Fault, kbs: &BTreeSet<KbId>, machines: &[MachineSpec]) -> Re
     if machines.iter().any(|m| chosen.fits(&m.name, &m.labels, &m.group)) {
         return Ok(());
     }
-    Err(("where", format!("fits no machine (fault {})", fault.name)))
+    let labels = chosen.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let there = instead::of_labels(labels, machines) + &instead::of_traits(&chosen.traits, machines);
+    Err(("where", format!("fits no machine (fault {}){there}", fault.name)))
 }
 
 fn effect(effect: &Effect, fault: &Fault, kbs: &BTreeSet<KbId>, machines: &[MachineSpec]) -> Result<(), Complaint> {

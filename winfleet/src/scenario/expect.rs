@@ -81,10 +81,11 @@ pub enum RolloutState {
     Stalled,
 }
 
-/// An outcome of a node update, as its status says it.
+/// An outcome of a node update, as its status says it; or that there was none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[expect(missing_docs, reason = "the outcomes of NodeUpdate, which says what they mean")]
 pub enum NodeOutcome {
+    NotStarted,
     Updated,
     Reverted,
     Failed,

@@ -9,6 +9,7 @@ mod cluster;
 mod effect;
 mod expect;
 mod faults;
+pub mod instead;
 mod machines;
 mod manifest;
 mod moment;

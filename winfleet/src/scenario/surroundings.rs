@@ -1,7 +1,7 @@
 //! What a scenario's surroundings of the machines must satisfy beyond their form.
 
 use super::check::{Complaint, check_each, refuse};
-use super::{File, Kill, MachineSpec, Metric, Period, ScenarioError, Trouble, Workload};
+use super::{File, Kill, MachineSpec, Metric, Period, ScenarioError, Trouble, Workload, instead};
 use serde_saphyr::Spanned;
 
 /// Checks API server, hypervisor, operator, workloads, metrics and manifests.
@@ -67,7 +67,9 @@ fn workload(all: &[Spanned<Workload>], at: usize, machines: &[MachineSpec]) -> R
     }
     let fits = |m: &MachineSpec| workload.node_selector.iter().all(|(key, value)| m.labels.get(key) == Some(value));
     if !machines.iter().any(fits) {
-        return Err(("nodeSelector", format!("fits no machine (workload {})", workload.name)));
+        let labels = workload.node_selector.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let there = instead::of_labels(labels, machines);
+        return Err(("nodeSelector", format!("fits no machine (workload {}){there}", workload.name)));
     }
     if workload.min_available.is_some_and(|least| least.of(workload.replicas) > workload.replicas) {
         return Err(("minAvailable", format!("is more than the {} replicas", workload.replicas)));

@@ -277,6 +277,8 @@ fn the_docs_name_every_word() {
         (format!("{MACHINE}metrics: [{{bogus: 1}}]"), 5),
         (format!("{MACHINE}metrics: [{{query: q, shows: bogus}}]"), 3),
         (format!("{MACHINE}expect: {{bogus: 1}}"), 13),
+        (format!("{MACHINE}expect: {{nodes: {{win-1: {{bogus: 1}}}}}}"), 2),
+        (format!("{MACHINE}expect: {{nodes: {{win-1: {{outcome: bogus}}}}}}"), 8),
         (act("{bogus: 1}"), 3),
         (act("{after: 1h, act: bogus}"), 6),
         (act("{after: 1h, act: {delete: {kind: bogus, name: x}}}"), 6),

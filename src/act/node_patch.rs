@@ -79,7 +79,8 @@ fn claimed(node: &Node, uid: &str) -> Map<String, Value> {
     annotations
 }
 
-fn cordoned_by_us(node: &Node) -> bool {
+/// Whether the cordon that came with a claim is ours.
+pub(super) fn cordoned_by_us(node: &Node) -> bool {
     node.annotations().get(CORDONED_BY_US).is_some_and(|value| value == "true")
 }
 

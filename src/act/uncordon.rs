@@ -18,6 +18,10 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
     change(ctx, |node| match node_patch::holder(node) {
         Some(holder) if holder == uid => Change::Patch(node_patch::release(node), StepResult::done(given_back.clone())),
         Some(holder) => Change::Nothing(StepResult::done(format!("left as it is: claimed by node update {holder}"))),
+        // Somebody took our claim off, and not the cordon that came with it.
+        None if node_patch::cordoned_by_us(node) => {
+            Change::Patch(node_patch::release(node), StepResult::done(given_back.clone()))
+        }
         None => Change::Nothing(StepResult::done(given_back.clone())),
     })
     .await

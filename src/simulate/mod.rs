@@ -78,4 +78,6 @@ pub enum SimulateError {
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod liar;
+#[cfg(test)]
 mod tests;

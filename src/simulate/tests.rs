@@ -93,6 +93,8 @@ fn audited(setup: &Setup) -> Outcome {
 fn each_trouble_around_the_operator_delays_and_nothing_else() {
     let one = stories::setup("{}");
     let (from, minute) = (one.start + SignedDuration::from_mins(1), Duration::from_mins(1));
+    let met = |outcome: &Outcome| (outcome.calls, outcome.report.rollouts[0].ended_at);
+    let calm = met(&audited(&one));
     for what in [
         What::Down,
         What::Slow(minute / 6),
@@ -108,7 +110,38 @@ fn each_trouble_around_the_operator_delays_and_nothing_else() {
         assert_eq!(state(&outcome), ("Completed", 1, 0), "{what:?}: {:?}", outcome.report.rollouts[0].reason);
         let installs = outcome.world.machines().map(|m| m.counters().installs_finished.values().sum::<u64>());
         assert_eq!(installs.sum::<u64>(), 1, "{what:?}");
+        assert_ne!(met(&outcome), calm, "{what:?} was not felt");
     }
+}
+
+/// Whoever takes a claim over has the node, as it is; a claim that is only taken off leaves nothing of ours behind.
+#[test]
+fn a_claim_is_taken_over_or_taken_off_at_any_time() {
+    for (minute, claim) in (1..=14).flat_map(|minute| [(minute, "other"), (minute, "null")]) {
+        let patch = format!("{{metadata: {{annotations: {{windlass.dev/claimed-by: {claim}}}}}}}");
+        let act = format!("{{patch: {{kind: Node, name: win-1, patch: {patch}}}}}");
+        let outcome = audited(&stories::setup(&format!("acts: [{{after: {minute}m, act: {act}}}]")));
+        let node = outcome.tables.nodes.get("win-1").expect("a node");
+        let cordoned = node.spec.as_ref().and_then(|spec| spec.unschedulable) == Some(true);
+        let came = outcome.report.nodes[0].outcome.as_deref();
+        let claimed = node.metadata.annotations.iter().flatten().any(|(key, _)| key == crate::api::CLAIMED_BY);
+        assert!(came.is_some(), "{minute}m {claim}");
+        assert!(
+            claim == "other" || cordoned == (came == Some("Held")),
+            "{minute}m {claim}: {came:?}, cordoned {cordoned}"
+        );
+        assert_eq!(claimed, claim == "other" || came == Some("Held"), "{minute}m {claim}: {came:?}");
+    }
+}
+
+/// Seed 61 of a small fleet never came to an end: a write that another came before was tried ten times a second.
+#[test]
+fn where_another_write_comes_first_for_hours_few_calls_are_made() {
+    let one = stories::setup("{}");
+    let from = one.start + SignedDuration::from_mins(1);
+    let trouble = Trouble { from, until: from + SignedDuration::from_hours(3), what: What::Conflicts(1) };
+    let outcome = audited(&Setup { troubles: vec![trouble], ..one });
+    assert!(outcome.calls < 5_000, "{} calls", outcome.calls);
 }
 
 #[test]

@@ -104,6 +104,13 @@ manifests+:
 ",
     ),
     ("no pod may be evicted", "workloads: [{name: web, namespace: shop, replicas: 2, minAvailable: 2}]"),
+    (
+        "somebody takes the claim off while no pod may be evicted",
+        r"
+workloads: [{name: web, namespace: shop, replicas: 2, minAvailable: 2}]
+acts: [{after: 3m, act: {patch: {kind: Node, name: win-1, patch: {metadata: {annotations: {windlass.dev/claimed-by: null}}}}}}]
+",
+    ),
     ("snapshots fail", "faults: [{name: f, when: {phase: snapshot}, effects: [snapshotFails]}]"),
     ("snapshots take too long", "hypervisor: {snapshotTakes: 20m}"),
     ("the snapshot's task lies", "faults: [{name: f, when: {phase: snapshot}, effects: [snapshotTimesOutButExists]}]"),

@@ -1,13 +1,15 @@
 //! What the auditor remembers.
 
 use super::approvals::Approvals;
-use super::fleet::{self, available, cordoned, in_work, steps, uid};
+use super::fleet::{self, available, claim, cordoned, in_work, steps, uid};
 use super::{By, Change, Check, Invariant, Truth};
-use crate::api::{NodeSelector, NodeSnapshot, NodeUpdate, Step, UpdateHold, UpdateRollout};
+use crate::api::{
+    DeletionPolicy, NodeSelector, NodeSnapshot, NodeUpdate, Orphans, SnapshotClass, Step, UpdateHold, UpdateRollout,
+};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +47,9 @@ pub struct Books {
     /// What people have approved.
     pub approvals: Approvals,
     snapshots: HashMap<String, Arc<NodeSnapshot>>,
+    classes: HashMap<String, Arc<SnapshotClass>>,
+    /// Snapshots whose record is gone, and which people wanted to keep at the provider.
+    retained: HashSet<String>,
     ended: HashMap<String, Timestamp>,
     due: BTreeSet<(Timestamp, String)>,
     due_of: HashMap<String, Timestamp>,
@@ -71,9 +76,12 @@ impl Books {
         } else {
             self.unavailable.entry(name.clone()).or_insert(at);
         }
+        let before = change.0.and_then(|old| claim(old));
+        // Whoever takes a claim over takes the node as it is, with its cordon.
+        let taken_over = before.is_some() && claim(node).is_some() && before != claim(node);
         if !cordoned(node) {
             self.cordoned_by.remove(&name);
-        } else if !change.0.is_some_and(|old| cordoned(old)) {
+        } else if taken_over || !change.0.is_some_and(|old| cordoned(old)) {
             self.cordoned_by.insert(name.clone(), by);
         }
         self.nodes.insert(name, Arc::clone(node));
@@ -137,8 +145,22 @@ impl Books {
     pub fn snapshot(&mut self, change: Change<'_, NodeSnapshot>) {
         match change {
             (_, Some(snapshot)) => _ = self.snapshots.insert(snapshot.spec.handle.clone(), Arc::clone(snapshot)),
-            (Some(snapshot), None) => _ = self.snapshots.remove(&snapshot.spec.handle),
+            (Some(snapshot), None) => {
+                self.snapshots.remove(&snapshot.spec.handle);
+                if snapshot.spec.deletion_policy == DeletionPolicy::Retain {
+                    self.retained.insert(snapshot.spec.handle.clone());
+                }
+            }
             (None, None) => {}
+        }
+    }
+
+    /// A `SnapshotClass` was written.
+    pub fn class(&mut self, change: Change<'_, SnapshotClass>) {
+        let Some(name) = change.1.or(change.0).and_then(|class| class.metadata.name.clone()) else { return };
+        match change.1 {
+            Some(class) => _ = self.classes.insert(name, Arc::clone(class)),
+            None => _ = self.classes.remove(&name),
         }
     }
 
@@ -173,6 +195,9 @@ impl Books {
 
     fn orphan(&self, handle: &str, at: Timestamp, truth: &dyn Truth) -> Option<String> {
         let Some(snapshot) = self.snapshots.get(handle) else {
+            if self.retained.contains(handle) || self.classes.values().any(|class| is_left(class, handle)) {
+                return None;
+            }
             let machine = truth.snapshot_of(handle)?;
             // One that is being taken is on record once it is restorable.
             let taking = |work: &Work| steps(&work.update).iter().any(|record| record.step == Step::Snapshot);
@@ -199,6 +224,15 @@ impl Books {
             self.due_of.insert(uid.to_owned(), at);
         }
     }
+}
+
+/// Whether people want a snapshot left that is on no record: because they keep all of them, or want to be told only, and are.
+fn is_left(class: &SnapshotClass, handle: &str) -> bool {
+    let conditions = class.status.iter().flat_map(|status| &status.conditions);
+    // A text names the first ones, and says how many more there are.
+    let names = |text: &str| text.contains(handle) || text.contains(" more");
+    let told = || conditions.filter(|one| one.type_ == "Orphans").any(|one| names(&one.message));
+    class.spec.deletion_policy == DeletionPolicy::Retain || class.spec.orphans == Orphans::Report && told()
 }
 
 /// The longest time that the policy gives a step.

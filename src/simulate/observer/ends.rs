@@ -61,9 +61,9 @@ fn end(books: &Books, update: &NodeUpdate, outcome: Outcome) -> Option<String> {
     let what = match outcome {
         Outcome::NodeGone => return None,
         Outcome::Held if reason.is_empty() => "is held without a reason",
-        // A node that registered anew is looked at under its new UID.
+        // A node that registered anew is looked at under its new UID. One that somebody else has claimed is theirs.
         Outcome::Held => match books.nodes.get(node_name) {
-            Some(node) if !cordoned(node) => "is held and takes work",
+            Some(node) if !cordoned(node) && claim(node).is_none_or(|holder| holder == uid) => "is held and takes work",
             _ => return None,
         },
         _ if node.is_some_and(|node| claim(node) == Some(uid)) => "is still claimed",
@@ -87,6 +87,11 @@ fn not_reverted(books: &Books, update: &NodeUpdate, truth: &dyn Truth) -> Option
     let before = books.updates.get(uid(update)).map_or(0, |work| work.restores);
     if truth.restores(node) <= before {
         return Some(format!("{node} is said to be reverted, and was never restored"));
+    }
+    let succeeded =
+        |step| steps(update).iter().rposition(|record| record.step == step && record.phase == StepPhase::Succeeded);
+    if succeeded(Step::VerifyRestored) <= succeeded(Step::Restore) {
+        return Some(format!("{node} is said to be reverted, and nobody has looked at it since it was restored"));
     }
     let (build, wanted) = (truth.build(node), update.spec.from_build.parse::<Build>().ok());
     (build != wanted).then(|| format!("{node} is said to be reverted to {}, and has {build:?}", update.spec.from_build))

@@ -52,6 +52,7 @@ impl Auditor {
             Some(Object::Rollout(_)) => self.rollout(at, change!(change, Rollout)),
             Some(Object::Snapshot(_)) => self.snapshot(at, change!(change, Snapshot), view.world),
             Some(Object::Approval(_)) => self.approval(at, by, change!(change, Approval)),
+            Some(Object::Class(_)) => self.class(at, change!(change, Class)),
             Some(Object::Hold(_)) => self.hold(at, change!(change, Hold)),
             _ => {}
         }

@@ -20,7 +20,7 @@ mod tests;
 
 pub use truth::Truth;
 
-use crate::api::{NodeSnapshot, NodeUpdate, UpdateApproval, UpdateHold, UpdateRollout};
+use crate::api::{DeletionPolicy, NodeSnapshot, NodeUpdate, SnapshotClass, UpdateApproval, UpdateHold, UpdateRollout};
 use books::Books;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
@@ -56,13 +56,14 @@ pub enum Invariant {
     StartAfterHalt,
     /// What was halted stays so until somebody says otherwise.
     Halt,
-    /// `Reverted` means that the machine really was restored and has its old build.
+    /// `Reverted` means that the machine really was restored, was verified since, and has its old build.
     Revert,
     /// No ring starts behind one that waits for a person's word.
     Promotion,
     /// Nodes that took the update well are not reverted.
     GoodNode,
-    /// No snapshot stays at the provider that nobody has on record, or for longer than it is retained.
+    /// No snapshot stays at the provider that nobody has on record, or for longer than it is retained, unless people want
+    /// it so.
     Orphan,
 }
 
@@ -149,11 +150,18 @@ impl Auditor {
     pub fn snapshot(&mut self, at: Timestamp, change: Change<'_, NodeSnapshot>, truth: &dyn Truth) {
         self.time(at);
         if let (Some(old), None) = change {
-            let there = truth.snapshot_of(&old.spec.handle).is_some();
+            let deleted = old.spec.deletion_policy == DeletionPolicy::Delete;
+            let there = deleted && truth.snapshot_of(&old.spec.handle).is_some();
             let message = || format!("snapshot {} is off the record, and still at the provider", old.spec.handle);
             self.add(at, vec![(Invariant::Orphan, there.then(message))]);
         }
         self.books.snapshot(change);
+    }
+
+    /// A `SnapshotClass` was written.
+    pub fn class(&mut self, at: Timestamp, change: Change<'_, SnapshotClass>) {
+        self.time(at);
+        self.books.class(change);
     }
 
     /// An `UpdateHold` was written.

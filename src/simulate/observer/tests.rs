@@ -297,14 +297,22 @@ fn a_restore_that_no_update_wants() {
 #[test]
 fn a_revert_that_was_none() {
     let ended = json!({"status": {"outcome": "Reverted", "reason": "a probe failed"}});
-    for (restores, build, expected) in
-        [(0, OLD, &[Invariant::Revert][..]), (1, NEW, &[Invariant::Revert]), (1, OLD, &[])]
-    {
+    let (restored, verified) =
+        (step("Restore", "Succeeded", &json!({})), step("VerifyRestored", "Succeeded", &json!({})));
+    let failed = step("VerifyRestored", "Failed", &json!({}));
+    for (restores, build, log, expected) in [
+        (0, OLD, json!([restored, verified]), &[Invariant::Revert][..]),
+        (1, NEW, json!([restored, verified]), &[Invariant::Revert]),
+        (1, OLD, json!([restored]), &[Invariant::Revert]),
+        (1, OLD, json!([restored, failed]), &[Invariant::Revert]),
+        (1, OLD, json!([verified, restored]), &[Invariant::Revert]),
+        (1, OLD, json!([restored, verified]), &[]),
+    ] {
         let mut scene = Scene::new();
         scene.starts("win-1", &json!({}));
         scene.truth.restores = restores;
         scene.truth.build = build.parse().ok();
-        scene.goes(&json!([]), &json!([]), &ended);
+        scene.goes(&json!([]), &log, &ended);
         scene.finds(expected);
     }
 }
@@ -329,6 +337,38 @@ fn an_end_that_is_none() {
         scene.goes(&json!([]), &json!([]), &ends(outcome, reason));
         scene.finds(expected);
     }
+}
+
+/// What somebody else takes over is theirs, with its cordon; a claim that is only taken off leaves the cordon ours.
+#[test]
+fn a_claim_that_somebody_else_takes() {
+    let claimed = |by: &str| json!({"metadata": {"annotations": {"windlass.dev/claimed-by": by}}, "spec": {"unschedulable": true}});
+    let (ours, theirs) = (claimed("july-win-1-uid"), claimed("other"));
+    let nobodys = json!({"spec": {"unschedulable": true}});
+    let free = json!({"metadata": {"annotations": {"windlass.dev/claimed-by": "other"}}});
+    let failed = json!({"status": {"outcome": "Failed", "reason": "node win-1 is claimed by node update other"}});
+    let held = json!({"status": {"outcome": "Held", "reason": "node win-1 is claimed by node update other"}});
+    for (left, ended, expected) in [
+        (&theirs, &failed, &[][..]),
+        (&nobodys, &failed, &[Invariant::End]),
+        (&free, &failed, &[]),
+        (&free, &held, &[]),
+        (&theirs, &held, &[]),
+    ] {
+        let mut scene = Scene::new();
+        scene.starts("win-1", &json!({}));
+        scene.writes(By::Operator, &json!({}), &ours);
+        scene.writes(By::Others, &ours, left);
+        scene.goes(&json!([]), &json!([]), ended);
+        scene.finds(expected);
+    }
+    // The operator may not take off a cordon that has become somebody else's.
+    let mut scene = Scene::new();
+    scene.starts("win-1", &json!({}));
+    scene.writes(By::Operator, &json!({}), &ours);
+    scene.writes(By::Others, &ours, &theirs);
+    scene.writes(By::Operator, &theirs, &json!({}));
+    scene.finds(&[Invariant::Uncordon]);
 }
 
 #[test]
@@ -517,6 +557,34 @@ fn snapshots_that_nobody_has_on_record() {
     scene.now += SignedDuration::from_secs(1);
     scene.auditor.end(scene.now, &scene.truth);
     scene.finds(&[Invariant::Orphan]);
+    // People may want to be told of it only, and then have to be; or to keep all of them.
+    let class = |spec: Value, told: &str| -> Arc<SnapshotClass> {
+        let told = json!([{"type": "Orphans", "status": "True", "reason": "Found", "message": told,
+            "lastTransitionTime": "2026-01-05T10:00:00Z"}]);
+        let mut class = json!({"apiVersion": "windlass.dev/v1alpha1", "kind": "SnapshotClass", "metadata": {"name": "sim"},
+            "spec": {"provider": {"simulated": {"endpoint": "http://x"}}}, "status": {"conditions": told}});
+        merge(&mut class["spec"], &spec);
+        object(class)
+    };
+    for (class, expected) in [
+        (class(json!({"orphans": "Delete"}), "snap-1 (node win-1)"), &[Invariant::Orphan][..]),
+        (class(json!({}), "nothing"), &[Invariant::Orphan]),
+        (class(json!({}), "snap-1 (node win-1)"), &[]),
+        (class(json!({"deletionPolicy": "Retain"}), ""), &[]),
+    ] {
+        let mut scene = Scene::new();
+        scene.truth.snapshots = there();
+        scene.auditor.class(scene.now, (None, Some(&class)));
+        scene.auditor.end(scene.now, &scene.truth);
+        scene.finds(expected);
+    }
+    let mut kept = NodeSnapshot::clone(&record);
+    kept.spec.deletion_policy = DeletionPolicy::Retain;
+    let mut scene = Scene::new();
+    scene.truth.snapshots = there();
+    scene.auditor.snapshot(scene.now, (Some(&Arc::new(kept)), None), &scene.truth);
+    scene.auditor.end(scene.now, &scene.truth);
+    scene.finds(&[]);
     // On record for as long as its rollout goes on, and for a while after that.
     let mut scene = Scene::new();
     scene.truth.snapshots = there();

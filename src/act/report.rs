@@ -1,11 +1,8 @@
 //! What the agent's reports mean for a step. Pure.
 
 use crate::api::{Step, StepDetail};
-use crate::domain::{Intent, StepKey, StepResult};
+use crate::domain::{Intent, NO_REBOOT, StepKey, StepResult};
 use windlass_protocol::{AgentPhase, AutomaticUpdates, Command, ErrorClass, Progress, Report, Source};
-
-/// In place of the boot id before an installation: it needs no reboot, so any boot is the one after it.
-pub(super) const NO_REBOOT: &str = "";
 
 /// The two values that prove a restore: A is on the disk before the snapshot, B only after it. They are made of the
 /// node update alone, so that every attempt of every step knows them.

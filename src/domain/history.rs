@@ -7,6 +7,9 @@ use jiff::Timestamp;
 /// Most records a log may have; the schema has the same bound.
 pub const MAX_RECORDS: usize = 128;
 
+/// In place of the boot id before an installation: it needs no reboot, so any boot is the one after it.
+pub const NO_REBOOT: &str = "";
+
 /// The log of a node update, oldest record first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
@@ -96,6 +99,12 @@ impl History {
         let of = |step| self.records.iter().filter(move |r| r.step == step && number(r.round) == round);
         let carries = of(Step::Install).next_back().or_else(|| of(Step::Reboot).next());
         carries.and_then(|r| r.handle.as_deref())
+    }
+
+    /// Whether what was installed in this round needs no reboot, and none was made.
+    pub fn installed_without_reboot(&self, round: u32) -> bool {
+        let install = self.records.iter().rev().find(|r| r.step == Step::Install && number(r.round) == round);
+        install.is_some_and(|r| r.phase == StepPhase::Succeeded && r.handle.as_deref() == Some(NO_REBOOT))
     }
 
     /// Whether the node was claimed: from here on it must be given back.

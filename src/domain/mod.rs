@@ -10,7 +10,7 @@ mod result;
 
 pub use capability::{Capabilities, Capability};
 pub use facts::{NodeSeen, NodeState, Readiness, Wish};
-pub use history::{History, HistoryError, MAX_RECORDS, key_of};
+pub use history::{History, HistoryError, MAX_RECORDS, NO_REBOOT, key_of};
 pub use intent::{Intent, IntentError};
 pub use key::{StepKey, child_name, digest};
 pub use labels::Labels;

@@ -148,6 +148,9 @@ fn after_success(seen: &Observed<'_>, history: &History, last: &StepRecord, row:
                 row.on_failure.map(|s| (s, round))
             }
         }
+        Step::Reboot if hides_its_build(seen, history, round) && reboots_left(seen, history) => {
+            Some((Step::Reboot, round + 1))
+        }
         Step::Verify
             if extra_reboots(history) < seen.intent.policy.verify.extra_reboots && reboots_left(seen, history) =>
         {
@@ -186,10 +189,19 @@ fn reboots_left(seen: &Observed<'_>, history: &History) -> bool {
     history.reboots() < usize::try_from(most).unwrap_or_default()
 }
 
-/// Reboots for their own sake: in rounds after the first in which nothing is installed.
+/// Whether an update that needs no reboot (a hotpatch) is in, and the kubelet goes on reporting the build that it started
+/// with. The node is drained: it is rebooted, so that nobody takes it for one that still has to be updated.
+fn hides_its_build(seen: &Observed<'_>, history: &History, round: u32) -> bool {
+    let build = seen.node.here().and_then(|node| node.build);
+    history.installed_without_reboot(round) && build.is_some_and(|build| build < seen.intent.to)
+}
+
+/// Reboots for their own sake: in rounds after the first in which nothing is installed, nor shown by the reboot.
 fn extra_reboots(history: &History) -> i32 {
     let extra = |r: &&StepRecord| {
-        r.step == Step::Reboot && r.round > 0 && !history.installs_in(u32::try_from(r.round).unwrap_or_default())
+        let round = u32::try_from(r.round).unwrap_or_default();
+        let of_the_update = history.installs_in(round) || history.installed_without_reboot(round.saturating_sub(1));
+        r.step == Step::Reboot && round > 0 && !of_the_update
     };
     i32::try_from(history.records().iter().filter(extra).count()).unwrap_or(i32::MAX)
 }

@@ -359,6 +359,29 @@ fn rounds_and_extra_reboots_are_bounded() {
     check(&all_done, |r| r.intent.policy.verify.extra_reboots = 1, Outcome::Updated, ReasonCode::Succeeded, &steps);
 }
 
+/// A hotpatch raises the build, and the kubelet goes on reporting the one that it read when it started.
+#[test]
+fn an_update_without_a_reboot_is_followed_by_one_where_the_node_does_not_show_it() {
+    let hotpatch: Box<Script> = Box::new(|key| match key.step {
+        Step::Install => {
+            StepResult::Done { handle: Some(crate::domain::NO_REBOOT.into()), message: "installed".into(), more: false }
+        }
+        _ => all_done(key),
+    });
+    let steps = format!("{TO_SNAPSHOT} Install1 Reboot1 Reboot2 Verify2 Uncordon2");
+    check(&hotpatch, |_| (), Outcome::Updated, ReasonCode::Succeeded, &steps);
+    // It is not one of those that the policy wants beyond what the update needs.
+    let steps = format!("{TO_SNAPSHOT} Install1 Reboot1 Reboot2 Verify2 Reboot3 Verify3 Uncordon3");
+    check(&hotpatch, |r| r.intent.policy.verify.extra_reboots = 1, Outcome::Updated, ReasonCode::Succeeded, &steps);
+    // An update that changes no build, or a kubelet that was started meanwhile: there is nothing to show.
+    let steps = format!("{TO_SNAPSHOT} Install1 Reboot1 Verify1 Uncordon1");
+    let shown = |run: &mut Run| {
+        let NodeSeen::Here(node) = &mut run.node else { unreachable!() };
+        node.build = Some(run.intent.to);
+    };
+    check(&hotpatch, shown, Outcome::Updated, ReasonCode::Succeeded, &steps);
+}
+
 #[test]
 fn a_wish_to_end_is_granted_while_the_machine_is_as_it_was() {
     use Outcome::{Aborted, Updated};

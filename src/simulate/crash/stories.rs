@@ -67,6 +67,10 @@ faults: [{name: f, when: {phase: reboot}, effects: [updateServiceFails: {hresult
 ",
     ),
     (
+        "an update that needs no reboot",
+        "updates: [{kb: KB5039227, released: 2024-06-11, rebootRequired: false, targetBuilds: {10.0.20348: 10.0.20348.2527}}]",
+    ),
+    (
         "a reboot is pending",
         "machines: [{names: [win-1], labels: {ring: only}, build: 10.0.20348.2461, rebootPending: true}]",
     ),

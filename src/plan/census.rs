@@ -4,7 +4,7 @@ use super::approve::is_forgiven;
 use super::fleet::{Fleet, UpdateSeen};
 use super::report::ReasonCode;
 use super::selector::Selectors;
-use crate::api::{Counts, DesiredState, Outcome, PinnedSet, RingState, Spread};
+use crate::api::{Counts, DesiredState, Outcome, PinnedSet, RingState, Spread, Step};
 use crate::domain::{Build, NodeState};
 use hashbrown::hash_map::{Entry, HashMap};
 use jiff::Timestamp;
@@ -13,6 +13,11 @@ use std::fmt;
 
 /// The label that orders nodes where the ring names none: the well-known zone label of Kubernetes.
 const ZONE: &str = "topology.kubernetes.io/zone";
+
+/// So many nodes that are gone in the midst of their installation are the update's failures, if they are also more than one
+/// of so many that were updated: clouds take machines back by themselves, a few in a thousand while they are being updated.
+const GONE_BY_CHANCE: usize = 2;
+const GONE_OF_UPDATED: usize = 10;
 
 /// One ring, counted.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +42,9 @@ pub struct RingCensus<'a> {
     pub pending: Vec<Pending<'a>>,
     /// Updates whose failure counts towards halting.
     pub failures: Vec<&'a UpdateSeen>,
+    /// Updates whose node was gone once its installation had begun: one is a machine that somebody replaced, and many are an
+    /// update that machines do not survive.
+    pub gone: Vec<&'a UpdateSeen>,
     /// Updates whose failure does not halt: it came before the machine was changed, or a person has let the rollout go on
     /// since.
     pub noise: Vec<&'a UpdateSeen>,
@@ -252,6 +260,8 @@ impl<'f, 'a> Census<'f, 'a> {
             of.push(update);
         } else if update.outcome == Some(Outcome::Failed) {
             ring.noise.push(update);
+        } else if is_gone_changed(update) && !is_forgiven(update, resumed_at) {
+            ring.gone.push(update);
         }
         ring.last_end = ring.last_end.max(update.ended_at);
     }
@@ -331,6 +341,9 @@ impl<'f, 'a> Census<'f, 'a> {
     fn sorted(self) -> Vec<RingCensus<'a>> {
         let mut rings = self.rings;
         for ring in &mut rings {
+            if ring.gone.len() >= GONE_BY_CHANCE && ring.gone.len() * GONE_OF_UPDATED > ring.updated_by_us {
+                ring.failures.append(&mut ring.gone);
+            }
             ring.failures.sort_unstable_by_key(|update| (update.in_work(), update.ended_at, &update.node));
             ring.noise.sort_unstable_by_key(|update| (update.ended_at, &update.node));
         }
@@ -353,6 +366,12 @@ fn counts_towards_halt(update: &UpdateSeen) -> bool {
         None => update.is_failing(),
         Some(Outcome::Updated | Outcome::Skipped | Outcome::Aborted | Outcome::NodeGone) => false,
     }
+}
+
+/// Whether its node was gone after an installation had begun, and before it was verified.
+fn is_gone_changed(update: &UpdateSeen) -> bool {
+    update.outcome == Some(Outcome::NodeGone)
+        && matches!(update.step, Some(Step::Install | Step::Reboot | Step::Verify))
 }
 
 /// The failure domain of a node by its ring's spread, or else its zone.

@@ -127,6 +127,7 @@ fn culprit(first: &UpdateSeen, more: usize) -> String {
     let what = match first.outcome {
         Some(Outcome::Reverted) => "reverted",
         Some(Outcome::Held) => "held",
+        Some(Outcome::NodeGone) => "was gone after its installation had begun",
         None => "is being reverted",
         Some(_) => "failed",
     };

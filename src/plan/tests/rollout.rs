@@ -242,6 +242,36 @@ fn another_machine_of_the_same_name_is_another_node() {
     assert_eq!(starts(&world.plan(noon())), ["canary-0"]);
 }
 
+/// Where a cloud replaces a node that does not come back, a bad update would be tried on one new machine after the other.
+#[test]
+fn nodes_that_are_gone_in_the_midst_of_their_installation_halt_when_they_are_many() {
+    for (gone, step, updated, halted) in [
+        (1, Step::Reboot, 0, false),
+        (2, Step::Reboot, 0, true),
+        (2, Step::Install, 19, true),
+        (2, Step::Verify, 20, false),
+        (3, Step::Verify, 20, true),
+        (9, Step::Drain, 0, false),
+        (9, Step::Uncordon, 0, false),
+    ] {
+        let mut world = World::new(&[("canary", 40)]);
+        for i in 0..gone {
+            world.update(&format!("canary-{i}"), Some(Outcome::NodeGone), "node is gone");
+            world.sample.updates.last_mut().expect("an update").step = Some(step);
+        }
+        for i in 0..updated {
+            world.update(&format!("canary-{}", 10 + i), UPDATED, "");
+        }
+        let plan = world.plan(noon());
+        let is_halted = plan.state == RolloutState::Halted;
+        assert_eq!(is_halted, halted, "{gone} gone in {step:?}, {updated} updated: {:?}", plan.reason);
+        if halted {
+            let words = "canary-0 was gone after its installation had begun: node is gone (and ";
+            assert!(plan.reason.as_deref().is_some_and(|reason| reason.contains(words)), "{:?}", plan.reason);
+        }
+    }
+}
+
 #[test]
 fn percentages_of_halt_after_are_rounded_up() {
     for (failed, halted) in [(1, false), (2, true)] {

@@ -81,3 +81,5 @@ mod crash;
 mod liar;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vocabulary;

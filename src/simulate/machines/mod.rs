@@ -235,6 +235,8 @@ fn machine_health(machine: Option<&Machine>) -> super::books::Health {
     match machine.state() {
         // What would be there without any update is nobody's harm.
         _ if machine.broken_by().any(Fault::comes_of_updating) => Health::Broken,
+        // It came back with a disk from before an update.
+        _ if machine.certificate_ended() => Health::Broken,
         MachineState::BootLoop | MachineState::Hung | MachineState::Detached => Health::Broken,
         MachineState::Running if machine.serves() => Health::Good,
         MachineState::Booting | MachineState::Off | MachineState::Running => Health::Restarting,

@@ -26,11 +26,17 @@ impl Machine {
                     Effect::RestartsByItself | Effect::MachineReplaced => {
                         self.once.contains(&fault.name) && !self.kubelet_up()
                     }
+                    Effect::ClockOff { .. } => self.disk.certificate.not_after <= self.wall_clock(),
                     Effect::CrashesAfter { .. } | Effect::MemoryLeaks { .. } => self.crashed_by.contains(&fault.name),
                     _ => false,
                 }
         };
         self.effects().filter(felt).map(|(fault, _)| fault)
+    }
+
+    /// Whether its kubelet's certificate has ended by the right time, as one has that came back with an old disk.
+    pub fn certificate_ended(&self) -> bool {
+        self.disk.certificate.not_after <= self.clock
     }
 
     /// Whether its pods reach services (cluster IPs).

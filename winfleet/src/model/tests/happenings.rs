@@ -170,9 +170,10 @@ fn a_wrong_clock_ends_certificates() {
     let mut lab = Lab::with_fault("after: 1h", "clockOff: {by: 400d}", "");
     lab.pass(3600);
     assert!(!lab.machine().kubelet_up(), "its certificate is valid for a year");
+    assert_eq!(broken_by(&lab), ["f"], "its node can take no pods");
     let mut lab = Lab::with_fault("after: 1h", "clockOff: {by: 2h, behind: true}", "");
     lab.pass(7200);
-    assert!(lab.machine().kubelet_up());
+    assert!(lab.machine().kubelet_up() && broken_by(&lab).is_empty());
     assert_eq!(lab.machine().wall_clock(), Period::hours(2).before(lab.now));
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
     }
     let evicted = asked.iter().filter(|(_, evicted)| *evicted != Evicted::Gone);
     let mut left: Vec<_> =
-        leaving.iter().map(|(pod, _)| pod).chain(evicted.map(|(pod, _)| pod)).map(full_name).collect();
+        leaving.iter().map(|(pod, _)| pod).chain(evicted.map(|(pod, _)| pod)).map(|pod| full_name(pod)).collect();
     left.sort_unstable();
     match left.first() {
         None => empty(ctx, key).await,
@@ -69,7 +69,7 @@ async fn tenants(ctx: &ActContext<'_>, key: &StepKey) -> Result<Arc<Tenants>, Ac
 }
 
 /// The pods of the node that do not stay, by name.
-fn judged(ctx: &ActContext<'_>, tenants: &Tenants) -> Vec<(Pod, Fate)> {
+fn judged(ctx: &ActContext<'_>, tenants: &Tenants) -> Vec<(Arc<Pod>, Fate)> {
     let config = &ctx.means.config;
     let ours = [config.agents_namespace.as_str(), config.probes_namespace.as_str()];
     let judged = tenants.look().into_iter().map(|pod| {
@@ -77,12 +77,12 @@ fn judged(ctx: &ActContext<'_>, tenants: &Tenants) -> Vec<(Pod, Fate)> {
         (pod, fate)
     });
     let mut pods: Vec<_> = judged.filter(|(_, fate)| *fate != Fate::Stays).collect();
-    pods.sort_unstable_by_key(|(pod, _)| full_name(pod));
+    pods.sort_by_cached_key(|(pod, _)| full_name(pod));
     pods
 }
 
 /// Evicts these pods, a few at once; the answers are in their order.
-async fn ask_to_leave(ctx: &ActContext<'_>, pods: Vec<Pod>) -> Result<Vec<(Pod, Evicted)>, ActError> {
+async fn ask_to_leave(ctx: &ActContext<'_>, pods: Vec<Arc<Pod>>) -> Result<Vec<(Arc<Pod>, Evicted)>, ActError> {
     let means = ctx.means;
     let evictions = pods.into_iter().map(|pod| async move {
         let evicted = evict(means, &pod).await?;

@@ -3,6 +3,7 @@
 use super::tenants::Tenants;
 use crate::api::Step;
 use crate::domain::StepKey;
+use crate::observe::Parsed;
 use crate::ports::{Monitoring, SnapshotProviders};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -62,9 +63,9 @@ pub struct ActConfig {
 #[derive(Clone)]
 pub struct PodStores {
     /// Those in the agents' namespace.
-    pub agents: Store<Pod>,
+    pub agents: Parsed<Pod>,
     /// Those in the probes' namespace.
-    pub probes: Store<Pod>,
+    pub probes: Parsed<Pod>,
 }
 
 /// Where a pod of ours runs.
@@ -99,7 +100,8 @@ impl Means {
             Place::Probes => &self.pods.probes,
         };
         let id = ObjectRef::new(name).within(self.namespace(place));
-        store.get(&id).or_else(|| self.memory.pod(&id.to_string(), now))
+        let shown = store.get(&id).and_then(|guard| guard.parsed().cloned());
+        shown.or_else(|| self.memory.pod(&id.to_string(), now))
     }
 
     /// Remembers a pod that was made, until the watch shows it.

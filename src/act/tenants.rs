@@ -27,7 +27,7 @@ pub(super) struct Tenants {
 }
 
 /// Pods by UID.
-type Pods = Arc<Mutex<HashMap<String, Pod>>>;
+type Pods = Arc<Mutex<HashMap<String, Arc<Pod>>>>;
 
 impl Tenants {
     /// Lists the pods of a node and begins to watch them.
@@ -41,7 +41,7 @@ impl Tenants {
         let params = WatchParams::default().fields(&field).timeout(WATCH_SECONDS);
         let version = list.metadata.resource_version.unwrap_or_default();
         let events = call(api.watch(&params, &version)).await?.boxed();
-        let pods = list.items.into_iter().map(|pod| (pod.uid().unwrap_or_default(), pod)).collect();
+        let pods = list.items.into_iter().map(|pod| (pod.uid().unwrap_or_default(), Arc::new(pod))).collect();
         let pods = Arc::new(Mutex::new(pods));
         let (looks, looked) = watch::channel(());
         tokio::spawn(keep(Arc::clone(&pods), events, looked));
@@ -54,7 +54,7 @@ impl Tenants {
     }
 
     /// The pods as they are now, in no order.
-    pub(super) fn look(&self) -> Vec<Pod> {
+    pub(super) fn look(&self) -> Vec<Arc<Pod>> {
         self.looks.send_replace(());
         lock(&self.pods).values().cloned().collect()
     }
@@ -62,7 +62,7 @@ impl Tenants {
     /// Notes that a pod was told to end, until the watch says so.
     pub(super) fn note_leaving(&self, pod: &Pod, now: Timestamp) {
         if let Some(pod) = lock(&self.pods).get_mut(pod.uid().as_deref().unwrap_or_default()) {
-            pod.metadata.deletion_timestamp.get_or_insert(Time(now));
+            Arc::make_mut(pod).metadata.deletion_timestamp.get_or_insert(Time(now));
         }
     }
 }
@@ -77,7 +77,7 @@ async fn keep(
     while let Some(event) = events.next().await {
         match event {
             Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod)) => {
-                lock(&pods).insert(pod.uid().unwrap_or_default(), pod);
+                lock(&pods).insert(pod.uid().unwrap_or_default(), Arc::new(pod));
             }
             Ok(WatchEvent::Deleted(pod)) => drop(lock(&pods).remove(pod.uid().as_deref().unwrap_or_default())),
             Ok(WatchEvent::Bookmark(_)) => {}
@@ -93,7 +93,7 @@ async fn unlooked(mut looked: watch::Receiver<()>, patience: Duration) {
 }
 
 /// The map is whole even if a thread panicked while holding it.
-fn lock(pods: &Mutex<HashMap<String, Pod>>) -> MutexGuard<'_, HashMap<String, Pod>> {
+fn lock(pods: &Mutex<HashMap<String, Arc<Pod>>>) -> MutexGuard<'_, HashMap<String, Arc<Pod>>> {
     pods.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -108,7 +108,7 @@ mod tests {
     }
 
     fn tenants(uids: &[&str]) -> (Tenants, mpsc::UnboundedSender<kube::Result<WatchEvent<Pod>>>) {
-        let pods: Pods = Arc::new(Mutex::new(uids.iter().map(|uid| ((*uid).to_owned(), pod(uid))).collect()));
+        let pods: Pods = Arc::new(Mutex::new(uids.iter().map(|uid| ((*uid).to_owned(), Arc::new(pod(uid)))).collect()));
         let (tell, events) = mpsc::unbounded();
         let (looks, looked) = watch::channel(());
         tokio::spawn(keep(Arc::clone(&pods), events, looked));
@@ -127,7 +127,7 @@ mod tests {
         tell.unbounded_send(Ok(WatchEvent::Added(pod("b")))).expect("a watch");
         tell.unbounded_send(Ok(WatchEvent::Deleted(pod("a")))).expect("a watch");
         settle().await;
-        let names: Vec<_> = tenants.look().iter().map(ResourceExt::name_any).collect();
+        let names: Vec<_> = tenants.look().iter().map(|pod| pod.name_any()).collect();
         assert_eq!(names, ["b"]);
         drop(tell);
         settle().await;

@@ -10,6 +10,7 @@
 
 mod aws;
 mod comparison;
+mod frozen;
 mod guarded;
 mod kubevirt;
 mod node_snapshot;
@@ -26,6 +27,7 @@ mod values;
 
 pub use aws::{Aws, ReplacedRootVolume};
 pub use comparison::{Comparison, FailWhen, Operator};
+pub use frozen::{Frozen, Pool, Pooled};
 pub use guarded::Guarded;
 pub use kubevirt::KubeVirt;
 pub use node_snapshot::{NodeSnapshot, NodeSnapshotSpec, NodeSnapshotStatus};

@@ -1,6 +1,6 @@
 //! `NodeUpdate`: one node in one rollout; the frozen intent, and the log of what was done.
 
-use super::{Date, UpdatePolicySpec};
+use super::{Date, Frozen, UpdatePolicySpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -62,7 +62,7 @@ pub struct NodeUpdateSpec {
     /// The SnapshotClass, as the policy named it.
     pub snapshot_class: String,
     /// The policy, frozen.
-    pub policy: UpdatePolicySpec,
+    pub policy: Frozen<UpdatePolicySpec>,
 }
 
 /// What is done with the node.

@@ -1,6 +1,7 @@
 //! `UpdateRollout`: one pass of one pinned set of updates through rings.
 
-use super::{Gate, PinnedUpdate, Span, UpdatePolicySpec, UpdateRingSpec};
+use super::frozen::pooled;
+use super::{Frozen, Gate, PinnedUpdate, Span, UpdatePolicySpec, UpdateRingSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, MicroTime, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -286,7 +287,7 @@ pub struct RingStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub promoted_by: Option<String>,
     /// The ring and its policy as they were when the rollout started; edits take effect in the next rollout.
-    pub revision: FrozenRing,
+    pub revision: Frozen<FrozenRing>,
 }
 
 /// A node whose probes fail while its ring soaks.
@@ -338,8 +339,10 @@ pub struct FrozenRing {
     /// The ring.
     pub ring: UpdateRingSpec,
     /// The policy.
-    pub policy: UpdatePolicySpec,
+    pub policy: Frozen<UpdatePolicySpec>,
 }
+
+pooled!(FrozenRing, UpdatePolicySpec);
 
 /// Where a ring stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -57,7 +57,7 @@ pub async fn reconcile(ctx: &Context, shown: &Guarded<UpdateApproval>) -> Result
     let status = UpdateApprovalStatus { observed_generation: generation, state, message, conditions };
     if status != seen {
         tracing::info!(name = object.name_any(), ?state, message = status.message, "approval");
-        ctx.approvals.replace_status(&UpdateApproval { status: Some(status), ..(*object).clone() }).await?;
+        ctx.approvals.replace_status(UpdateApproval { status: Some(status), ..(*object).clone() }).await?;
     }
     Ok(if state == ApprovalState::Waiting { Again::after(LOOK_AGAIN) } else { Again::on_change() })
 }

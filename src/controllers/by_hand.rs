@@ -29,22 +29,40 @@ pub enum Target {
     Approval(String),
 }
 
+impl Target {
+    /// Whether another is of the same kind.
+    pub fn is_alike(&self, other: &Self) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
+
+    /// One of its kind that comes before all others.
+    #[must_use]
+    pub fn first(&self) -> Self {
+        match self {
+            Self::Rollout(_) => Self::Rollout(String::new()),
+            Self::NodeUpdate(_) => Self::NodeUpdate(String::new()),
+            Self::Snapshot(_) => Self::Snapshot(String::new()),
+            Self::SnapshotClass(_) => Self::SnapshotClass(String::new()),
+            Self::Approval(_) => Self::Approval(String::new()),
+        }
+    }
+}
+
 /// The controllers.
 #[derive(Clone)]
 pub struct ByHand {
     ctx: Arc<Context>,
-    stores: Stores,
 }
 
 impl ByHand {
     /// Controllers over these stores; nothing is looked at yet.
-    pub fn new(parts: Parts, stores: Stores) -> Self {
-        Self { ctx: context(parts, &stores), stores }
+    pub fn new(parts: Parts, stores: &Stores) -> Self {
+        Self { ctx: context(parts, stores) }
     }
 
     /// What is to be looked at after these changes.
     pub fn affected(&self, changes: &[Change]) -> Vec<Target> {
-        let targets = targets(changes, &self.stores);
+        let targets = targets(changes, &self.ctx.stores);
         let rollouts = targets.rollouts.into_iter().map(Target::Rollout);
         let updates = targets.updates.into_iter().map(Target::NodeUpdate);
         let approvals = targets.approvals.into_iter().map(Target::Approval);
@@ -55,9 +73,9 @@ impl ByHand {
 
     /// Looks at an object; gives it back with the time after which it is to be looked at again, if any.
     pub fn look(&self, target: Target) -> BoxFuture<'static, (Target, Option<Duration>)> {
-        let this = self.clone();
+        let ctx = Arc::clone(&self.ctx);
         async move {
-            let (ctx, stores) = (&*this.ctx, &this.stores);
+            let (ctx, stores) = (&*ctx, &ctx.stores);
             let again = match &target {
                 Target::Rollout(name) => {
                     pass(ctx, rollout::NAME, &stores.rollouts, name, |ctx, o| rollout::reconcile(ctx, o).boxed()).await

@@ -7,9 +7,7 @@ use super::invalid;
 use super::pace::fingerprint;
 use super::{holds, release};
 use crate::act::{self, ActContext};
-use crate::api::{
-    DesiredState, FINALIZER, Guarded, NODE_UPDATE_LABEL, NodeUpdate, Outcome, RELEASE, StepPhase, StepRecord,
-};
+use crate::api::{DesiredState, FINALIZER, Guarded, NodeUpdate, Outcome, RELEASE, StepPhase, StepRecord};
 use crate::domain::{History, Intent, NodeSeen, StepKey, StepResult, Wish};
 use crate::observe::{self, Stores};
 use crate::plan::Reason;
@@ -19,8 +17,8 @@ use crate::plan::lint::node::lint;
 use crate::plan::node::{Decision, Observed, conclude, decide};
 use crate::record::{NodeUpdateLog, Recorded, Tone};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::runtime::reflector::{ObjectRef, Store};
+use k8s_openapi::api::core::v1::Node;
+use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use std::sync::Arc;
 use std::time::Duration;
@@ -260,16 +258,7 @@ fn held_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Option<Strin
 fn inputs(ctx: &Context, update: &NodeUpdate) -> u64 {
     let node = ctx.stores.nodes.get(&ObjectRef::new(&update.spec.node_name));
     let uid = update.uid().unwrap_or_default();
-    let pods = [&ctx.stores.agent_pods, &ctx.stores.probe_pods].map(|pods| phases(pods, &uid));
+    let pods = [&ctx.stores.agent_phases, &ctx.stores.probe_phases].map(|phases| phases.fingerprint(&uid));
     let wish = wish(ctx, update, ctx.clock.now());
     fingerprint(&(node.map(|node| observe::node::fingerprint(&node)), pods, wish))
-}
-
-/// Names and phases of a node update's pods.
-fn phases(pods: &Store<Pod>, uid: &str) -> Vec<(String, Option<String>)> {
-    let ours = |pod: &Pod| pod.labels().get(NODE_UPDATE_LABEL).is_some_and(|label| label == uid);
-    let phase = |pod: &Arc<Pod>| (pod.name_any(), pod.status.as_ref().and_then(|s| s.phase.clone()));
-    let mut phases: Vec<_> = pods.state_filter(ours).iter().map(phase).collect();
-    phases.sort();
-    phases
 }

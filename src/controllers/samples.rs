@@ -1,7 +1,7 @@
 //! Objects for the tests of this room.
 
 use crate::api::{Guarded, NodeSnapshot, NodeUpdate, UpdateRollout};
-use crate::observe::Stores;
+use crate::observe::{Phases, Stores};
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
@@ -64,6 +64,8 @@ pub fn stores(updates: Vec<NodeUpdate>, rollouts: Vec<UpdateRollout>, snapshots:
         snapshots: parsed(snapshots),
         agent_pods: filled(vec![]),
         probe_pods: filled(vec![]),
+        agent_phases: Phases::default(),
+        probe_phases: Phases::default(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The intent: what a NodeUpdate was made to do, parsed and frozen.
 
 use super::{Build, KbId, NodeRef};
-use crate::api::{NodeUpdate, Operation, UpdatePolicySpec};
+use crate::api::{Frozen, NodeUpdate, Operation, UpdatePolicySpec};
 use kube::ResourceExt;
 use windlass_protocol::PinnedUpdate;
 
@@ -31,7 +31,7 @@ pub struct Intent {
     /// Name of the SnapshotClass.
     pub snapshot_class: String,
     /// The policy, frozen.
-    pub policy: UpdatePolicySpec,
+    pub policy: Frozen<UpdatePolicySpec>,
 }
 
 /// A NodeUpdate whose spec makes no sense. The controller writes none such; a hand may.

@@ -55,6 +55,11 @@ pub trait Watched: Resource<DynamicType = ()> + Clone {
 
     /// The change that this object's change is.
     fn change(&self) -> Change;
+
+    /// The object, if it is a pod.
+    fn pod(&self) -> Option<&Pod> {
+        None
+    }
 }
 
 impl Watched for Node {
@@ -67,10 +72,10 @@ impl Watched for Node {
     }
 }
 
-impl Watched for Pod {
+impl Watched for Guarded<Pod> {
     fn fingerprint(&self) -> u64 {
-        let phase = self.status.as_ref().and_then(|s| s.phase.as_ref());
-        hash(&(&self.metadata.uid, phase, self.metadata.deletion_timestamp.is_some()))
+        let phase = self.parsed().and_then(|pod| pod.status.as_ref()?.phase.as_ref());
+        hash(&(&self.meta().uid, phase, self.meta().deletion_timestamp.is_some()))
     }
 
     fn change(&self) -> Change {
@@ -79,6 +84,10 @@ impl Watched for Pod {
             owner_kind: owner.map(|o| o.kind.clone()).unwrap_or_default(),
             owner: owner.map(|o| o.name.clone()).unwrap_or_default(),
         }
+    }
+
+    fn pod(&self) -> Option<&Pod> {
+        self.parsed().map(std::convert::AsRef::as_ref)
     }
 }
 

@@ -4,6 +4,7 @@
 //! any more is told here.
 
 use super::change::{Change, Watched};
+use super::phases::Phases;
 use futures::{StreamExt, channel::mpsc::UnboundedSender};
 use kube::runtime::{
     WatchStreamExt,
@@ -35,21 +36,37 @@ pub struct Feed<K: Watched + 'static> {
     writer: Writer<K>,
     changes: UnboundedSender<Change>,
     known: HashMap<(String, String), Known>,
+    phases: Phases,
 }
 
 impl<K: Watched + 'static> Feed<K> {
     /// An empty store, its feed, and where its changes are told.
     pub(super) fn new(changes: UnboundedSender<Change>) -> (Store<K>, Self) {
         let (store, writer) = reflector::store();
-        (store.clone(), Self { store, writer, changes, known: HashMap::new() })
+        (store.clone(), Self { store, writer, changes, known: HashMap::new(), phases: Phases::default() })
     }
 
     /// Puts what a watch said into the store, and tells what changed for whoever decides.
     pub fn put(&mut self, event: &Event<K>) {
         self.writer.apply_watcher_event(event);
+        self.note_phases(event);
         for change in changed(&mut self.known, &self.store, event) {
             // The receiver is gone only when the process is about to end.
             let _ = self.changes.unbounded_send(change);
+        }
+    }
+
+    /// The phases of the pods in the store; none, where it is one of another kind.
+    pub fn phases(&self) -> Phases {
+        self.phases.clone()
+    }
+
+    fn note_phases(&self, event: &Event<K>) {
+        match event {
+            Event::Init | Event::InitApply(_) => {}
+            Event::InitDone => self.phases.renew(self.store.state().iter().filter_map(|object| object.pod())),
+            Event::Apply(object) => object.pod().into_iter().for_each(|pod| self.phases.note(pod, false)),
+            Event::Delete(object) => object.pod().into_iter().for_each(|pod| self.phases.note(pod, true)),
         }
     }
 }

@@ -7,10 +7,12 @@
 mod change;
 mod follow;
 pub mod node;
+mod phases;
 mod reading;
 mod stores;
 
 pub use change::{Change, Watched};
 pub use follow::{Feed, WATCH_SECONDS, Witness};
+pub use phases::Phases;
 pub use reading::Reading;
 pub use stores::{Feeds, Parsed, Stores, StoresError};

@@ -3,13 +3,14 @@
 use super::change::{Change, Watched};
 use super::follow::{Feed, Witness, follow};
 use super::node;
+use super::phases::Phases;
 use crate::api::{
     Guarded, NodeSnapshot, NodeUpdate, SnapshotClass, UpdateApproval, UpdateHold, UpdatePolicy, UpdateRing,
     UpdateRollout,
 };
 use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::core::{NamespaceResourceScope, error_boundary::InvalidObject};
+use kube::core::error_boundary::InvalidObject;
 use kube::runtime::{reflector::Store, watcher};
 use kube::{Api, Client, Resource, ResourceExt, runtime::reflector::ObjectRef};
 use serde::de::DeserializeOwned;
@@ -21,7 +22,7 @@ use tokio::task::JoinSet;
 /// How long the stores may take to be filled at the start.
 const FIRST_LIST: Duration = Duration::from_mins(2);
 
-/// A store of a kind of ours: an object that does not parse is kept as its error and stops nothing else.
+/// A store of shared objects: one that does not parse is kept as its error and stops nothing else.
 pub type Parsed<K> = Store<Guarded<K>>;
 
 /// All that is watched.
@@ -46,9 +47,13 @@ pub struct Stores {
     /// Node snapshots.
     pub snapshots: Parsed<NodeSnapshot>,
     /// Pods in the agents' namespace.
-    pub agent_pods: Store<Pod>,
+    pub agent_pods: Parsed<Pod>,
     /// Pods in the probes' namespace.
-    pub probe_pods: Store<Pod>,
+    pub probe_pods: Parsed<Pod>,
+    /// Phases of the pods in the agents' namespace.
+    pub agent_phases: Phases,
+    /// Phases of the pods in the probes' namespace.
+    pub probe_phases: Phases,
 }
 
 /// The stores were not filled in time.
@@ -70,8 +75,8 @@ pub struct Feeds {
     pub holds: Feed<Guarded<UpdateHold>>,
     pub updates: Feed<Guarded<NodeUpdate>>,
     pub snapshots: Feed<Guarded<NodeSnapshot>>,
-    pub agent_pods: Feed<Pod>,
-    pub probe_pods: Feed<Pod>,
+    pub agent_pods: Feed<Guarded<Pod>>,
+    pub probe_pods: Feed<Guarded<Pod>>,
 }
 
 /// Starts watches and keeps them.
@@ -93,8 +98,10 @@ impl Stores {
     ) -> Self {
         let mut watches = Watches { client, changes, witness, tasks };
         let windows = watcher::Config::default().labels("kubernetes.io/os=windows");
+        let (agent_pods, agent_phases) = watches.pods(agents_namespace);
+        let (probe_pods, probe_phases) = watches.pods(probes_namespace);
         Self {
-            nodes: watches.follow(Api::all(client.clone()), windows, node::trim),
+            nodes: watches.follow(Api::all(client.clone()), windows, node::trim).0,
             policies: watches.ours(),
             rings: watches.ours(),
             rollouts: watches.ours(),
@@ -103,8 +110,10 @@ impl Stores {
             holds: watches.ours(),
             updates: watches.ours(),
             snapshots: watches.ours(),
-            agent_pods: watches.namespaced(agents_namespace),
-            probe_pods: watches.namespaced(probes_namespace),
+            agent_pods,
+            probe_pods,
+            agent_phases,
+            probe_phases,
         }
     }
 
@@ -113,7 +122,9 @@ impl Stores {
         macro_rules! fed {
             ($($name:ident),*) => {{
                 $(let $name = Feed::new(changes.clone());)*
-                (Self { $($name: $name.0),* }, Feeds { $($name: $name.1),* })
+                let feeds = Feeds { $($name: $name.1),* };
+                let (agent_phases, probe_phases) = (feeds.agent_pods.phases(), feeds.probe_pods.phases());
+                (Self { $($name: $name.0,)* agent_phases, probe_phases }, feeds)
             }};
         }
         fed!(nodes, policies, rings, rollouts, classes, approvals, holds, updates, snapshots, agent_pods, probe_pods)
@@ -173,25 +184,22 @@ impl Watches<'_> {
         Guarded<K>: Watched,
     {
         let unmanaged = |object: &mut Guarded<K>| object.meta_mut().managed_fields = None;
-        self.follow(Api::all(self.client.clone()), watcher::Config::default(), unmanaged)
+        self.follow(Api::all(self.client.clone()), watcher::Config::default(), unmanaged).0
     }
 
-    fn namespaced<K>(&mut self, namespace: &str) -> Store<K>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-        K: Watched + DeserializeOwned + Debug + Send + Sync + 'static,
-    {
+    fn pods(&mut self, namespace: &str) -> (Parsed<Pod>, Phases) {
         let api = Api::namespaced(self.client.clone(), namespace);
         self.follow(api, watcher::Config::default(), |object| object.meta_mut().managed_fields = None)
     }
 
-    fn follow<K>(&mut self, api: Api<K>, config: watcher::Config, trim: fn(&mut K)) -> Store<K>
+    fn follow<K>(&mut self, api: Api<K>, config: watcher::Config, trim: fn(&mut K)) -> (Store<K>, Phases)
     where
         K: Watched + DeserializeOwned + Debug + Send + Sync + 'static,
     {
         let (store, feed) = Feed::new(self.changes.clone());
+        let phases = feed.phases();
         self.tasks.spawn(follow(feed, api, config, trim, Arc::clone(&self.witness)));
-        store
+        (store, phases)
     }
 }
 

@@ -76,8 +76,9 @@ fn freeze(name: &str, catalogue: &Catalogue<'_>) -> Result<RingStatus, Stalled> 
             ring_generation: ring.metadata.generation.unwrap_or_default(),
             policy_generation: policy.metadata.generation.unwrap_or_default(),
             ring: ring.spec.clone(),
-            policy: policy.spec.clone(),
-        },
+            policy: policy.spec.clone().into(),
+        }
+        .into(),
     })
 }
 

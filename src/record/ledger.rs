@@ -1,9 +1,10 @@
 //! Writes one kind, and reads its own writes: a store shows them only after a moment.
 
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::core::ClusterResourceScope;
+use kube::core::object::HasStatus;
+use kube::core::{ClusterResourceScope, ObjectMeta, Request};
 use kube::{Api, Client, Resource, ResourceExt};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::future::Future;
@@ -109,17 +110,6 @@ where
         }
     }
 
-    /// Replaces the status of `object`, if nobody else has written meanwhile.
-    ///
-    /// # Errors
-    /// [`RecordError`].
-    pub async fn replace_status(&self, object: &K) -> Result<Arc<K>, RecordError> {
-        let name = object.name_any();
-        let params = PostParams::default();
-        let answer = self.api.replace_status(&name, &params, object);
-        self.answered(&name, answer).await
-    }
-
     /// Adds or removes a finalizer of ours, if nobody else has written meanwhile. `None`: it was so already.
     ///
     /// # Errors
@@ -171,6 +161,42 @@ where
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Arc<K>>> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl<K> Ledger<K>
+where
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope> + HasStatus<Status: DeserializeOwned>,
+    K: Clone + Debug + Serialize + DeserializeOwned,
+{
+    /// Replaces the status with that of `object`, if nobody else has written meanwhile.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub async fn replace_status(&self, object: K) -> Result<Arc<K>, RecordError> {
+        let name = object.name_any();
+        let answer = self.write_status(&name, object);
+        self.answered(&name, answer).await
+    }
+
+    /// Of the answer, metadata and status are read: as nobody has written meanwhile, the rest is what was sent.
+    async fn write_status(&self, name: &str, mut object: K) -> kube::Result<K> {
+        let body = serde_json::to_vec(&object).map_err(kube::Error::SerdeError)?;
+        let requests = Request::new(self.api.resource_url());
+        let request = requests.replace_subresource("status", name, &PostParams::default(), body);
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        let answer: Written<K::Status> = self.api.clone().into_client().request(request).await?;
+        *object.meta_mut() = answer.metadata;
+        *object.status_mut() = answer.status;
+        Ok(object)
+    }
+}
+
+/// What is read of the answer to a written status.
+#[derive(Deserialize)]
+#[serde(bound = "S: DeserializeOwned")]
+struct Written<S> {
+    metadata: ObjectMeta,
+    status: Option<S>,
 }
 
 /// Whether `a` is a later state of the same object than `b`. Resource versions are numbers that grow

@@ -187,7 +187,7 @@ impl NodeUpdateLog {
 
     async fn replace(&self, update: &NodeUpdate, status: NodeUpdateStatus) -> Result<Arc<NodeUpdate>, RecordError> {
         let object = NodeUpdate { metadata: update.metadata.clone(), spec: update.spec.clone(), status: Some(status) };
-        self.ledger.replace_status(&object).await
+        self.ledger.replace_status(object).await
     }
 
     fn waits(&self) -> MutexGuard<'_, HashMap<String, Written>> {

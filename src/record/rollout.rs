@@ -52,12 +52,12 @@ impl RolloutLog {
             return Ok(None);
         }
         let object = UpdateRollout { status: Some(status), ..object.clone() };
-        self.ledger.replace_status(&object).await.map(Some)
+        self.ledger.replace_status(object).await.map(Some)
     }
 }
 
 fn is_same(seen: &UpdateRolloutStatus, status: &UpdateRolloutStatus) -> bool {
-    UpdateRolloutStatus { eta: None, ..seen.clone() } == UpdateRolloutStatus { eta: None, ..status.clone() }
+    *seen == UpdateRolloutStatus { eta: seen.eta.clone(), ..status.clone() }
 }
 
 #[cfg(test)]

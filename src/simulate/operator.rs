@@ -84,13 +84,13 @@ impl Run {
                         self.queue.not_after(target, now);
                     }
                 }
-                Happened::Looked(target, again) => self.looked(target, again),
+                Happened::Looked(target, again) => self.looked(&target, again),
             }
         }
     }
 
     fn look(&mut self, target: Target) {
-        let alike = |other: &&Target| std::mem::discriminant(*other) == std::mem::discriminant(&target);
+        let alike = |other: &&Target| other.is_alike(&target);
         let at_once = if matches!(target, Target::Rollout(_)) { 1 } else { AT_ONCE };
         if self.busy.contains(&target) || self.busy.iter().filter(alike).count() >= at_once {
             self.held.insert(target);
@@ -100,14 +100,17 @@ impl Run {
         self.running.push(self.controllers.look(target));
     }
 
-    fn looked(&mut self, target: Target, again: Option<Duration>) {
+    fn looked(&mut self, target: &Target, again: Option<Duration>) {
         let now = self.time.now();
-        self.busy.remove(&target);
+        self.busy.remove(target);
         if let Some(wait) = again {
-            self.queue.not_after(target, now + SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
+            self.queue.not_after(target.clone(), now + SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX));
         }
-        for target in std::mem::take(&mut self.held) {
-            self.queue.not_after(target, now);
+        // There is room for one more of its kind: whoever comes first of those that wait for it, or itself once more.
+        let next = self.held.range(target.first()..).take_while(|other| other.is_alike(target));
+        if let Some(next) = next.into_iter().find(|other| !self.busy.contains(other)).cloned() {
+            self.held.remove(&next);
+            self.queue.not_after(next, now);
         }
     }
 
@@ -154,7 +157,7 @@ fn start(shared: &Shared, instance: usize) -> (Run, Arc<Notify>) {
         clock: shared.time().clock(),
     };
     let run = Run {
-        controllers: ByHand::new(parts, stores),
+        controllers: ByHand::new(parts, &stores),
         changes,
         time: shared.time(),
         queue: Agenda::default(),

@@ -91,7 +91,7 @@ async fn say(ctx: &Context, class: &SnapshotClass, look: &Look, needed: usize) -
         conditions: snapshot_class(&seen.conditions, facts, generation, ctx.clock.now()),
     };
     if class.status.as_ref() != Some(&status) {
-        ctx.classes.replace_status(&SnapshotClass { status: Some(status), ..class.clone() }).await?;
+        ctx.classes.replace_status(SnapshotClass { status: Some(status), ..class.clone() }).await?;
     }
     Ok(())
 }

@@ -61,7 +61,8 @@ pub(in crate::plan) fn intent() -> Intent {
                 }],
             },
             on_failure: OnFailure::default(),
-        },
+        }
+        .into(),
     }
 }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 fn node_update(status: &Value) -> UpdateSeen {
-    let policy = ring("r", &json!({}), &json!({})).revision.policy;
+    let policy = ring("r", &json!({}), &json!({})).revision.policy.clone();
     let update: NodeUpdate = serde_json::from_value(json!({
         "apiVersion": "windlass.dev/v1alpha1",
         "kind": "NodeUpdate",

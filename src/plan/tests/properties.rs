@@ -42,19 +42,20 @@ fn any_world(seed: u64) -> World {
 }
 
 fn any_ring(ring: &mut RingStatus, random: &mut fastrand::Rng) {
-    let spec = &mut ring.revision.ring;
+    let revision = &mut *ring.revision;
+    let spec = &mut revision.ring;
     spec.batch.max_unavailable =
         if random.bool() { IntOrPercent::Nodes(random.u32(0..6)) } else { IntOrPercent::Percent(random.u32(0..120)) };
     spec.soak.duration = Span::from_mins(random.u64(0..3));
     spec.soak.min_updated = random.i32(0..3);
-    ring.revision.policy.on_failure.halt_after = IntOrPercent::Nodes(random.u32(1..4));
+    revision.policy.on_failure.halt_after = IntOrPercent::Nodes(random.u32(1..4));
     if random.bool() {
         let spread = json!({"topologyKey": "topology.kubernetes.io/zone"});
         spec.batch.spread = serde_json::from_value(spread).expect("a spread");
     }
     if random.u8(..) < 80 {
         let window = json!({"timeZone": "UTC", "allow": [{"days": ["Mon"], "start": format!("{:02}:00", random.u8(0..24)), "duration": "6h"}]});
-        ring.revision.policy.maintenance = serde_json::from_value(window).expect("a window");
+        revision.policy.maintenance = serde_json::from_value(window).expect("a window");
     }
 }
 

@@ -1,7 +1,7 @@
 //! What stops a rollout before it starts.
 
 use super::*;
-use crate::api::{UpdatePolicy, UpdateRing, UpdateRolloutSpec};
+use crate::api::{UpdatePolicy, UpdatePolicySpec, UpdateRing, UpdateRolloutSpec};
 use crate::domain::{Capabilities, Capability, Labels};
 use crate::plan::resolve::{Catalogue, resolve};
 use std::collections::BTreeMap;
@@ -20,14 +20,14 @@ impl Cluster {
     fn new() -> Self {
         let frozen = |name: &str| ring(name, &json!({}), &json!({})).revision;
         let named = |name: &str| {
-            let mut ring = UpdateRing::new(name, frozen(name).ring);
+            let mut ring = UpdateRing::new(name, frozen(name).ring.clone());
             ring.metadata.generation = Some(7);
             Arc::new(ring)
         };
         let all = Capabilities::of(&Capability::ALL);
         Self {
             rings: vec![named("canary"), named("early")],
-            policies: vec![Arc::new(UpdatePolicy::new("standard", frozen("x").policy))],
+            policies: vec![Arc::new(UpdatePolicy::new("standard", UpdatePolicySpec::clone(&frozen("x").policy)))],
             classes: BTreeMap::from([("ebs".to_owned(), Ok(all))]),
             nodes: vec![sample::node("win-1", "canary", 0), sample::node("win-2", "early", 0)],
             linux: vec![],

@@ -89,17 +89,17 @@ impl Subscriber {
         list(&mut feeds.holds, parsed(&tables.holds));
         list(&mut feeds.updates, parsed(&tables.updates));
         list(&mut feeds.snapshots, parsed(&tables.snapshots));
-        list(&mut feeds.agent_pods, tables.pods.within(AGENTS).map(|pod| pod.as_ref().clone()).collect());
-        list(&mut feeds.probe_pods, tables.pods.within(PROBES).map(|pod| pod.as_ref().clone()).collect());
+        list(&mut feeds.agent_pods, tables.pods.within(AGENTS).map(guarded).collect());
+        list(&mut feeds.probe_pods, tables.pods.within(PROBES).map(guarded).collect());
     }
 
     fn show(&mut self, object: &Object, gone: bool) {
         let feeds = &mut self.feeds;
         match object {
             Object::Node(node) if is_windows(node) => show(&mut feeds.nodes, trimmed(node), gone),
-            Object::Pod(pod) => match pod.namespace().as_deref() {
-                Some(AGENTS) => show(&mut feeds.agent_pods, pod.as_ref().clone(), gone),
-                Some(PROBES) => show(&mut feeds.probe_pods, pod.as_ref().clone(), gone),
+            Object::Pod(pod) => match pod.metadata.namespace.as_deref() {
+                Some(AGENTS) => show(&mut feeds.agent_pods, guarded(pod), gone),
+                Some(PROBES) => show(&mut feeds.probe_pods, guarded(pod), gone),
                 _ => {}
             },
             Object::Policy(policy) => show(&mut feeds.policies, guarded(policy), gone),
@@ -119,7 +119,7 @@ impl Subscriber {
 fn is_watched(object: &Object) -> bool {
     match object {
         Object::Node(node) => is_windows(node),
-        Object::Pod(pod) => matches!(pod.namespace().as_deref(), Some(AGENTS | PROBES)),
+        Object::Pod(pod) => matches!(pod.metadata.namespace.as_deref(), Some(AGENTS | PROBES)),
         Object::Budget(_) => false,
         Object::Policy(_)
         | Object::Ring(_)

@@ -184,7 +184,7 @@ impl Cluster {
         let Some(index) = self.fleet.index(node) else { return };
         let kubelet = &mut self.fleet.kubelets[index];
         if new {
-            let Some(view) = PodView::from_pod(pod.as_ref().clone()) else { return };
+            let Some(view) = PodView::from_pod(pod) else { return };
             let (boot, slot) = (kubelet.facts.boot, kubelet.pods.len());
             kubelet.pods.insert(key_of(pod.as_ref()), Run::new(view, boot, kubelet.identity.index, slot, now));
         } else if let Some(run) = kubelet.pods.get_mut(&key_of(pod.as_ref())) {

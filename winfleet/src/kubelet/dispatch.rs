@@ -86,7 +86,7 @@ pub async fn dispatch(client: Client, mail: HashMap<String, NodeMail>) {
         let mail = mail.clone();
         follow(Api::<Pod>::all(client.clone()), config().fields("spec.nodeName!="), pod_node, move |node, uid, pod| {
             if let Some(mail) = mail.get(node) {
-                mail.inbox.put(uid.to_owned(), pod.and_then(PodView::from_pod));
+                mail.inbox.put(uid.to_owned(), pod.as_ref().and_then(PodView::from_pod));
             }
         })
     };

@@ -89,33 +89,33 @@ pub struct PodView {
 
 impl PodView {
     /// Reads a pod; `None` for a pod that is bound to no node.
-    pub fn from_pod(pod: Pod) -> Option<Self> {
-        let spec = pod.spec?;
-        let meta = pod.metadata;
-        let status = pod.status.unwrap_or_default();
-        let annotations = meta.annotations.unwrap_or_default();
-        let name = meta.name?;
+    pub fn from_pod(pod: &Pod) -> Option<Self> {
+        let (spec, meta) = (pod.spec.as_ref()?, &pod.metadata);
+        let (none, unnoted) = (PodStatus::default(), BTreeMap::new());
+        let status = pod.status.as_ref().unwrap_or(&none);
+        let annotations = meta.annotations.as_ref().unwrap_or(&unnoted);
+        let name = meta.name.clone()?;
         let grace = meta.deletion_grace_period_seconds.unwrap_or(0);
         Some(Self {
             node: spec.node_name.clone()?,
             host_network: spec.host_network.unwrap_or(false),
-            restart: restart_policy(&spec),
+            restart: restart_policy(spec),
             containers: views(&spec.containers),
             init_containers: views(spec.init_containers.as_deref().unwrap_or_default()),
-            domain_identity: has_domain_identity(&spec),
-            program: Program::of(&spec, annotation(&annotations, EXIT_CODE, &name)),
-            deletion_grace: meta.deletion_timestamp.map(|_| seconds(grace)),
-            terminates_after: annotation(&annotations, TERMINATES_AFTER, &name)
+            domain_identity: has_domain_identity(spec),
+            program: Program::of(spec, annotation(annotations, EXIT_CODE, &name)),
+            deletion_grace: meta.deletion_timestamp.as_ref().map(|_| seconds(grace)),
+            terminates_after: annotation(annotations, TERMINATES_AFTER, &name)
                 .and_then(|d: SignedDuration| Duration::try_from(d).ok()),
             active_deadline: spec.active_deadline_seconds.map(seconds),
-            phase: phase(&status),
-            ready: has_condition(&status, "Ready", Some("True")),
+            phase: phase(status),
+            ready: has_condition(status, "Ready", Some("True")),
             start_time: status.start_time.as_ref().map(|t| t.0),
             restarts: restarts(status.container_statuses.as_deref().unwrap_or_default()),
-            scheduled: has_condition(&status, "PodScheduled", None),
-            ip: status.pod_ip,
-            namespace: meta.namespace?,
-            uid: meta.uid?,
+            scheduled: has_condition(status, "PodScheduled", None),
+            ip: status.pod_ip.clone(),
+            namespace: meta.namespace.clone()?,
+            uid: meta.uid.clone()?,
             name,
         })
     }
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     fn pod(json: serde_json::Value) -> Option<PodView> {
-        PodView::from_pod(serde_json::from_value(json).expect("a pod"))
+        PodView::from_pod(&serde_json::from_value(json).expect("a pod"))
     }
 
     #[test]

@@ -200,7 +200,7 @@ mod tests {
             "metadata": {"name": "p", "namespace": "n", "uid": "0a1b2c3d-0000-4000-8000-000000000001"},
             "spec": {"nodeName": "win-1", "initContainers": [{"name": "init"}], "containers": [{"name": "c", "image": "i"}]}
         });
-        PodView::from_pod(serde_json::from_value(json).expect("a pod")).expect("bound to a node")
+        PodView::from_pod(&serde_json::from_value(json).expect("a pod")).expect("bound to a node")
     }
 
     fn at(second: i64) -> Timestamp {

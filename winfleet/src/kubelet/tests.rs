@@ -129,7 +129,7 @@ impl Node {
             pod["metadata"]["deletionTimestamp"] = json!("2026-11-22T10:00:00Z");
             pod["metadata"]["deletionGracePeriodSeconds"] = json!(30);
         }
-        let pod = PodView::from_pod(serde_json::from_value(pod).expect("a pod"));
+        let pod = PodView::from_pod(&serde_json::from_value(pod).expect("a pod"));
         self.inbox.put("pod-1".into(), pod);
     }
 }

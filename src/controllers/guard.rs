@@ -42,7 +42,7 @@ pub async fn guarded(
     let started = Instant::now();
     let result = bounded(work, PASS_TIMEOUT).await;
     ctx.metrics.reconciled(pass.controller, started.elapsed());
-    if result.is_ok() {
+    if result.as_ref().is_ok_and(|again| again.passed()) {
         ctx.failures.succeeded(&pass.key());
     }
     result

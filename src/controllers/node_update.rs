@@ -53,7 +53,7 @@ pub async fn reconcile(ctx: &Context, shown: &Guarded<NodeUpdate>) -> Result<Aga
     }
     let inputs = inputs(ctx, &update);
     if let Some(wait) = ctx.pace.early(&key, fingerprint(&(inputs, update.resource_version()))) {
-        return Ok(Again::after(wait));
+        return Ok(Again::too_early(wait));
     }
     let (intent, history) = match parse(&update) {
         Ok(parsed) => parsed,

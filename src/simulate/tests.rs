@@ -72,6 +72,15 @@ fn an_api_server_that_is_away_for_minutes_delays_and_nothing_else() {
 }
 
 #[test]
+fn a_rollout_that_fails_is_tried_again_ever_less_often() {
+    let one = stories::setup("{}");
+    let away = Trouble { from: one.start, until: one.start + SignedDuration::from_hours(2), what: What::Conflicts(1) };
+    let outcome = audited(&Setup { troubles: vec![away], lasts: SignedDuration::from_hours(2), ..one });
+    // Growing waits of at most 75 s: a fifth of that after a conflict. Once a second it would be many thousands.
+    assert!((50..2000).contains(&outcome.calls), "{} calls", outcome.calls);
+}
+
+#[test]
 fn what_was_found_by_a_seed_stays_mended() {
     for (seed, bug) in FOUND {
         let mut setup = setup("");

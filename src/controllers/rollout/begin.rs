@@ -101,9 +101,9 @@ impl Pass<'_> {
         let object = std::sync::Arc::clone(&self.object);
         let facts = Facts::gather(self.ctx, &object, self.memory).await;
         let status = self.status();
-        let scanned = scan::scan(self.ctx, &object, &status.rings, facts.nodes(), self.memory, now).await?;
+        let scanned = scan::scan(self.ctx, &object, &status.rings, facts.nodes(), self.memory, now).await;
         facts.leave(self.memory);
-        match scanned {
+        match scanned? {
             scan::Scanned::Waiting(on, after) => {
                 let stalled = takes_too_long(&status, now)
                     .then(|| Stalled { code: StallCode::UpdatesUnknown, message: on.clone() });

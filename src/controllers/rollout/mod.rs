@@ -52,7 +52,7 @@ pub async fn reconcile(ctx: &Context, shown: &Guarded<UpdateRollout>) -> Result<
     let memory = ctx.memories.of(&uid);
     let mut memory = memory.lock().await;
     if let Some(wait) = memory.early(APART) {
-        return Ok(Again::after(wait));
+        return Ok(Again::too_early(wait));
     }
     let next = Pass { ctx, object, memory: &mut memory }.make().await?;
     match next {

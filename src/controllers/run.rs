@@ -181,6 +181,13 @@ pub(super) fn context(parts: Parts, stores: &Stores) -> Arc<Context> {
     Arc::new(Context::new(settings, stores.clone(), means, events, (metrics, clock)))
 }
 
+/// What is left to do when an object of a controller is not there any more.
+fn gone(ctx: &Context, controller: &str, name: &str) {
+    if controller == snapshot_class::NAME {
+        ctx.metrics.class_is_gone(name);
+    }
+}
+
 /// A controller's pass over one object.
 pub(super) type Reconcile<K> = for<'a> fn(&'a Context, &'a Guarded<K>) -> BoxFuture<'a, Result<Again, ReconcileError>>;
 
@@ -216,15 +223,20 @@ impl Runner<'_> {
                 move |object, error, ctx| after_failure(&ctx, &pass(&object), error).into(),
                 Arc::clone(&self.ctx),
             );
-        self.tasks.spawn(results.for_each(move |result| async move {
+        let ctx = Arc::clone(&self.ctx);
+        self.tasks.spawn(results.for_each(move |result| {
             match result {
                 // Logged and counted where it failed.
                 Ok(_) | Err(Error::ReconcilerFailed(..)) => {}
-                Err(Error::ObjectNotFound(object)) => tracing::debug!(controller = name, %object, "gone"),
+                Err(Error::ObjectNotFound(object)) => {
+                    tracing::debug!(controller = name, %object, "gone");
+                    gone(&ctx, name, &object.name);
+                }
                 Err(error @ (Error::QueueError(_) | Error::RunnerError(_))) => {
                     tracing::error!(controller = name, %error, "the controller's queue failed");
                 }
             }
+            std::future::ready(())
         }));
     }
 }

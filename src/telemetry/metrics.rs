@@ -7,7 +7,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Makes a set of one label.
@@ -67,6 +69,8 @@ struct Snapshots {
     oldest: Family<Class, Gauge>,
     orphans: Family<Class, Gauge>,
     cost: Family<Cost, Gauge<f64, AtomicU64>>,
+    /// The currency in which each class's cost is shown: another price takes its place.
+    currencies: Mutex<HashMap<String, String>>,
     not_deleted: Family<Class, Counter>,
 }
 
@@ -189,10 +193,31 @@ impl Metrics {
         self.snapshots.count.get_or_create(&of).set(figures.count);
         self.snapshots.bytes.get_or_create(&of).set(figures.bytes);
         self.snapshots.oldest.get_or_create(&of).set(figures.oldest);
-        if let Some((cost, currency)) = cost {
-            let of = Cost { class: class.to_owned(), currency: currency.to_owned() };
-            self.snapshots.cost.get_or_create(&of).set(cost);
+        self.cost_is(class, cost);
+    }
+
+    /// What a month of a class's snapshots costs; a cost in another currency, or of before there was no price, goes.
+    fn cost_is(&self, class: &str, cost: Option<(f64, &str)>) {
+        let of = |currency: &str| Cost { class: class.to_owned(), currency: currency.to_owned() };
+        let mut currencies = self.snapshots.currencies.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = currencies.remove(class).filter(|shown| cost.is_none_or(|(_, currency)| currency != shown));
+        if let Some(shown) = shown {
+            self.snapshots.cost.remove(&of(&shown));
         }
+        if let Some((cost, currency)) = cost {
+            self.snapshots.cost.get_or_create(&of(currency)).set(cost);
+            currencies.insert(class.to_owned(), currency.to_owned());
+        }
+    }
+
+    /// A class is gone, and all that was counted of it goes, too.
+    pub fn class_is_gone(&self, class: &str) {
+        let (of, snapshots) = (Class::of(class), &self.snapshots);
+        for family in [&snapshots.count, &snapshots.bytes, &snapshots.oldest, &snapshots.orphans] {
+            family.remove(&of);
+        }
+        snapshots.not_deleted.remove(&of);
+        self.cost_is(class, None);
     }
 
     /// So many snapshots of a class are known to nobody.
@@ -223,6 +248,31 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_counted_of_a_class_goes_with_it_and_a_cost_with_its_currency() {
+        let metrics = Metrics::default();
+        let of_class = |name: &str| {
+            let text = metrics.text();
+            let of = |line: &&str| line.contains(&format!("class=\"{name}\""));
+            text.lines().filter(of).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let figures = SnapshotFigures { count: 1, bytes: 2, oldest: 3 };
+        metrics.snapshots_are("ebs", figures, Some((1.5, "EUR")));
+        metrics.snapshots_are("sim", figures, Some((0.5, "USD")));
+        metrics.orphans_are("ebs", 1);
+        metrics.snapshot_not_deleted("ebs");
+        assert_eq!(of_class("ebs").len(), 6, "{:?}", of_class("ebs"));
+        metrics.snapshots_are("ebs", figures, Some((1.7, "USD")));
+        let costs: Vec<_> = of_class("ebs").into_iter().filter(|line| line.contains("currency")).collect();
+        assert_eq!(costs, ["windlass_snapshot_cost_per_month{class=\"ebs\",currency=\"USD\"} 1.7"]);
+        metrics.snapshots_are("ebs", figures, None);
+        assert!(!of_class("ebs").iter().any(|line| line.contains("currency")), "there is no price any more");
+        metrics.snapshots_are("ebs", figures, Some((1.5, "EUR")));
+        metrics.class_is_gone("ebs");
+        assert!(of_class("ebs").is_empty(), "{:?}", of_class("ebs"));
+        assert_eq!(of_class("sim").len(), 4, "another class is as it was");
+    }
 
     #[test]
     fn what_was_counted_is_in_the_text() {

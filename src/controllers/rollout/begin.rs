@@ -1,7 +1,7 @@
 //! The beginning of a rollout: its rings and policies are frozen, then its updates pinned.
 
 use super::memory::uid_of;
-use super::{Pass, facts::Facts, providers, scan};
+use super::{LOOK_AGAIN, Pass, facts::Facts, providers, scan};
 use crate::api::{RingStatus, RolloutState, UpdateRolloutStatus};
 use crate::controllers::error::ReconcileError;
 use crate::domain::Labels;
@@ -19,10 +19,14 @@ use std::time::Duration;
 /// How long it may take until it is known which updates are offered, before a person is told that this does not get on.
 /// A first search takes minutes; it is asked on whatever this says.
 const SCAN_DEADLINE: SignedDuration = SignedDuration::from_hours(1);
+/// How soon a provider that is not ready is asked again. Nothing tells when what it lacks is there: a Secret, or a right
+/// granted elsewhere, is not watched.
+const READY_AGAIN: Duration = Duration::from_secs(30);
 
 impl Pass<'_> {
-    /// Freezes rings and policies. `false`: something is missing or contradicts itself; the status says what.
-    pub(super) async fn freeze(&mut self) -> Result<bool, ReconcileError> {
+    /// Freezes rings and policies. `Some`: something is missing or contradicts itself, look again after this time; the
+    /// status says what.
+    pub(super) async fn freeze(&mut self) -> Result<Option<Duration>, ReconcileError> {
         let now = self.ctx.clock.now();
         let status = self.status();
         match self.resolved().await? {
@@ -30,14 +34,14 @@ impl Pass<'_> {
                 let reason = Some("asking what the catalogue offers".to_owned());
                 let status = UpdateRolloutStatus { state: RolloutState::Pending, rings, reason, ..status };
                 self.record(status, None, now).await?;
-                Ok(true)
+                Ok(None)
             }
             Err(problems) => {
                 let messages: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
                 let reason = Some(messages.join("; "));
                 let status = UpdateRolloutStatus { state: RolloutState::Stalled, reason, ..status };
                 self.record(status, problems.first(), now).await?;
-                Ok(false)
+                Ok(Some(again(&problems)))
             }
         }
     }
@@ -123,6 +127,12 @@ impl Pass<'_> {
     }
 }
 
+/// When to look again at what stops a rollout. Rings, policies, classes and nodes are watched, providers are not.
+fn again(problems: &[Stalled]) -> Duration {
+    let asked = problems.iter().any(|problem| problem.code == StallCode::ProviderNotReady);
+    if asked { READY_AGAIN } else { LOOK_AGAIN }
+}
+
 /// Whether asking for the offered updates takes longer than it may. Since when it goes on is in the status: from there on
 /// the rollout is `Reconciling`, and once it is `Stalled` it stays so until it is known.
 fn takes_too_long(status: &UpdateRolloutStatus, now: Timestamp) -> bool {
@@ -134,6 +144,13 @@ fn takes_too_long(status: &UpdateRolloutStatus, now: Timestamp) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_provider_that_is_not_ready_is_asked_again_soon() {
+        let problem = |code| Stalled { code, message: String::new() };
+        assert_eq!(again(&[problem(StallCode::RingMissing)]), LOOK_AGAIN);
+        assert_eq!(again(&[problem(StallCode::NodeNotAccepted), problem(StallCode::ProviderNotReady)]), READY_AGAIN);
+    }
 
     #[test]
     fn asking_for_ever_is_told_to_a_person_until_there_is_an_answer() {

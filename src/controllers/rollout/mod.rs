@@ -88,8 +88,11 @@ impl Pass<'_> {
             self.object = set.unwrap_or(Arc::clone(&self.object));
         }
         let ending = deleting || self.object.spec.state == DesiredState::Aborted;
-        if !ending && self.lacks(|status| status.rings.is_empty()) && !self.freeze().boxed().await? {
-            return Ok(Next::After(LOOK_AGAIN));
+        if !ending
+            && self.lacks(|status| status.rings.is_empty())
+            && let Some(wait) = self.freeze().boxed().await?
+        {
+            return Ok(Next::After(wait));
         }
         if !ending
             && self.lacks(|status| status.pinned.is_empty())

@@ -105,7 +105,8 @@ async fn kept(scene: Scene) -> Result<()> {
             seen(())
         })
     })
-    .await
+    .await?;
+    uncounted(&scene, &class).await
 }
 
 /// Where the class says `Retain`, the record goes and the snapshot stays; the class is kept by nothing.
@@ -121,11 +122,11 @@ async fn retains(scene: Scene) -> Result<()> {
     })
     .await?;
     ensure!(scene.stage.sim.has_snapshot(&snapshot.spec.handle).await?, "the snapshot is gone at the provider");
-    Ok(())
+    uncounted(&scene, &class).await
 }
 
 /// Classes whose provider lacks what the policy needs, or can not work, stop a rollout before any node starts, and say so
-/// themselves.
+/// themselves. Once a class is mended, its rollout goes on by itself.
 async fn can_not(scene: Scene) -> Result<()> {
     let lacking = class(&scene, json!({})).await?;
     let (no_secret, no_rights) = (scene.own("no-secret"), scene.own("no-rights"));
@@ -156,7 +157,10 @@ async fn can_not(scene: Scene) -> Result<()> {
     ensure!(rollouts.iter().all(|rollout| rollout.updates().is_empty()), "a node was started");
     let ring: Api<UpdateRing> = Api::all(scene.stage.client.clone());
     ensure!(ring.get_opt(&scene.own("ring")).await?.is_some(), "the ring is gone");
-    untouched(&scene, &scene.machine("ring", 1)).await
+    untouched(&scene, &scene.machine("ring", 1)).await?;
+    let mended = json!({"spec": simulated(scene.stage.sim.url())});
+    scene.apply::<SnapshotClass>(&no_rights, mended).await?;
+    rollouts.pop().context("no rollout")?.ends(RolloutState::Completed).await.map(drop)
 }
 
 /// A node that is no machine of the class's provider stops the rollout by its name, until a person writes on it which
@@ -251,6 +255,16 @@ async fn metric(scene: &Scene, line: &str) -> Result<()> {
     eventually(line, SOON, async || {
         let text = metrics(scene).await?;
         Ok(if text.lines().any(|l| l.starts_with(line)) { seen(()) } else { not_yet("no such line") })
+    })
+    .await
+}
+
+/// Waits until nothing is counted of a class any more.
+async fn uncounted(scene: &Scene, class: &str) -> Result<()> {
+    eventually(&format!("no metric of {class}"), SOON, async || {
+        let text = metrics(scene).await?;
+        let left: Vec<_> = text.lines().filter(|line| line.contains(&format!("class=\"{class}\""))).collect();
+        Ok(if left.is_empty() { seen(()) } else { not_yet(left.join("; ")) })
     })
     .await
 }

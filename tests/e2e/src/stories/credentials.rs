@@ -47,7 +47,27 @@ pub fn stories() -> Vec<Story> {
     ] {
         story = story.machines(ring, 1, &[]).provider_id(ring, 1, id);
     }
-    vec![story]
+    let late = Story::new("credentials-come-late", come_late).machines("ring", 1, &[]);
+    vec![story, late.provider_id("ring", 1, "aws:///us-east-1a/i-0123456789abcde88")]
+}
+
+/// A Secret that is missing stops the rollout; once it is there, the rollout goes on by itself, and soon.
+async fn come_late(scene: Scene) -> Result<()> {
+    // Nobody listens there: what may pass by itself does not stop a rollout.
+    let rollout = start(&scene, "ring", ec2(&scene, "https://127.0.0.1:1")).await?;
+    stalls(&rollout, "ProviderNotReady", &["there is no Secret", NAMESPACE]).await?;
+    untouched(&scene, &scene.machine("ring", 1)).await?;
+    secret(&scene, "keys", NAMESPACE, &keys("AKIALATE", "late")).await?;
+    scene
+        .until("the rollout goes on", |lookout| {
+            match lookout.rollout(&rollout.name).and_then(|found| found.status.clone()) {
+                Some(status) if status.state != RolloutState::Stalled => seen(()),
+                status => not_yet(format!("{:?}", status.map(|status| status.reason))),
+            }
+        })
+        .await?;
+    rollout.waits_on(&scene.machine("ring", 1), &["provider to answer"]).await?;
+    rollout.delete().await
 }
 
 /// Each way in which a provider fails, with credentials that an endpoint sends back: none of them is in what the operator
@@ -168,7 +188,7 @@ async fn bad_machines(scene: &Scene, endpoint: &str) -> Result<Vec<Stopped>> {
 
 /// A Secret that is changed while a step waits is used by that very step.
 async fn rotated(scene: &Scene, rollout: &Rollout, server: &EchoServer) -> Result<()> {
-    rollout.is_in(&scene.machine("page", 1), Step::Snapshot).await?;
+    rollout.is_in(&scene.machine("page", 1), Step::Preflight).await?;
     let id = "AKIAPLANTEDNEXT";
     secret(scene, "keys", NAMESPACE, &keys(id, KEY)).await?;
     eventually("the new credentials are used", SOON, async || {

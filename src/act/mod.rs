@@ -17,6 +17,7 @@ mod install;
 mod means;
 mod node_patch;
 mod pods;
+mod preflight;
 mod probes;
 mod provider;
 mod reboot;
@@ -74,8 +75,7 @@ pub struct ActContext<'a> {
 pub async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult, ActError> {
     // Boxed each: what every pass carries about would be as large as the largest of them.
     let step = match key.step {
-        // The planner looks by itself, whatever this comes to: there is nothing to do.
-        Step::Preflight => return Ok(StepResult::done("the node is fit")),
+        Step::Preflight => return Ok(preflight::run(ctx).await),
         Step::Stage => stage::run(ctx, key).boxed(),
         Step::Cordon => cordon::run(ctx, key).boxed(),
         Step::Drain => drain::run(ctx, key).boxed(),

@@ -76,8 +76,8 @@ pub fn decide(seen: &Observed<'_>, now: Timestamp) -> Decision {
         let ended = vec![close(open, StepPhase::Failed, Some(StepDetail::Aborted), seen.wish.why(), now)];
         return after(seen, ended, now);
     }
-    if open.step == Step::Preflight {
-        return look_before(seen, Vec::new(), Some(open), now);
+    if open.step == Step::Preflight && preflight::check(seen) != Fitness::Fit {
+        return look_before(seen, Vec::new(), now);
     }
     Decision::Run(key_of(open, &seen.intent.uid))
 }
@@ -85,8 +85,9 @@ pub fn decide(seen: &Observed<'_>, now: Timestamp) -> Decision {
 /// Says what comes after the step in work came to `result`.
 pub fn conclude(seen: &Observed<'_>, result: StepResult, now: Timestamp) -> Decision {
     let Some(open) = seen.history.open() else { return after(seen, Vec::new(), now) };
-    if open.step == Step::Preflight {
-        return look_before(seen, Vec::new(), Some(open), now);
+    // What the machine's provider says counts of a node that is fit.
+    if open.step == Step::Preflight && preflight::check(seen) != Fitness::Fit {
+        return look_before(seen, Vec::new(), now);
     }
     let record = match result {
         StepResult::Done { handle, message, more } => {
@@ -113,7 +114,7 @@ pub fn conclude(seen: &Observed<'_>, result: StepResult, now: Timestamp) -> Deci
 /// What comes after the records in `ended` are written and no step is in work.
 fn after(seen: &Observed<'_>, ended: Vec<StepRecord>, now: Timestamp) -> Decision {
     let history = seen.history.with(&ended);
-    let Some(last) = history.last() else { return look_before(seen, ended, None, now) };
+    let Some(last) = history.last() else { return look_before(seen, ended, now) };
     let row = Row::of(last.step, seen.intent);
     let next = match last.phase {
         StepPhase::Succeeded => after_success(seen, &history, last, &row),
@@ -125,7 +126,12 @@ fn after(seen: &Observed<'_>, ended: Vec<StepRecord>, now: Timestamp) -> Decisio
         return Decision::Done { ended, outcome, reason };
     };
     if step == Step::Preflight {
-        return look_before(seen, ended, None, now);
+        return look_before(seen, ended, now);
+    }
+    if step == Step::Stage {
+        // One that was made before a pending reboot stays on record: this one has a key, and so an agent's pod, of its own.
+        let before = history.records().iter().filter(|r| r.step == Step::Stage).map(|r| r.attempt).max();
+        return begin(seen, ended, step, round, u32::try_from(before.unwrap_or_default()).unwrap_or_default() + 1);
     }
     let full = history.records().len() + RESERVED_RECORDS > MAX_RECORDS;
     let step = if full && !matches!(step, Step::Uncordon) { Step::Hold } else { step };
@@ -226,33 +232,26 @@ fn retry_later(seen: &Observed<'_>, ended: Vec<StepRecord>, last: &StepRecord, n
     Decision::Wait { ended, on, after: Duration::try_from(due.duration_since(now)).unwrap_or_default() }
 }
 
-/// The look before anything is touched. It is pure, so that its record and the beginning of `Stage` are one write.
-fn look_before(seen: &Observed<'_>, mut ended: Vec<StepRecord>, open: Option<&StepRecord>, now: Timestamp) -> Decision {
+/// The look before anything is touched, at the Node object. Where that is fit, the step is begun and the machine's provider
+/// is asked as well.
+fn look_before(seen: &Observed<'_>, mut ended: Vec<StepRecord>, now: Timestamp) -> Decision {
     if seen.wish.ends() && !seen.history.touched_node() {
         return Decision::Done { ended, outcome: Outcome::Aborted, reason: aborted(seen.history, &seen.wish) };
     }
-    let fresh = record(Step::Preflight, 1, now);
-    let (on_record, open) = (open.is_some(), open.unwrap_or(&fresh));
-    match preflight::check(seen) {
-        Fitness::Fit => {
-            ended.push(close(open, StepPhase::Succeeded, None, "the node is fit", now));
-            // One that was made before a pending reboot stays on record: this one has a key, and so an agent's pod, of its own.
-            let before = seen.history.records().iter().filter(|r| r.step == Step::Stage).map(|r| r.attempt).max();
-            begin(seen, ended, Step::Stage, 1, u32::try_from(before.unwrap_or_default()).unwrap_or_default() + 1)
-        }
-        Fitness::NotYet(on) => {
+    let (open, fresh) = (seen.history.open().filter(|r| r.step == Step::Preflight), record(Step::Preflight, 1, now));
+    match (preflight::check(seen), open) {
+        (Fitness::Fit | Fitness::NotYet(_), None) => begin(seen, ended, Step::Preflight, 1, 1),
+        (Fitness::Fit, Some(open)) => Decision::Run(key_of(open, &seen.intent.uid)),
+        (Fitness::NotYet(on), Some(open)) => {
             let left = PREFLIGHT_TIMEOUT.saturating_sub(elapsed(open, now));
-            if !on_record {
-                return begin(seen, ended, Step::Preflight, 1, 1);
-            }
             if !left.is_zero() {
                 return Decision::Wait { ended, on, after: left };
             }
             ended.push(close(open, StepPhase::Failed, Some(StepDetail::TimedOut), &on.to_string(), now));
             after(seen, ended, now)
         }
-        Fitness::Unfit(message) => {
-            ended.push(close(open, StepPhase::Failed, None, &message, now));
+        (Fitness::Unfit(message), open) => {
+            ended.push(close(open.unwrap_or(&fresh), StepPhase::Failed, None, &message, now));
             after(seen, ended, now)
         }
     }

@@ -35,8 +35,8 @@ impl Row {
         };
         let row = |next, on_failure, attempts, timeout| Self { next, on_failure, attempts, timeout };
         match step {
-            // Nothing was touched: no undo.
-            Step::Preflight => row(Some(Step::Stage), None, 1, PREFLIGHT_TIMEOUT),
+            // Nothing was touched: no undo. Its provider may take as long to be there as for a snapshot.
+            Step::Preflight => row(Some(Step::Stage), None, 1, snapshot(|s| s.timeout.get())),
             // A download is left behind, which is harmless; the agent is not armed.
             Step::Stage => row(Some(Step::Cordon), None, tries, install.stage_timeout.get()),
             // Undone by Uncordon, as are all up to Snapshot.

@@ -33,6 +33,10 @@ pub trait SnapshotProvider: Send + Sync {
     /// [`ProviderError::Denied`] and [`ProviderError::Permanent`] are a person's to mend: no node starts.
     fn ready(&self) -> Answer<'_, ()>;
 
+    /// Whether the machine is there, is the node's, and has a system disk of a kind that can be snapshotted: asked before
+    /// a node is touched, once. One request, and nothing is changed. What a machine is at just now does not count.
+    fn examine<'a>(&'a self, node: &'a NodeRef) -> Answer<'a, ()>;
+
     /// Takes a snapshot of the machine's system disk, or finds the one that was taken for this key.
     fn ensure<'a>(&'a self, order: &'a Order<'a>) -> Answer<'a, Progress>;
 

@@ -106,6 +106,14 @@ impl SnapshotProvider for Hypervisor {
         self.call((ProviderCall::Inspect, "", ""), |_, _| Ok(())).boxed()
     }
 
+    fn examine<'a>(&'a self, node: &'a NodeRef) -> Answer<'a, ()> {
+        async move {
+            let detached = || ProviderError::RootDetached(format!("{} has no system disk", node.name));
+            if self.console(node).await?.root_attached { Ok(()) } else { Err(detached()) }
+        }
+        .boxed()
+    }
+
     fn ensure<'a>(&'a self, order: &'a Order<'a>) -> Answer<'a, Progress> {
         self.take(order).boxed()
     }

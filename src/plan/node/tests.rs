@@ -9,7 +9,7 @@ use crate::api::{
 use crate::domain::{Build, Labels, NodeRef, NodeState, Readiness};
 use crate::plan::lint::node::lint;
 
-pub(in crate::plan) fn intent() -> Intent {
+pub(crate) fn intent() -> Intent {
     Intent {
         name: "r-win-1-0".into(),
         uid: "nu-uid".into(),
@@ -248,6 +248,7 @@ fn each_failure_takes_its_arrow() {
     use Outcome::{Failed, Held, Reverted};
     let back = "Restore1 VerifyRestored1 Uncordon1";
     for (step, outcome, code, steps) in [
+        (Step::Preflight, Failed, ReasonCode::PreflightFailed, "Preflight1!".to_owned()),
         (Step::Stage, Failed, ReasonCode::StageFailed, "Preflight1 Stage1! Uncordon1".to_owned()),
         (Step::Cordon, Failed, ReasonCode::CordonFailed, "Preflight1 Stage1 Cordon1! Uncordon1".to_owned()),
         (Step::Drain, Failed, ReasonCode::DrainFailed, "Preflight1 Stage1 Cordon1 Drain1! Uncordon1".to_owned()),

@@ -70,7 +70,8 @@ impl Aws {
         let mut found = answer.reservation_set.items.into_iter().flat_map(|r| r.instances_set.items);
         let missing = || ProviderError::NotFound(format!("instance {} is not there", machine.instance));
         let instance = found.find(|i| i.instance_id == machine.instance).ok_or_else(missing)?;
-        let refuse = |why: String| Err(ProviderError::Permanent(format!("instance {} {why}", machine.instance)));
+        let Machine { node, instance: id, .. } = machine;
+        let refuse = |why: String| Err(ProviderError::Permanent(format!("node {node}: instance {id} {why}")));
         if instance.placement.availability_zone != machine.zone {
             let zone = instance.placement.availability_zone;
             return refuse(format!("is in zone {zone}, and its node's providerID says {}", machine.zone));

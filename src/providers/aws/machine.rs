@@ -10,6 +10,8 @@ const SCHEME: &str = "aws:///";
 /// An EC2 instance, as its node names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Machine {
+    /// The node's name.
+    pub node: String,
     pub instance: String,
     pub zone: String,
 }
@@ -27,7 +29,9 @@ impl Machine {
             return refuse(format!("providerID {id:?} is not {SCHEME}<zone>/<instance>"));
         };
         match region_of(zone) {
-            Some(of) if of == region => Ok(Self { instance: instance.to_owned(), zone: zone.to_owned() }),
+            Some(of) if of == region => {
+                Ok(Self { node: node.name.clone(), instance: instance.to_owned(), zone: zone.to_owned() })
+            }
             Some(of) => refuse(format!("it is in region {of}, and spec.provider.aws.region is {region}")),
             None => refuse(format!("providerID {id:?}: {zone:?} is no zone")),
         }

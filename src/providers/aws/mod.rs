@@ -136,6 +136,10 @@ impl SnapshotProvider for Aws {
         self.call(None, self.works())
     }
 
+    fn examine<'a>(&'a self, node: &'a NodeRef) -> Answer<'a, ()> {
+        self.call(Some(node), self.is_there(node))
+    }
+
     fn ensure<'a>(&'a self, order: &'a Order<'a>) -> Answer<'a, Progress> {
         self.call(Some(order.node), self.take(order))
     }

@@ -5,13 +5,14 @@
 //! others are deleted before it is handed out.
 
 use super::Aws;
-use super::answers::{Acknowledged, Instance, Snapshot, SnapshotsAnswer};
+use super::answers::{Acknowledged, Ebs, Instance, Snapshot, SnapshotsAnswer};
 use super::call::Call;
 use super::ec2::unknown;
 use super::machine::Machine;
 use super::params::Params;
 use super::restore::running;
 use super::young::{SURE, UNSURE};
+use crate::domain::NodeRef;
 use crate::ports::{Consistency, Found, Handle, Order, Progress, ProviderError, SnapshotFacts};
 use crate::providers::tags;
 use std::collections::BTreeMap;
@@ -44,6 +45,12 @@ impl Snapshot {
 }
 
 impl Aws {
+    /// The instance is where its node says, and has its root volume.
+    pub(super) async fn is_there(&self, node: &NodeRef) -> Result<(), ProviderError> {
+        let machine = Machine::of(node, &self.client.region)?;
+        root(&self.instance(&machine).await?).map(drop)
+    }
+
     pub(super) async fn take(&self, order: &Order<'_>) -> Result<Progress, ProviderError> {
         let machine = Machine::of(order.node, &self.client.region)?;
         let key = order.key.to_string();
@@ -80,10 +87,7 @@ impl Aws {
 
     async fn start(&self, machine: &Machine, order: &Order<'_>, key: &str) -> Result<Progress, ProviderError> {
         let instance = self.instance(machine).await?;
-        let Some(root) = instance.root() else {
-            let text = format!("instance {} has no root volume attached", machine.instance);
-            return Err(ProviderError::RootDetached(text));
-        };
+        let root = root(&instance)?;
         let mut marks = tags::of(order, &self.installation);
         marks.insert(INSTANCE, machine.instance.clone());
         marks.insert(ROOT_VOLUME, root.volume_id.clone());
@@ -137,6 +141,12 @@ impl Aws {
         let ours = self.snapshots(tags::INSTALLATION, &self.installation).await?;
         Ok(ours.iter().map(Snapshot::found).collect())
     }
+}
+
+fn root(instance: &Instance) -> Result<&Ebs, ProviderError> {
+    let detached =
+        || ProviderError::RootDetached(format!("instance {} has no root volume attached", instance.instance_id));
+    instance.root().ok_or_else(detached)
 }
 
 fn creation(instance: &Instance, marks: &BTreeMap<&'static str, String>, node: &str) -> Params {

@@ -149,6 +149,32 @@ async fn a_snapshot_is_asked_for_with_its_tags_and_without_data_volumes() {
 }
 
 #[tokio::test]
+async fn one_call_examines_an_instance_before_its_node_is_touched() {
+    let there = bench(|_, _| ok(INSTANCES)).await;
+    assert_eq!(there.aws.examine(&node()).await, Ok(()));
+    assert_eq!(there.fake.actions(), ["GetCallerIdentity", "DescribeInstances"]);
+
+    let missing = "<Response><Errors><Error><Code>InvalidInstanceID.NotFound</Code><Message>no</Message></Error></Errors>\
+        </Response>";
+    type Wanted = fn(&ProviderError) -> bool;
+    let cases: [(Canned, Wanted); 5] = [
+        ((400, None, missing.to_owned()), |e| matches!(e, ProviderError::NotFound(_))),
+        (ok(&INSTANCES.replace("<name>running<", "<name>terminated<")), |e| matches!(e, ProviderError::NotFound(_))),
+        (
+            ok(&INSTANCES.replace("us-east-1a", "us-east-1b")),
+            |e| matches!(e, ProviderError::Permanent(text) if text.contains("win-7") && text.contains("us-east-1b")),
+        ),
+        (ok(&INSTANCES.replace(">ebs<", ">instance-store<")), |e| matches!(e, ProviderError::Permanent(_))),
+        (ok(&INSTANCES.replace(">attached<", ">detached<")), |e| matches!(e, ProviderError::RootDetached(_))),
+    ];
+    for (answer, wanted) in cases {
+        let bench = bench(move |_, _| answer.clone()).await;
+        let error = bench.aws.examine(&node()).await.expect_err("refused");
+        assert!(wanted(&error), "{error:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_throttled_is_asked_again_and_then_given_back() {
     let bench = bench(|_, times| if times < 2 { (503, None, THROTTLED.to_owned()) } else { ok(NO_SNAPSHOTS) }).await;
     assert_eq!(bench.aws.list().await, Ok(vec![]));

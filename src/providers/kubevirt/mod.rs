@@ -100,6 +100,10 @@ impl SnapshotProvider for KubeVirt {
         self.call(self.look())
     }
 
+    fn examine<'a>(&'a self, node: &'a NodeRef) -> Answer<'a, ()> {
+        self.call(self.is_there(node))
+    }
+
     fn ensure<'a>(&'a self, order: &'a Order<'a>) -> Answer<'a, Progress> {
         self.call(self.take(order))
     }

@@ -3,6 +3,7 @@
 use super::cluster::ask;
 use super::wire::{self, Machine, Reference, Snapshot, SnapshotSpec, SnapshotStatus, Volumes, said};
 use super::{KubeVirt, machine, name_of, object_name};
+use crate::domain::NodeRef;
 use crate::ports::{Consistency, Found, Handle, Order, Progress, ProviderError, SnapshotFacts};
 use crate::providers::tags;
 use jiff::Timestamp;
@@ -14,6 +15,17 @@ use std::collections::BTreeMap;
 pub(super) const OF_SNAPSHOT: &str = "windlass.dev/snapshot";
 
 impl KubeVirt {
+    /// The machine is the node's, and its system disk is one that can be snapshotted.
+    pub(super) async fn is_there(&self, node: &NodeRef) -> Result<(), ProviderError> {
+        let objects = self.objects().await?;
+        let seen = self.machine(&objects, node).await?;
+        if !machine::has_disk(&seen) {
+            let text = format!("VirtualMachine {} is left without a disk", seen.name_any());
+            return Err(ProviderError::RootDetached(text));
+        }
+        has_a_disk_for_it(&seen)
+    }
+
     pub(super) async fn take(&self, order: &Order<'_>) -> Result<Progress, ProviderError> {
         let (machine_name, name) = (name_of(order.node)?, object_name(order.node, order.key));
         let objects = self.objects().await?;
@@ -104,6 +116,12 @@ fn may_be_taken(seen: &Machine) -> Result<(), ProviderError> {
         let text = format!("VirtualMachine {name} still has volumes plugged in: {}", plugged.join(", "));
         return Err(ProviderError::Transient(text));
     }
+    has_a_disk_for_it(seen)
+}
+
+/// Whether a machine has a system disk that can be snapshotted.
+fn has_a_disk_for_it(seen: &Machine) -> Result<(), ProviderError> {
+    let name = seen.name_any();
     let Some(system) = machine::system_volume(&seen.spec) else {
         return Err(ProviderError::Permanent(format!("VirtualMachine {name} has no disk")));
     };
@@ -251,6 +269,35 @@ mod tests {
         assert_eq!(wanted.spec.failure_deadline.as_deref(), Some("120s"));
         assert_eq!(wanted.spec.source, Reference::machine("vm-7"));
         assert_eq!(wanted.labels().get(tags::INSTALLATION).map(String::as_str), Some("cluster-1"));
+    }
+
+    #[test]
+    fn a_machine_is_snapshotted_when_its_system_disk_can_be_and_nothing_else_is_in_it() {
+        let machine = |volumes: Value, status: Value| -> Machine {
+            serde_json::from_value(json!({
+                "apiVersion": "kubevirt.io/v1", "kind": "VirtualMachine", "metadata": {"name": "vm-7"}, "status": status,
+                "spec": {"template": {"spec": {"domain": {"devices": {"disks": [{"name": "root"}]}}, "volumes": volumes}}},
+            }))
+            .expect("a machine")
+        };
+        let root = json!({"name": "root", "dataVolume": {"name": "d"}});
+        let disk = |name: &str, enabled| json!({"volumeSnapshotStatuses": [{"name": name, "enabled": enabled, "reason": "no class"}]});
+        let plain = |status: Value| machine(json!([root]), status);
+        assert_eq!(has_a_disk_for_it(&plain(disk("root", true))), Ok(()));
+        assert_eq!(has_a_disk_for_it(&plain(disk("data", false))), Ok(()), "another disk");
+        assert_eq!(has_a_disk_for_it(&plain(Value::Null)), Ok(()), "nothing is said of it");
+        let refused = has_a_disk_for_it(&plain(disk("root", false)));
+        assert!(matches!(&refused, Err(ProviderError::Permanent(text)) if text.contains("no class")), "{refused:?}");
+        assert_eq!(may_be_taken(&plain(disk("root", false))), refused);
+
+        // What is there before the drain is no objection; right before the snapshot it is.
+        let pod = json!({"name": "pod", "persistentVolumeClaim": {"claimName": "c", "hotpluggable": true}});
+        let plugged = machine(json!([root, pod]), Value::Null);
+        assert_eq!(has_a_disk_for_it(&plugged), Ok(()));
+        assert!(matches!(may_be_taken(&plugged), Err(ProviderError::Transient(text)) if text.contains("pod")));
+        let busy = plain(json!({"snapshotInProgress": "other"}));
+        assert_eq!(has_a_disk_for_it(&busy), Ok(()));
+        assert!(matches!(may_be_taken(&busy), Err(ProviderError::Transient(text)) if text.contains("other")));
     }
 
     #[test]

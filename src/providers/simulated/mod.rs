@@ -143,6 +143,14 @@ impl SnapshotProvider for Simulated {
         async { self.http.ask::<TaskList>(Method::GET, "/v1/tasks?key=", None).await.map(drop) }.boxed()
     }
 
+    fn examine<'a>(&'a self, node: &'a NodeRef) -> Answer<'a, ()> {
+        async move {
+            let detached = || ProviderError::RootDetached(format!("{} has no system disk", node.name));
+            if self.screen(node).await?.root_attached { Ok(()) } else { Err(detached()) }
+        }
+        .boxed()
+    }
+
     fn ensure<'a>(&'a self, order: &'a Order<'a>) -> Answer<'a, Progress> {
         self.take(order).boxed()
     }

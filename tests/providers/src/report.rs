@@ -14,6 +14,7 @@ const END: &str = "<!-- end of what is written -->\n";
 /// API calls of each piece of work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Figures {
+    examine: usize,
     snapshot_start: usize,
     snapshot_look: usize,
     inspect: usize,
@@ -38,6 +39,8 @@ impl Figures {
             let now = proxy.calls();
             now - std::mem::replace(&mut last, now)
         };
+        provider.examine(&node).await?;
+        let examine = spent();
         let key = bench.key(Step::Snapshot);
         let order = windlass::ports::Order { node: &node, key: &key, expires_at: None };
         let _ = provider.ensure(&order).await?;
@@ -59,11 +62,12 @@ impl Figures {
         let listed = spent();
         provider.delete(&handle).await?;
         let delete = spent();
-        Ok(Self { snapshot_start, snapshot_look, inspect, restore_start, restore_look, delete, list: listed })
+        Ok(Self { examine, snapshot_start, snapshot_look, inspect, restore_start, restore_look, delete, list: listed })
     }
 
-    fn rows(self) -> [(&'static str, usize); 7] {
+    fn rows(self) -> [(&'static str, usize); 8] {
         [
+            ("to examine a machine before its node is touched", self.examine),
             ("to start a snapshot", self.snapshot_start),
             ("to look after it", self.snapshot_look),
             ("to inspect it", self.inspect),
@@ -127,7 +131,7 @@ impl Table {
         for capability in Capability::ALL {
             let cells =
                 self.providers.values().map(|(_, can)| if can.has(capability) { "yes" } else { "no" }.to_owned());
-            text += &row(&format!("`{capability}`"), cells);
+            text += &row(&format!("`{capability}`: {}", in_words(capability)), cells);
         }
         text.push_str("\n### API calls\n\n");
         text += &head("Calls", &names);
@@ -163,6 +167,18 @@ impl Table {
             text.extend([&(n + 1).to_string(), ". ", reason, "\n"]);
         }
         text
+    }
+}
+
+fn in_words(capability: Capability) -> &'static str {
+    match capability {
+        Capability::InPlace => "the same machine gets its old disk back",
+        Capability::KeepsIdentity => "the machine keeps its providerID, addresses and name",
+        Capability::Online => "no machine has to be off for a snapshot",
+        Capability::DataDisksExcluded => "only the system disk is in a snapshot",
+        Capability::FileSystemConsistent => "file systems can be frozen for it; else it is as after a power cut",
+        Capability::MemoryIncluded => "the machine's memory is in it, too",
+        Capability::Expiry => "the provider ends a snapshot by itself, and says when",
     }
 }
 

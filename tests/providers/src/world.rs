@@ -42,6 +42,12 @@ pub trait World: Send + Sync {
         None
     }
 
+    /// A node whose machine is not there, by a providerID as this world's are.
+    fn absent(&self, node: &NodeRef) -> NodeRef {
+        // No world has so many.
+        NodeRef { provider_id: format!("{}00000", node.provider_id), ..node.clone() }
+    }
+
     /// The node as it is registered now: a machine in the place of another may have another providerID.
     fn registered(&self, node: &NodeRef) -> NodeRef {
         node.clone()

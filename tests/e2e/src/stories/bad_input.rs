@@ -1,13 +1,13 @@
 //! What only shows at run time: that object stops and says why, nothing is changed, the others go on.
 
 use super::{GOOD, GOOD_BUILD, untouched, updated_once};
-use crate::harness::{RING_LABEL, Rollout, RubbishServer, STORY_LABEL, Scene, Story, condition, reason_of};
+use crate::harness::{RING_LABEL, Rollout, RubbishServer, STORY_LABEL, Scene, Story, condition, reason_of, steps};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
-use windlass::api::{NodeUpdate, Outcome, RolloutState, SnapshotClass, Step, UpdatePolicy};
+use windlass::api::{NodeUpdate, Outcome, RolloutState, SnapshotClass, Step, StepPhase, UpdatePolicy};
 
 /// Label of the nodes of the ring without a Windows node.
 const LINUX: &str = "windlass.example/linux-of";
@@ -18,6 +18,11 @@ pub fn stories() -> Vec<Story> {
         Story::new("bad-names-stop-alone", bad_names).machines("ring", 2, &[]),
         Story::new("budget-zero", budget_zero).machines("ring", 1, &[]),
         Story::new("provider-answers-rubbish", provider_rubbish).machines("ring", 1, &[]),
+        Story::new("machine-that-is-not-there", not_there).machines("ring", 2, &[]).provider_id(
+            "ring",
+            1,
+            "simulated://hypervisor/no-such-machine",
+        ),
         Story::new("impossible-log", impossible_log).machines("ring", 2, &[]),
     ]
 }
@@ -112,6 +117,23 @@ async fn provider_rubbish(scene: Scene) -> Result<()> {
     ensure!(reason_of(&update)?.contains("answer"), "the provider is not blamed: {}", reason_of(&update)?);
     untouched(&scene, &machine).await?;
     scene.in_service(&machine).await
+}
+
+/// A machine that its provider does not have is found out before its node is touched; the others of its ring go on.
+async fn not_there(scene: Scene) -> Result<()> {
+    let (absent, there) = (scene.machine("ring", 1), scene.machine("ring", 2));
+    let rollout = scene.simple(json!({}), json!({}), GOOD).await?;
+    let update = rollout.node_ends(&absent, Outcome::Failed).await?;
+    ensure!(reason_of(&update)?.contains("no-such-machine"), "the machine is not named: {}", reason_of(&update)?);
+    let (ready, code, message) = condition(&update.status.as_ref().context("no status")?.conditions, "Ready")?;
+    ensure!((ready, code) == ("False", "PreflightFailed"), "Ready is {ready}, {code}: {message}");
+    ensure!(steps(&update) == [(Step::Preflight, StepPhase::Failed)], "more was done: {:?}", steps(&update));
+    let inside = scene.stage.sim.inside(&absent).await?;
+    ensure!(inside.counters.snapshots == 0, "a snapshot was taken: {:?}", inside.counters);
+    untouched(&scene, &absent).await?;
+    scene.in_service(&absent).await?;
+    rollout.ends(RolloutState::Completed).await?;
+    updated_once(&scene, &there, GOOD_BUILD, 1).await
 }
 
 /// A log that the operator would never write: it stops, says so, and touches nothing.

@@ -36,9 +36,11 @@ async fn malformed(bench: &Bench<'_>) -> Result<Verdict> {
     let calls = bench.world.proxy().calls();
     for id in ["", "nonsense", "other://a/b", "://", "aws:///", "kubevirt://", "simulated://", "aws:///x/../y?z=1"] {
         let foreign = NodeRef { provider_id: id.to_owned(), ..node.clone() };
-        let (accepts, asked) =
-            (bench.provider().accepts(&foreign), bench.ask(&foreign, &bench.key(Step::Snapshot)).await.map(drop));
-        for (what, said) in [("accepts", accepts), ("ensure", asked)] {
+        for (what, said) in [
+            ("accepts", bench.provider().accepts(&foreign)),
+            ("examine", bench.provider().examine(&foreign).await),
+            ("ensure", bench.ask(&foreign, &bench.key(Step::Snapshot)).await.map(drop)),
+        ] {
             let named = matches!(&said, Err(ProviderError::Permanent(text)) if text.contains(&node.name));
             ensure!(named, "{what} of {id:?} says {said:?}, and should be Permanent with the node's name");
         }
@@ -57,6 +59,7 @@ async fn impostor(bench: &Bench<'_>) -> Result<Verdict> {
     bench.world.write(&node, "b").await?;
     let (snapshot, restore, power) = (bench.key(Step::Snapshot), bench.key(Step::Restore), bench.key(Step::Restore));
     for (what, said) in [
+        ("examine", bench.provider().examine(&impostor).await),
         ("ensure", bench.ask(&impostor, &snapshot).await.map(drop)),
         ("restore", bench.provider().restore(&impostor, &handle, &restore).await.map(drop)),
         ("power", bench.provider().power(&impostor, Power::Off, &power).await.map(drop)),

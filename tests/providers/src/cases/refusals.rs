@@ -124,15 +124,14 @@ async fn not_found(bench: &Bench<'_>) -> Result<Verdict> {
 }
 
 async fn no_machine(bench: &Bench<'_>) -> Result<Verdict> {
-    let mut node = bench.machine("a").await?;
-    // No world has so many.
-    node.provider_id.push_str("00000");
-    let asked = bench.ask(&node, &bench.key(Step::Snapshot)).await;
-    let says = matches!(asked, Err(ProviderError::NotFound(_) | ProviderError::Permanent(_)));
-    ensure!(says, "ensure says {asked:?}, and should be NotFound");
-    let console = bench.provider().console(&node).await;
-    let says = matches!(console, Err(ProviderError::NotFound(_) | ProviderError::Permanent(_)));
-    ensure!(says, "console says {console:?}, and should be NotFound");
+    let node = bench.world.absent(&bench.machine("a").await?);
+    for (what, said) in [
+        ("examine", bench.provider().examine(&node).await),
+        ("ensure", bench.ask(&node, &bench.key(Step::Snapshot)).await.map(drop)),
+        ("console", bench.provider().console(&node).await.map(drop)),
+    ] {
+        ensure!(matches!(said, Err(ProviderError::NotFound(_))), "{what} says {said:?}, and should be NotFound");
+    }
     Ok(Verdict::Pass)
 }
 

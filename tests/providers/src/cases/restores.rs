@@ -130,6 +130,8 @@ async fn detached(bench: &Bench<'_>) -> Result<Verdict> {
         bench.until_refused("the restore", async || bench.provider().restore(&node, &handle, &key).await).await?;
     ensure!(matches!(error, ProviderError::RootDetached(_)), "{error:?}, and should be RootDetached");
     ensure!(!bench.provider().console(&node).await?.root_attached, "the console says that it has its disk");
+    let said = bench.provider().examine(&node).await;
+    ensure!(matches!(said, Err(ProviderError::RootDetached(_))), "examine says {said:?}, and should be RootDetached");
     let next = StepKey { attempt: 2, ..key };
     bench.restore(&node, &handle, &next).await?;
     bench.reads(&node, "a").await?;

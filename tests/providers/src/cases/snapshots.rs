@@ -9,6 +9,7 @@ use windlass::ports::{Capability, Progress, ProviderError};
 
 pub(super) const CASES: &[Case] = &[
     case!("ready", ready, "it says that it is ready, and changes nothing by it"),
+    case!("examine", examine, "a machine that is there can be told before its node is touched, and nothing is changed"),
     case!("snapshot", snapshot, "a snapshot is made, and can be restored"),
     case!("snapshot-same-key", same_key, "the same key again is the same snapshot, also after it was done"),
     case!("snapshot-other-key", other_key, "another key is another snapshot"),
@@ -27,6 +28,14 @@ async fn ready(bench: &Bench<'_>) -> Result<Verdict> {
     let node = bench.machine("a").await?;
     bench.provider().ready().await?;
     bench.provider().accepts(&node)?;
+    bench.there_are(0, &node).await?;
+    bench.reads(&node, "a").await?;
+    Ok(Verdict::Pass)
+}
+
+async fn examine(bench: &Bench<'_>) -> Result<Verdict> {
+    let node = bench.machine("a").await?;
+    bench.provider().examine(&node).await?;
     bench.there_are(0, &node).await?;
     bench.reads(&node, "a").await?;
     Ok(Verdict::Pass)

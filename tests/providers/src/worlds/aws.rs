@@ -23,6 +23,8 @@ use xtask::moto::{Front, Moto, Winfleet};
 pub const NAME: &str = "aws";
 const REGION: &str = "us-east-1";
 const ZONE: &str = "us-east-1a";
+/// Another one of the same region.
+const OTHER_ZONE: &str = "us-east-1b";
 /// What the provider is told to keep to. The default is lower; moto answers about this many.
 const LIMIT: Limit = Limit { per_second: 20, burst: 20 };
 
@@ -156,6 +158,16 @@ impl World for Ec2 {
                 name,
             }))
         })
+    }
+
+    fn absent(&self, node: &NodeRef) -> NodeRef {
+        NodeRef { provider_id: format!("aws:///{ZONE}/i-0ffffffffffffffff"), ..node.clone() }
+    }
+
+    /// An instance that is in another zone than its node says is not the node's.
+    fn impostor(&self, node: &NodeRef) -> Option<NodeRef> {
+        let provider_id = node.provider_id.replace(ZONE, OTHER_ZONE);
+        Some(NodeRef { provider_id, ..node.clone() })
     }
 
     fn registered(&self, node: &NodeRef) -> NodeRef {

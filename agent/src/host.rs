@@ -9,7 +9,7 @@ mod condition;
 
 pub use condition::{
     Adapter, BitLocker, Clock, Disks, Driver, DriverClass, Drivers, EventSpan, Events, HostEndpoint, HostNetwork,
-    Memory, MemoryUse, Network, Route, Runtime, Service, ServiceProcess, Services, StartMode, is_apipa,
+    Identity, Memory, MemoryUse, Network, Route, Runtime, Service, ServiceProcess, Services, StartMode, is_apipa,
 };
 
 use crate::hresult;
@@ -239,7 +239,20 @@ pub trait Power {
 
 /// The whole machine.
 pub trait Host:
-    Updates + Files + Tasks + Registry + Power + Services + Network + Runtime + Events + Disks + Drivers + Clock + Memory
+    Updates
+    + Files
+    + Tasks
+    + Registry
+    + Power
+    + Services
+    + Network
+    + Runtime
+    + Events
+    + Disks
+    + Drivers
+    + Clock
+    + Identity
+    + Memory
 {
 }
 
@@ -256,6 +269,7 @@ impl<T> Host for T where
         + Disks
         + Drivers
         + Clock
+        + Identity
         + Memory
 {
 }

@@ -17,6 +17,7 @@
 //! | `stage`, `arm`, `follow`, `reset`, `run` | the commands |
 //! | `task`, `install` | the armed task: install, reboot, rescan |
 //! | `baseline`, `probe` | the machine as it was before, and against it |
+//! | `identity` | until when the disk is let in by cluster and domain |
 //! | `shape` | what Windows answers, read: pure, so that it is tested everywhere |
 //! | [`packages`] | a folder of offline packages |
 //! | `windows` | the real machine (on Windows only) |
@@ -36,6 +37,7 @@ mod folder;
 mod follow;
 pub mod host;
 pub mod hresult;
+mod identity;
 mod install;
 pub mod packages;
 mod pinned;

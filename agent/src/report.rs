@@ -5,7 +5,8 @@ use crate::pinned::Tracked;
 use crate::state::{Loaded, State, error, nonces, unreadable};
 use jiff::Timestamp;
 use windlass_protocol::{
-    AgentError, AgentPhase, Build, ErrorClass, HostCheck, OfferedUpdate, Progress, Report, Request, VERSION, exit,
+    AgentError, AgentPhase, Build, DiskIdentity, ErrorClass, HostCheck, OfferedUpdate, Progress, Report, Request,
+    VERSION, exit,
 };
 
 /// What a command came to.
@@ -14,6 +15,7 @@ pub(crate) struct Outcome {
     pub progress: Progress,
     pub offered: Vec<OfferedUpdate>,
     pub checks: Vec<HostCheck>,
+    pub identity: Option<DiskIdentity>,
     pub error: Option<AgentError>,
     /// How the task was found, where it was looked at: asking again is slow.
     pub task: Option<TaskState>,
@@ -21,7 +23,7 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     pub fn of(progress: Progress) -> Self {
-        Self { progress, offered: vec![], checks: vec![], error: None, task: None }
+        Self { progress, offered: vec![], checks: vec![], identity: None, error: None, task: None }
     }
 
     pub fn failed(error: AgentError) -> Self {
@@ -76,7 +78,7 @@ pub(crate) fn write(request: &Request, node: &str, outcome: Outcome, host: &dyn 
     let build = seen.ask(host.build()).unwrap_or(Build::new(0, 0, 0, 0));
     let nonces = seen.ask(nonces(host)).unwrap_or_default();
     let reboot = seen.ask(host.reboot_signals()).unwrap_or_default();
-    let Outcome { progress, offered, checks, error, task: _ } = seen.outcome;
+    let Outcome { progress, offered, checks, identity, error, task: _ } = seen.outcome;
     Report {
         version: VERSION,
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -94,6 +96,7 @@ pub(crate) fn write(request: &Request, node: &str, outcome: Outcome, host: &dyn 
         updates: state.map(|s| s.updates.iter().map(Tracked::result).collect()).unwrap_or_default(),
         offered,
         checks,
+        identity,
         error: error.or_else(|| state.and_then(|s| s.error.clone())),
         at: now,
         omitted: 0,

@@ -6,7 +6,7 @@ use crate::report::Outcome;
 use crate::run::{Pass, Step};
 use crate::state::{DISARMED_FILE, Loaded, NONCE_A_FILE, NONCE_B_FILE, State, error};
 use crate::trouble::Trouble;
-use crate::{PATIENCE, POLL, RETRY, pinned, policy, preflight};
+use crate::{PATIENCE, POLL, RETRY, identity, pinned, policy, preflight};
 use jiff::Timestamp;
 use pinned::Tracked;
 use windlass_protocol::{
@@ -57,7 +57,7 @@ impl Stage {
     /// Does the next piece. A failure is on disk before it is reported.
     pub fn step(&mut self, host: &mut dyn Host, now: Timestamp) -> Step {
         let give_up_at = *self.give_up_at.get_or_insert(later(now, PATIENCE));
-        match self.advance(host) {
+        match self.advance(host, now) {
             Err(trouble) if trouble.busy() && now < give_up_at => Ok(Pass::Again(RETRY)),
             Err(trouble) => Err(self.fail(trouble, host)),
             done => done,
@@ -74,8 +74,8 @@ impl Stage {
         error.into()
     }
 
-    fn advance(&mut self, host: &mut dyn Host) -> Step {
-        let Some(state) = &mut self.state else { return self.begin(host) };
+    fn advance(&mut self, host: &mut dyn Host, now: Timestamp) -> Step {
+        let Some(state) = &mut self.state else { return self.begin(host, now) };
         match state.phase {
             AgentPhase::Scan => match host.poll_job()? {
                 Job::Running => Ok(Pass::Again(POLL)),
@@ -83,7 +83,7 @@ impl Stage {
                     self.checks.extend(preflight::deadlines(&found));
                     judge(state, &found, host)?;
                     state.enter(AgentPhase::Download, host)?;
-                    self.download(host)
+                    self.download(host, now)
                 }
                 Job::Idle | Job::Downloaded(_) | Job::Installed(_) => self.search(host),
             },
@@ -94,16 +94,16 @@ impl Stage {
                     pinned::take_results(&mut state.updates, &asked, &items, UpdateState::Staged);
                     pinned::first_failure(&state.updates, "download").map_or(Ok(()), Err)?;
                     pinned::none_missing(&state.updates)?;
-                    self.download(host)
+                    self.download(host, now)
                 }
-                Job::Idle | Job::Searched(_) | Job::Installed(_) => self.download(host),
+                Job::Idle | Job::Searched(_) | Job::Installed(_) => self.download(host, now),
             },
             // Preflight, interrupted by somebody else's work: from the start again.
-            _ => self.begin(host),
+            _ => self.begin(host, now),
         }
     }
 
-    fn begin(&mut self, host: &mut dyn Host) -> Step {
+    fn begin(&mut self, host: &mut dyn Host, now: Timestamp) -> Step {
         let before = Loaded::read(host)?.writable()?;
         if before.as_ref().is_some_and(State::active) || host.task()? == TaskState::Running {
             let whose = before.map_or_else(|| "nobody knows whom".to_owned(), |s| s.node_update_uid);
@@ -112,7 +112,7 @@ impl Stage {
         }
         if let Some(state) = before.as_ref().filter(|s| s.node_update_uid == self.ticket.node_update_uid) {
             if self.is_done(state, host)? {
-                return Ok(Pass::End(Outcome::of(Progress::Done)));
+                return Ok(Pass::End(self.done(host, now)));
             }
             if state.mutated {
                 let text = "state: this node update changed the machine already; staging would hide what it was before";
@@ -141,8 +141,8 @@ impl Stage {
     }
 
     /// Downloads what is still to be downloaded, or ends.
-    fn download(&mut self, host: &mut dyn Host) -> Step {
-        let Some(state) = &mut self.state else { return self.begin(host) };
+    fn download(&mut self, host: &mut dyn Host, now: Timestamp) -> Step {
+        let Some(state) = &mut self.state else { return self.begin(host, now) };
         let wanted = pinned::to_download(&state.updates);
         if !wanted.is_empty() {
             host.begin_download(&wanted)?;
@@ -152,7 +152,14 @@ impl Stage {
         host.replace(NONCE_A_FILE, self.nonce_a.as_bytes())?;
         host.remove(NONCE_B_FILE)?;
         state.enter(AgentPhase::Staged, host)?;
-        Ok(Pass::End(Outcome { checks: self.checks(), ..Outcome::of(Progress::Done) }))
+        Ok(Pass::End(self.done(host, now)))
+    }
+
+    /// The answer when all is staged. The disk's identity is read anew each time: it is renewed while the machine runs.
+    fn done(&self, host: &dyn Host, now: Timestamp) -> Outcome {
+        let (identity, untold) = identity::read(host, now);
+        let checks = [self.checks(), untold].concat();
+        Outcome { checks, identity: Some(identity), ..Outcome::of(Progress::Done) }
     }
 
     /// Whether this very question was answered before.

@@ -5,10 +5,10 @@
 mod common;
 
 use common::{Machine, NEW, OLD, Offer, Operator, pin, request};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use windlass_protocol::{
-    AgentPhase, Command, ErrorClass, HostProbe, Progress, Request, Source, UpdateState, Verdict, exit,
+    AgentPhase, Command, DiskIdentity, ErrorClass, HostProbe, Progress, Request, Source, UpdateState, Verdict, exit,
 };
 
 const KB: &str = "KB5040437";
@@ -53,6 +53,33 @@ fn a_good_update_goes_through() {
 
     let healthy = op.pod(&probe(NEW, false)).expect("an answer");
     assert!(healthy.report.checks.iter().all(|c| c.verdict == Verdict::Pass), "{:?}", healthy.report.checks);
+}
+
+#[test]
+fn what_is_staged_says_until_when_the_disk_is_let_in() {
+    let hours = |n: i64| Some(Timestamp::UNIX_EPOCH + SignedDuration::from_hours(n));
+    let mut op = operator();
+    (op.machine.condition.certificate, op.machine.condition.password) = (hours(240), hours(48));
+    let first = op.stage().expect("an answer").report.identity.expect("an identity");
+    assert_eq!((first.kubelet_certificate, first.machine_password), (hours(240), hours(48)));
+    // Asked again, it is what is on the disk now: both were renewed meanwhile.
+    (op.machine.condition.certificate, op.machine.condition.password) = (hours(480), hours(720));
+    let again = op.stage().expect("an answer").report.identity.expect("an identity");
+    assert_eq!((again.kubelet_certificate, again.machine_password), (hours(480), hours(720)));
+    assert_eq!(op.collect(false).report.identity, None, "nobody asked for it");
+}
+
+#[test]
+fn an_identity_that_can_not_be_read_is_told_and_a_password_that_is_never_changed_sets_no_end() {
+    let mut op = operator();
+    op.machine.condition.silent.insert("kubelet_certificate_ends");
+    op.machine.condition.password = Some(op.machine.now - SignedDuration::from_hours(25));
+    let staged = op.stage().expect("an answer");
+    assert_eq!(staged.phase(), AgentPhase::Staged, "{}", staged.error());
+    assert_eq!(staged.report.identity, Some(DiskIdentity::default()), "overdue for more than a day");
+    let untold: Vec<_> = staged.report.checks.iter().filter(|check| check.name == "identity").collect();
+    assert!(matches!(untold[..], [check] if check.verdict == Verdict::Inconclusive), "{untold:?}");
+    assert!(untold[0].detail.contains("the kubelet's client certificate"), "{}", untold[0].detail);
 }
 
 #[test]

@@ -13,8 +13,8 @@ use std::thread;
 use std::time::Duration;
 use windlass_agent::HostError;
 use windlass_agent::host::{
-    Clock, Disks, Drivers, Events, Files, HostResult, ItemResult, Job, Memory, Network, Power, Registry, Runtime,
-    Services, StartMode, TaskState, Tasks, Updates,
+    Clock, Disks, Drivers, Events, Files, HostResult, Identity, ItemResult, Job, Memory, Network, Power, Registry,
+    Runtime, Services, StartMode, TaskState, Tasks, Updates,
 };
 use windlass_agent::windows::{Mutex, TASK_MUTEX, Verdict, WindowsHost, node_name, selftest};
 use windlass_protocol::{PinnedUpdate, ServiceState, Source};
@@ -239,6 +239,7 @@ fn networking_is_what_the_machine_has() {
     }
     assert!(host.resolve("localhost").unwrap().iter().any(std::net::IpAddr::is_loopback));
     assert_eq!(host.secure_channel(), Ok(None), "in no domain");
+    assert_eq!(host.machine_password_due(), Ok(None), "in no domain");
     assert_eq!(host.clock_ahead(), Ok(None), "no time server is set");
     assert_eq!(host.runtime_answers(), Ok(false), "no containerd");
     host.kubelet_health().expect_err("no kubelet");

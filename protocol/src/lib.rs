@@ -13,8 +13,8 @@ mod request;
 pub use build::{Build, KbId, ParseBuildError, ParseKbError};
 pub use report::HostCheck;
 pub use report::{
-    AgentError, AgentPhase, ErrorClass, Nonces, OfferedUpdate, Progress, RebootSignals, Report, ReportError,
-    ServiceState, UpdateResult, UpdateState, Verdict,
+    AgentError, AgentPhase, DiskIdentity, ErrorClass, Nonces, OfferedUpdate, Progress, RebootSignals, Report,
+    ReportError, ServiceState, UpdateResult, UpdateState, Verdict,
 };
 pub use request::{
     AutomaticUpdates, Command, HostProbe, MAX_REQUEST_BYTES, PinnedUpdate, Request, RequestError, Source, Ticket,

@@ -41,6 +41,9 @@ pub struct Report {
     /// Answer to a probe.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<HostCheck>,
+    /// Answer to `stage`: until when the disk as it is now is let in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<DiskIdentity>,
     /// What went wrong, where something did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<AgentError>,
@@ -105,6 +108,19 @@ pub struct Nonces {
     /// Written after the snapshot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub b: Option<String>,
+}
+
+/// Until when what a disk holds is let in: what cluster and domain know the machine by. They renew it while the machine
+/// runs; a disk that is put back later has the old one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DiskIdentity {
+    /// From when on the kubelet's client certificate does not count; `None` where it has none, or none can be found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubelet_certificate: Option<Timestamp>,
+    /// When the machine changes its password in the domain; `None` in no domain, and where it does not change it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_password: Option<Timestamp>,
 }
 
 /// Signs that Windows wants a reboot (registry keys as in the Windows Update Agent documentation).
@@ -398,6 +414,7 @@ mod tests {
             updates: vec![],
             offered: vec![],
             checks: vec![],
+            identity: None,
             error: None,
             at: Timestamp::UNIX_EPOCH,
             omitted: 0,

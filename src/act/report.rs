@@ -1,7 +1,8 @@
 //! What the agent's reports mean for a step. Pure.
 
 use crate::api::{Step, StepDetail};
-use crate::domain::{Intent, NO_REBOOT, StepKey, StepResult};
+use crate::domain::{Expiry, Intent, NO_REBOOT, StepKey, StepResult};
+use jiff::Timestamp;
 use windlass_protocol::{AgentPhase, AutomaticUpdates, Command, ErrorClass, Progress, Report, Source};
 
 /// The two values that prove a restore: A is on the disk before the snapshot, B only after it. They are made of the
@@ -27,9 +28,19 @@ pub(super) fn kbs(intent: &Intent) -> String {
 }
 
 /// What the answer to `stage` means.
-pub(super) fn staged(report: &Report, intent: &Intent) -> StepResult {
+pub(super) fn staged(report: &Report, intent: &Intent, now: Timestamp) -> StepResult {
     match report.progress {
-        Progress::Done => StepResult::done(format!("downloaded {}", kbs(intent))),
+        Progress::Done => {
+            let end = report.identity.and_then(Expiry::of);
+            match end.and_then(|end| end.too_soon(now, intent.time_to_drain_and_restore())) {
+                // What ends is renewed by the machine itself, sooner or later.
+                Some(why) => StepResult::retriable(format!("a snapshot would not count long enough: {why}")),
+                None => {
+                    let (handle, message) = (end.map(|end| end.to_string()), format!("downloaded {}", kbs(intent)));
+                    StepResult::Done { handle, message, more: false }
+                }
+            }
+        }
         Progress::InProgress | Progress::RebootNeeded => {
             StepResult::retriable(format!("the agent stopped at {:?} before the download was complete", report.phase))
         }
@@ -100,7 +111,9 @@ pub(super) fn reason(report: &Report) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use windlass_protocol::{AgentError, Build, Nonces, RebootSignals, Ticket, VERSION};
+    use crate::api::SnapshotLimit;
+    use std::time::Duration;
+    use windlass_protocol::{AgentError, Build, DiskIdentity, Nonces, RebootSignals, Ticket, VERSION};
 
     pub(in crate::act) fn report(progress: Progress, phase: AgentPhase) -> Report {
         let ticket =
@@ -121,6 +134,7 @@ pub(super) mod tests {
             updates: vec![],
             offered: vec![],
             checks: vec![],
+            identity: None,
             error: None,
             at: jiff::Timestamp::UNIX_EPOCH,
             omitted: 0,
@@ -130,6 +144,26 @@ pub(super) mod tests {
     fn failure(class: ErrorClass, mutated: bool) -> Report {
         let error = AgentError { class, message: "because".into(), hresult: Some(0x8024_2006) };
         Report { mutated, error: Some(error), ..report(Progress::Failed, AgentPhase::Failed) }
+    }
+
+    #[test]
+    fn what_is_staged_keeps_when_its_snapshot_ends_to_count_or_fails_by_it() {
+        let intent = crate::plan::node::tests::intent();
+        let now = Timestamp::from_second(1_800_000_000).expect("a time");
+        let needed = intent.time_to_drain_and_restore();
+        let staged_with = |until: Option<Timestamp>| {
+            let identity = Some(DiskIdentity { kubelet_certificate: until, machine_password: None });
+            staged(&Report { identity, ..report(Progress::Done, AgentPhase::Staged) }, &intent, now)
+        };
+        let StepResult::Done { handle, .. } = staged_with(Some(now + needed)) else { panic!("it fits") };
+        let kept: Expiry = handle.expect("kept").parse().expect("an end");
+        assert_eq!((kept.at, kept.by), (now + needed, SnapshotLimit::KubeletCertificate));
+        assert!(matches!(staged_with(None), StepResult::Done { handle: None, .. }), "nothing ends");
+        let StepResult::Failed { detail, message } = staged_with(Some(now + needed - Duration::from_secs(1))) else {
+            panic!("a second too short")
+        };
+        assert_eq!(detail, Some(StepDetail::Retriable));
+        assert!(message.contains("client certificate") && message.contains("may take"), "{message}");
     }
 
     #[test]

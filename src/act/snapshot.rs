@@ -8,9 +8,9 @@ use super::pods::Owner;
 use super::{ActContext, ActError, provider, wait};
 use crate::api::{
     DeletionPolicy, NodeSnapshot, NodeSnapshotSpec, NodeSnapshotStatus, SNAPSHOT_FINALIZER, SnapshotConsistency,
-    SnapshotPolicy,
+    SnapshotLimit, SnapshotPolicy,
 };
-use crate::domain::{StepKey, StepResult, WaitingOn, child_name};
+use crate::domain::{Expiry, StepKey, StepResult, WaitingOn, child_name};
 use crate::ports::{Capability, Consistency, Handle, Order, Progress, ProviderError, SnapshotFacts, SnapshotProvider};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -35,7 +35,11 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
         Err(result) => return Ok(result),
     };
     match taken {
-        Ok(Taken::Yes(handle, facts)) => record(ctx, key, &handle, &facts).await,
+        Ok(Taken::Yes(handle, facts)) => {
+            // On record even if it is not enough: so it is deleted in its time, too.
+            let recorded = record(ctx, key, &handle, &facts).await?;
+            Ok(objection(ctx, &handle, &facts).unwrap_or(recorded))
+        }
         Ok(Taken::NotYet(doing)) => Ok(provider::working(ctx, &doing)),
         Err(error) => Ok(provider::refused(&error)),
     }
@@ -63,16 +67,27 @@ async fn take(ctx: &ActContext<'_>, key: &StepKey, provider: &dyn SnapshotProvid
         return Err(ProviderError::Failed(format!("SnapshotClass {class}: a snapshot without a handle")));
     };
     let facts = provider.inspect(&handle).await?;
-    if facts.consistency < least(ctx) {
-        let remarks = facts.indications.join(", ");
-        let text =
-            format!("snapshot {handle} is only {:?} consistent ({remarks}), the policy wants more", facts.consistency);
-        return Err(ProviderError::Failed(text));
-    }
     if facts.restorable {
         return Ok(Taken::Yes(handle, facts));
     }
     Ok(Taken::NotYet(format!("snapshot {handle} to become restorable")))
+}
+
+/// Why a snapshot that is there is not enough for an update.
+fn objection(ctx: &ActContext<'_>, handle: &Handle, facts: &SnapshotFacts) -> Option<StepResult> {
+    if facts.consistency < least(ctx) {
+        let (consistency, remarks) = (facts.consistency, facts.indications.join(", "));
+        let text = format!("snapshot {handle} is only {consistency:?} consistent ({remarks}), the policy wants more");
+        return Some(StepResult::retriable(text));
+    }
+    let why = expiry(ctx, facts)?.too_soon(ctx.now, ctx.intent.time_to_restore())?;
+    Some(StepResult::failed(format!("snapshot {handle} does not count long enough: {why}")))
+}
+
+/// When a snapshot ends to count: at the provider, or with what is on it.
+fn expiry(ctx: &ActContext<'_>, facts: &SnapshotFacts) -> Option<Expiry> {
+    let at_provider = facts.restorable_until.map(|at| Expiry { at, by: SnapshotLimit::ProviderExpiry });
+    at_provider.into_iter().chain(ctx.history.identity_expiry()).min()
 }
 
 /// From when on nobody wants a snapshot that nobody knows of: made of what is on record, so that it is the same in each
@@ -143,17 +158,18 @@ fn object(ctx: &ActContext<'_>, key: &StepKey, handle: &Handle, facts: &Snapshot
             retain_seconds: i64::try_from(retain(ctx).as_secs()).unwrap_or(i64::MAX),
             keep_at_most: settings(ctx).and_then(|snapshot| snapshot.keep_at_most),
             deletion_policy: ctx.means.providers.deletion_policy(&intent.snapshot_class),
-            captured: captured(facts, retain(ctx)),
+            captured: captured(facts, expiry(ctx, facts), retain(ctx)),
         },
     }
 }
 
-/// What the provider says, as it is put on record.
-fn captured(facts: &SnapshotFacts, retain: Duration) -> NodeSnapshotStatus {
+/// What is known of it, as it is put on record.
+fn captured(facts: &SnapshotFacts, end: Option<Expiry>, retain: Duration) -> NodeSnapshotStatus {
     NodeSnapshotStatus {
         at: Time(facts.captured_at),
         restorable: facts.restorable,
-        restorable_until: facts.restorable_until.map(Time),
+        restorable_until: end.map(|end| Time(end.at)),
+        restorable_until_by: end.map(|end| end.by),
         size_bytes: facts.size_bytes.and_then(|bytes| i64::try_from(bytes).ok()),
         gib_months: facts.size_bytes.map(|bytes| gib_months(bytes, retain)),
         consistency: match facts.consistency {

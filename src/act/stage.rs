@@ -1,6 +1,7 @@
 //! `Stage` (needs a client): the agent finds and downloads the pinned set, and writes baseline and nonce A.
 //!
-//! Nothing on the machine is changed and the agent is not armed. Undo: none needed, a download is left behind.
+//! Nothing on the machine is changed and the agent is not armed. Where the machine could not be restored for as long as its
+//! update may take, it ends here, with the node in service. Undo: none needed, a download is left behind.
 
 use super::agent::{Asked, LOOK_AGAIN, ask_for, doing};
 use super::{ActContext, ActError, report, wait};
@@ -10,7 +11,7 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
     Ok(match ask_for(ctx, key, "stage", report::stage(ctx.intent)).await? {
         Asked::Pending(why) => downloading(ctx, why),
         Asked::Unread(_) => downloading(ctx, None),
-        Asked::Report(answer) => report::staged(&answer, ctx.intent),
+        Asked::Report(answer) => report::staged(&answer, ctx.intent, ctx.now),
         Asked::Lost(why) => StepResult::retriable(why),
     })
 }

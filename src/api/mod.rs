@@ -30,7 +30,7 @@ pub use comparison::{Comparison, FailWhen, Operator};
 pub use frozen::{Frozen, Pool, Pooled};
 pub use guarded::Guarded;
 pub use kubevirt::KubeVirt;
-pub use node_snapshot::{NodeSnapshot, NodeSnapshotSpec, NodeSnapshotStatus};
+pub use node_snapshot::{NodeSnapshot, NodeSnapshotSpec, NodeSnapshotStatus, SnapshotLimit};
 pub use node_update::{
     NodeUpdate, NodeUpdateSpec, NodeUpdateStatus, Operation, Outcome, Pinned, PinnedUpdate, Step, StepDetail,
     StepPhase, StepRecord,

@@ -3,6 +3,7 @@
 use super::{DeletionPolicy, SnapshotConsistency};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One snapshot at a provider, written by the controller in one write when the provider says that it is restorable.
@@ -58,11 +59,22 @@ pub struct NodeSnapshotSpec {
     /// What becomes of the provider's snapshot when this record is deleted; from the class.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
-    /// What the provider said of it.
+    /// What was known of it when it was taken.
     pub captured: NodeSnapshotStatus,
 }
 
-/// What the provider says of a snapshot.
+/// What ends the time in which a machine can be restored from a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum SnapshotLimit {
+    /// The provider deletes it.
+    ProviderExpiry,
+    /// The kubelet's client certificate on it ends: the restored node could not join the cluster.
+    KubeletCertificate,
+    /// The machine changes its password in the domain: the one on the snapshot is not taken any more.
+    MachinePassword,
+}
+
+/// What is known of a snapshot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NodeSnapshotStatus {
@@ -70,9 +82,12 @@ pub struct NodeSnapshotStatus {
     pub at: Time,
     /// Whether a machine can be restored from it.
     pub restorable: bool,
-    /// Until when; empty when the provider sets no limit.
+    /// Until when; empty when nothing sets a limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restorable_until: Option<Time>,
+    /// What ends it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restorable_until_by: Option<SnapshotLimit>,
     /// Size in bytes, where the provider says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<i64>,

@@ -1,6 +1,6 @@
 //! The log of a node update, parsed: what was begun, what ended, and how.
 
-use super::StepKey;
+use super::{Expiry, StepKey};
 use crate::api::{Step, StepDetail, StepPhase, StepRecord};
 use jiff::Timestamp;
 
@@ -86,6 +86,16 @@ impl History {
     /// Handle of the snapshot to restore from.
     pub fn snapshot_handle(&self) -> Option<&str> {
         snapshot_handle(&self.records)
+    }
+
+    /// When the disk as it was staged is not let in any more by cluster or domain, as the record of `Stage` keeps it.
+    pub fn identity_expiry(&self) -> Option<Expiry> {
+        self.succeeded(Step::Stage)?.handle.as_deref()?.parse().ok()
+    }
+
+    /// When the way back was begun.
+    pub fn restore_begun(&self) -> Option<Timestamp> {
+        self.records.iter().find(|r| r.step == Step::Restore).map(|r| r.started_at.0)
     }
 
     /// Whether the agent installs in this round, and so reboots by itself when it is through.

@@ -3,6 +3,7 @@
 use super::{Build, KbId, NodeRef};
 use crate::api::{Frozen, NodeUpdate, Operation, UpdatePolicySpec};
 use kube::ResourceExt;
+use std::time::Duration;
 use windlass_protocol::PinnedUpdate;
 
 /// What a NodeUpdate was made to do.
@@ -92,6 +93,22 @@ impl Intent {
             snapshot_class: spec.snapshot_class.clone(),
             policy: spec.policy.clone(),
         })
+    }
+}
+
+impl Intent {
+    /// How long it may take from now on until the node is back on its snapshot, when the snapshot was just taken.
+    pub fn time_to_restore(&self) -> Duration {
+        let Some(in_place) = &self.policy.strategy.in_place else { return Duration::ZERO };
+        let (install, snapshot) = (&in_place.install, &in_place.snapshot);
+        let installing = install.timeout.get() * u32::try_from(install.attempts).unwrap_or(1);
+        installing + install.reboot_timeout.get() + self.policy.verify.timeout.get() + snapshot.restore_timeout.get()
+    }
+
+    /// The same, when the node is still in service.
+    pub fn time_to_drain_and_restore(&self) -> Duration {
+        let snapshot = self.policy.strategy.in_place.as_ref().map(|p| p.snapshot.timeout.get()).unwrap_or_default();
+        self.policy.drain.timeout.get() + snapshot + self.time_to_restore()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Validated values: what the API's texts mean, once they are parsed. Nothing here fetches anything.
 
 mod capability;
+mod expiry;
 mod facts;
 mod history;
 mod intent;
@@ -9,6 +10,7 @@ mod labels;
 mod result;
 
 pub use capability::{Capabilities, Capability};
+pub use expiry::{Expiry, ParseExpiryError};
 pub use facts::{NodeSeen, NodeState, Readiness, Wish};
 pub use history::{History, HistoryError, MAX_RECORDS, NO_REBOOT, key_of};
 pub use intent::{Intent, IntentError};

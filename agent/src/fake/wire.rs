@@ -4,8 +4,8 @@
 use super::host::FakeHost;
 use crate::host::{
     Adapter, BitLocker, Clock, Disks, Driver, Drivers, EventSpan, Events, Files, HistoryEntry, Host, HostEndpoint,
-    HostError, HostNetwork, HostResult, Job, Memory, MemoryUse, Network, Power, Registry, Route, Runtime, Service,
-    Services, StoreHealth, TaskState, Tasks, UpdatePolicy, Updates,
+    HostError, HostNetwork, HostResult, Identity, Job, Memory, MemoryUse, Network, Power, Registry, Route, Runtime,
+    Service, Services, StoreHealth, TaskState, Tasks, UpdatePolicy, Updates,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -142,6 +142,10 @@ border! {
     Clock {
         look clock_ahead() -> Option<SignedDuration>;
         look secure_channel() -> Option<bool>;
+    }
+    Identity {
+        look kubelet_certificate_ends() -> Option<Timestamp>;
+        look machine_password_due() -> Option<Timestamp>;
     }
     Memory {
         look memory() -> MemoryUse;

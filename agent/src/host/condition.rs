@@ -227,6 +227,15 @@ pub trait Clock {
     fn secure_channel(&self) -> HostResult<Option<bool>>;
 }
 
+/// What the disk holds that cluster and domain know the machine by.
+pub trait Identity {
+    /// From when on the kubelet's client certificate does not count; `None` when none is found.
+    fn kubelet_certificate_ends(&self) -> HostResult<Option<Timestamp>>;
+    /// When the machine's password in the domain is due to be changed; `None` in no domain, and where it is not to be
+    /// changed.
+    fn machine_password_due(&self) -> HostResult<Option<Timestamp>>;
+}
+
 /// Memory that leaks after some updates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -4,11 +4,13 @@
 
 #![cfg_attr(not(windows), allow(dead_code, reason = "only the Windows side asks"))]
 
+pub(crate) mod certificate;
 pub(crate) mod dism;
 pub(crate) mod events;
 pub(crate) mod hns;
 pub(crate) mod ntp;
 pub(crate) mod numbers;
+pub(crate) mod password;
 pub(crate) mod ports;
 pub(crate) mod task;
 pub(crate) mod wua;

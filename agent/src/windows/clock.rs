@@ -33,7 +33,7 @@ fn server() -> HostResult<Option<String>> {
 }
 
 /// The domain that the machine is joined to, if it is to one.
-fn domain() -> HostResult<Option<String>> {
+pub(super) fn domain() -> HostResult<Option<String>> {
     let (mut name, mut status) = (PWSTR::null(), NetSetupUnknownStatus);
     // SAFETY: null means this machine; name and status are written once.
     let asked = unsafe { NetGetJoinInformation(None, &raw mut name, &raw mut status) };

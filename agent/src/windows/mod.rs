@@ -15,6 +15,7 @@ mod drivers;
 mod events;
 mod files;
 mod hns;
+mod identity;
 mod jobs;
 mod lock;
 mod memory;

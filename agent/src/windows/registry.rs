@@ -28,6 +28,11 @@ pub(super) fn string(path: &str, name: &str) -> HostResult<Option<String>> {
     read(path, name, |key| key.get_string(name))
 }
 
+/// The bytes of a value of any type, where it is there.
+pub(super) fn bytes(path: &str, name: &str) -> HostResult<Option<Vec<u8>>> {
+    read(path, name, |key| key.get_value(name).map(|value| value.to_vec()))
+}
+
 fn read<T>(path: &str, name: &str, get: impl FnOnce(&Key) -> windows_registry::Result<T>) -> HostResult<Option<T>> {
     let value = LOCAL_MACHINE.open(path).and_then(|key| get(&key));
     optional(value.doing(&format!(r"HKLM\{path}\{name}")))

@@ -4,8 +4,8 @@
 use super::border::{system_program, unexpected};
 use super::{Mutex, WindowsHost, node_name, power, trust};
 use crate::host::{
-    Clock, Disks, Drivers, EventSpan, Events, Files, HostResult, Job, Memory, Network, Power, Registry, Runtime,
-    Services, Tasks, Updates,
+    Clock, Disks, Drivers, EventSpan, Events, Files, HostResult, Identity, Job, Memory, Network, Power, Registry,
+    Runtime, Services, Tasks, Updates,
 };
 use std::path::Path;
 use std::thread;
@@ -79,6 +79,12 @@ const CHECKS: &[(&str, Check)] = &[
     }),
     ("secure channel", |host| {
         Ok(host.secure_channel()?.map_or_else(|| "in no domain".to_owned(), |holds| format!("holds: {holds}")))
+    }),
+    ("certificate", |host| {
+        Ok(host.kubelet_certificate_ends()?.map_or_else(|| "none was found".to_owned(), |end| format!("until {end}")))
+    }),
+    ("domain password", |host| {
+        Ok(host.machine_password_due()?.map_or_else(|| "is not changed".to_owned(), |due| format!("due {due}")))
     }),
     ("memory", |host| Ok(format!("{:?}", host.memory()?))),
     ("boot", |host| Ok(format!("number {}, at {}", host.boot_id()?, host.boot_time()?))),

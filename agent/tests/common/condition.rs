@@ -1,11 +1,11 @@
 use super::Machine;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use windlass_agent::HostError;
 use windlass_agent::host::{
     Adapter, BitLocker, Clock, Disks, Driver, DriverClass, Drivers, EventSpan, Events, HostEndpoint, HostNetwork,
-    HostResult, Memory, MemoryUse, Network, Route, Runtime, Service, ServiceProcess, Services, StartMode,
+    HostResult, Identity, Memory, MemoryUse, Network, Route, Runtime, Service, ServiceProcess, Services, StartMode,
 };
 use windlass_protocol::ServiceState;
 
@@ -33,6 +33,10 @@ pub struct Condition {
     pub drivers: Vec<Driver>,
     /// Whether the domain trusts the machine; none in no domain.
     pub secure_channel: Option<bool>,
+    /// From when on the kubelet's certificate does not count; none is found.
+    pub certificate: Option<Timestamp>,
+    /// When the password is due; none in no domain.
+    pub password: Option<Timestamp>,
     pub time_server: bool,
     pub on_battery: bool,
     /// Calls that this machine can not answer.
@@ -67,6 +71,8 @@ impl Default for Condition {
             disks: vec!["disk0".into()],
             drivers: vec![driver],
             secure_channel: None,
+            certificate: None,
+            password: None,
             time_server: true,
             on_battery: false,
             silent: BTreeSet::new(),
@@ -174,6 +180,16 @@ impl Clock for Machine {
 
     fn secure_channel(&self) -> HostResult<Option<bool>> {
         self.tell("secure_channel", self.condition.secure_channel)
+    }
+}
+
+impl Identity for Machine {
+    fn kubelet_certificate_ends(&self) -> HostResult<Option<Timestamp>> {
+        self.tell("kubelet_certificate_ends", self.condition.certificate)
+    }
+
+    fn machine_password_due(&self) -> HostResult<Option<Timestamp>> {
+        self.tell("machine_password_due", self.condition.password)
     }
 }
 

@@ -2,13 +2,13 @@
 //! on which nothing is wrong.
 
 use super::host::SimulatedHost;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use windlass_agent::HostError;
 use windlass_agent::host::{
     Adapter, BitLocker, Clock, Disks, Driver, DriverClass, Drivers, EventSpan, Events, HostEndpoint, HostNetwork,
-    HostResult, Memory, MemoryUse, Network, Route, Runtime, Service, Services, StartMode,
+    HostResult, Identity, Memory, MemoryUse, Network, Route, Runtime, Service, Services, StartMode,
 };
 use windlass_protocol::ServiceState;
 
@@ -134,6 +134,16 @@ impl Clock for SimulatedHost<'_> {
 
     fn secure_channel(&self) -> HostResult<Option<bool>> {
         Ok(Some(self.guest.machine().domain_ok()))
+    }
+}
+
+impl Identity for SimulatedHost<'_> {
+    fn kubelet_certificate_ends(&self) -> HostResult<Option<Timestamp>> {
+        Ok(Some(self.guest.machine().disk.certificate.not_after))
+    }
+
+    fn machine_password_due(&self) -> HostResult<Option<Timestamp>> {
+        Ok(Some(self.guest.machine().disk.password.due))
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a machine goes down, starts, and moves on in time.
 
-use super::{Certificate, Disk, Installed, Machine, Origin, Site, machine::Boot};
+use super::{Certificate, Disk, Installed, Machine, Origin, Password, Site, machine::Boot};
 use crate::scenario::{Effect, MachineSpec, Phase, Update};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use windlass_protocol::KbId;
 impl Machine {
     /// A machine that has been running for a while, with its faults still ahead.
     pub(super) fn new(spec: MachineSpec, origin: Origin, site: &Site, now: Timestamp) -> Self {
-        let disk = Disk::fresh(&spec.group, now, site.timings.kubelet_certificate);
+        let disk = Disk::fresh(&spec.group, now, &site.timings);
         let mut machine = Self {
             provider_id: origin.provider_id,
             faults: origin.faults,
@@ -34,6 +34,7 @@ impl Machine {
             writes: 0,
             counters: super::Counters::default(),
             clock: now,
+            domain_knows: disk.password,
             disk,
             spec,
         };
@@ -51,6 +52,7 @@ impl Machine {
             self.boot_on(site);
             self.finish_jobs(site);
             self.renew_certificate(site);
+            self.change_password(site);
             self.happen(site);
         }
         self.clock = self.clock.max(now);
@@ -64,10 +66,11 @@ impl Machine {
         };
         let kubelet = self.kubelet_at.filter(|at| *at > self.clock);
         let certificate = self.kubelet_at.map(|_| self.disk.certificate.renew_at()).filter(|at| *at > self.clock);
+        let password = self.up_since.map(|_| self.disk.password.due).filter(|at| *at > self.clock);
         let jobs = self.jobs.values().filter_map(super::job::Job::ends_at).min();
         let by_faults =
             if self.faults.is_empty() { None } else { self.next_turn().into_iter().chain(self.next_happening()).min() };
-        [boot, kubelet, certificate, jobs, by_faults].into_iter().flatten().min()
+        [boot, kubelet, certificate, password, jobs, by_faults].into_iter().flatten().min()
     }
 
     fn boot_on(&mut self, site: &Site) {
@@ -177,6 +180,14 @@ impl Machine {
         }
     }
 
+    /// A machine that the domain does not know can not tell it another password.
+    fn change_password(&mut self, site: &Site) {
+        if self.is_up() && self.domain_ok() && self.disk.password.due <= self.clock {
+            self.disk.password = Password::set(self.clock, &self.spec.group, &site.timings);
+            self.domain_knows = self.disk.password;
+        }
+    }
+
     /// Puts a fresh machine in this one's place, as a cloud does with a broken instance.
     pub(super) fn replace(&mut self, site: &Site) {
         self.stop();
@@ -184,7 +195,8 @@ impl Machine {
         self.counters.replaced += 1;
         self.root_attached = true;
         self.attached_volumes.clear();
-        self.disk = Disk::fresh(&self.spec.group, self.clock, site.timings.kubelet_certificate);
+        self.disk = Disk::fresh(&self.spec.group, self.clock, &site.timings);
+        self.domain_knows = self.disk.password;
         self.start(site);
     }
 }

@@ -1,7 +1,7 @@
 //! A machine's system disk: all that a snapshot copies and a restore rewinds.
 
 use super::{fault::Conditions, hresult::Hresult};
-use crate::scenario::{MachineGroup, Period};
+use crate::scenario::{MachineGroup, Period, Timings};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,6 +48,8 @@ pub struct Disk {
     pub policy: BTreeMap<String, u32>,
     /// The kubelet's client certificate.
     pub certificate: Certificate,
+    /// The machine's password in the domain.
+    pub password: Password,
     /// Size in bytes.
     pub total_bytes: u64,
     /// Free bytes.
@@ -88,9 +90,26 @@ impl Certificate {
     }
 }
 
+/// The machine's password in the domain. The domain takes the last one that it was told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Password {
+    /// When it was set; no two are set at one time.
+    pub set: Timestamp,
+    /// When a running machine changes it.
+    pub due: Timestamp,
+}
+
+impl Password {
+    /// A new password of a machine of this group.
+    pub(super) fn set(now: Timestamp, group: &MachineGroup, timings: &Timings) -> Self {
+        Self { set: now, due: group.machine_password.unwrap_or(timings.machine_password).after(now) }
+    }
+}
+
 impl Disk {
     /// The disk of a machine that was just made.
-    pub(super) fn fresh(group: &MachineGroup, now: Timestamp, certificate: Period) -> Self {
+    pub(super) fn fresh(group: &MachineGroup, now: Timestamp, timings: &Timings) -> Self {
         Self {
             build: group.build,
             installed: group.installed.iter().map(|kb| (*kb, Installed { boot: 0 })).collect(),
@@ -108,7 +127,8 @@ impl Disk {
             drivers: group.drivers.clone(),
             critical_events: BTreeSet::new(),
             policy: group.policy.clone(),
-            certificate: Certificate::issue(now, certificate),
+            certificate: Certificate::issue(now, timings.kubelet_certificate),
+            password: Password::set(now, group, timings),
             total_bytes: group.disk_bytes,
             free_bytes: group.free_bytes,
             conditions: Conditions::new(),

@@ -51,7 +51,7 @@ impl Machine {
 
     /// Whether pods with a domain identity start.
     pub fn domain_ok(&self) -> bool {
-        !self.suffers(|e| *e == Effect::DomainTrustLost)
+        self.disk.password == self.domain_knows && !self.suffers(|e| *e == Effect::DomainTrustLost)
     }
 
     /// Whether containers end that are told to.

@@ -2,7 +2,7 @@
 //!
 //! Everything is as of the last tick.
 
-use super::{Counters, Disk, fault::Conditions, happen::Foreign, job::Job};
+use super::{Counters, Disk, Password, fault::Conditions, happen::Foreign, job::Job};
 use crate::scenario::{Effect, Fault, MachineSpec};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -55,6 +55,8 @@ pub struct Machine {
     /// How often software wrote to the agent's folder.
     pub(super) writes: u64,
     pub(super) counters: Counters,
+    /// The password that the domain takes; no restore rewinds it.
+    pub(super) domain_knows: Password,
     /// How far this machine has been advanced.
     pub(super) clock: Timestamp,
 }

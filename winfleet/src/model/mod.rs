@@ -22,7 +22,7 @@ mod task;
 
 pub use catalogue::Catalogue;
 pub use counters::Counters;
-pub use disk::{Certificate, Disk, Installed};
+pub use disk::{Certificate, Disk, Installed, Password};
 pub use guest::Guest;
 pub use hresult::Hresult;
 pub use job::{JobKind, JobState};

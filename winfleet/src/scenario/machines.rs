@@ -1,5 +1,6 @@
 //! The machines as a scenario writes them.
 
+use super::Period;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -58,6 +59,9 @@ pub struct MachineGroup {
     /// Whether somebody has cordoned their nodes before the start.
     #[serde(default)]
     pub cordoned: bool,
+    /// How long they keep their password in the domain, where that is not as with all others.
+    #[serde(default)]
+    pub machine_password: Option<Period>,
     /// Services that run on them.
     #[serde(default = "usual_services")]
     pub services: BTreeSet<String>,

@@ -107,6 +107,8 @@ pub struct Timings {
     pub servicing_lingers: Period,
     /// Lifetime of the kubelet's client certificate; it is renewed after four fifths of it.
     pub kubelet_certificate: Period,
+    /// How long a machine keeps its password in the domain, until it changes it.
+    pub machine_password: Period,
 }
 
 impl Default for Timings {
@@ -125,6 +127,8 @@ impl Default for Timings {
             node_status: Period::seconds(300),
             servicing_lingers: Period::seconds(120),
             kubelet_certificate: Period::hours(24 * 365),
+            // Windows' own ("Maximum machine account password age").
+            machine_password: Period::hours(24 * 30),
         }
     }
 }

@@ -267,10 +267,10 @@ fn the_docs_name_every_word() {
     let act = |act: &str| format!("{MACHINE}acts: [{act}]");
     let places = [
         ("bogus: 1\n".to_owned(), 15),
-        ("machines: [{bogus: 1}]".to_owned(), 21),
+        ("machines: [{bogus: 1}]".to_owned(), 22),
         (format!("{MACHINE}updates: [{{bogus: 1}}]"), 13),
         (format!("{MACHINE}hypervisor: {{bogus: 1}}"), 10),
-        (format!("{MACHINE}timings: {{bogus: 1}}"), 12),
+        (format!("{MACHINE}timings: {{bogus: 1}}"), 13),
         (format!("{MACHINE}apiServer: {{bogus: 1}}"), 3),
         (format!("{MACHINE}operator: {{kills: [{{bogus: 1}}]}}"), 5),
         (format!("{MACHINE}workloads: [{{bogus: 1}}]"), 8),

@@ -89,19 +89,24 @@ impl Story {
 
     /// Gives it machines for its ring `<story>-<ring>`, `<story>-<ring>-1` and so on, numbered through; `traits` choose what
     /// goes wrong on them (`scenario.yaml`).
-    pub fn machines(mut self, ring: &str, count: u64, traits: &[&str]) -> Self {
+    pub fn machines(self, ring: &str, count: u64, traits: &[&str]) -> Self {
+        self.machines_that(ring, count, json!({"traits": traits}))
+    }
+
+    /// Gives it machines with these settings of a scenario's machines.
+    pub fn machines_that(mut self, ring: &str, count: u64, settings: Value) -> Self {
         let ring = format!("{}-{ring}", self.name);
         let prefix = format!("{ring}-");
         let before = self.machines.iter().filter(|group| group["prefix"] == prefix.as_str());
         let first = 1 + before.filter_map(|group| group["count"].as_u64()).sum::<u64>();
-        self.machines.push(json!({
+        let group = json!({
             "prefix": prefix,
             "first": first,
             "count": count,
             "labels": {STORY_LABEL: self.name, RING_LABEL: ring},
-            "traits": traits,
             "build": super::BUILD_BEFORE,
-        }));
+        });
+        self.machines.push(super::merged(group, settings));
         self
     }
 

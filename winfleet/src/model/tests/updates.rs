@@ -215,3 +215,18 @@ fn a_kubelet_renews_its_certificate_and_dies_without() {
     assert_eq!(lab.machine().disk.certificate, first);
     assert!(lab.machine().is_up() && !lab.machine().kubelet_up(), "the old certificate is no longer valid");
 }
+
+#[test]
+fn a_domain_takes_the_last_password_only() {
+    let mut lab = Lab::new(&SCENARIO.replace("timings: {", "timings: {machinePassword: 100s, "));
+    let first = lab.machine().disk.password;
+    let snapshot = lab.snapshot();
+    lab.restore(&snapshot);
+    assert!(lab.machine().domain_ok() && lab.machine().disk.password == first, "it was not changed since");
+    lab.pass(300);
+    assert!(lab.machine().domain_ok() && lab.machine().disk.password.set > first.set, "changed again and again");
+    lab.restore(&snapshot);
+    lab.pass(300);
+    assert_eq!(lab.machine().disk.password, first, "and the domain is not told another one by it");
+    assert!(!lab.machine().domain_ok() && lab.machine().kubelet_up(), "only what asks the domain is refused");
+}

@@ -4,9 +4,6 @@ use crate::host::{Host, HostResult};
 use jiff::{SignedDuration, Timestamp};
 use windlass_protocol::{DiskIdentity, HostCheck, Verdict};
 
-/// Name of the check that tells what can not be read.
-const NAME: &str = "identity";
-
 /// A password that is overdue for longer is not being changed: the domain may refuse changes, and then none comes.
 /// Netlogon tries every 15 minutes (its `ScavengeInterval`), so that a day is many tries.
 const OVERDUE: SignedDuration = SignedDuration::from_hours(24);
@@ -28,5 +25,5 @@ pub(crate) fn read(host: &dyn Host, now: Timestamp) -> (DiskIdentity, Vec<HostCh
 
 fn inconclusive(detail: String) -> HostCheck {
     let (value, threshold) = (String::new(), String::new());
-    HostCheck { name: NAME.to_owned(), verdict: Verdict::Inconclusive, value, threshold, detail }
+    HostCheck { name: DiskIdentity::CHECK.to_owned(), verdict: Verdict::Inconclusive, value, threshold, detail }
 }

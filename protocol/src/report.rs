@@ -123,6 +123,11 @@ pub struct DiskIdentity {
     pub machine_password: Option<Timestamp>,
 }
 
+impl DiskIdentity {
+    /// Name of the checks that tell what of it can not be read.
+    pub const CHECK: &str = "identity";
+}
+
 /// Signs that Windows wants a reboot (registry keys as in the Windows Update Agent documentation).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

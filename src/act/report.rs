@@ -3,7 +3,7 @@
 use crate::api::{Step, StepDetail};
 use crate::domain::{Expiry, Intent, NO_REBOOT, StepKey, StepResult};
 use jiff::Timestamp;
-use windlass_protocol::{AgentPhase, AutomaticUpdates, Command, ErrorClass, Progress, Report, Source};
+use windlass_protocol::{AgentPhase, AutomaticUpdates, Command, DiskIdentity, ErrorClass, Progress, Report, Source};
 
 /// The two values that prove a restore: A is on the disk before the snapshot, B only after it. They are made of the
 /// node update alone, so that every attempt of every step knows them.
@@ -36,8 +36,10 @@ pub(super) fn staged(report: &Report, intent: &Intent, now: Timestamp) -> StepRe
                 // What ends is renewed by the machine itself, sooner or later.
                 Some(why) => StepResult::retriable(format!("a snapshot would not count long enough: {why}")),
                 None => {
-                    let (handle, message) = (end.map(|end| end.to_string()), format!("downloaded {}", kbs(intent)));
-                    StepResult::Done { handle, message, more: false }
+                    let untold = report.checks.iter().filter(|check| check.name == DiskIdentity::CHECK);
+                    let message =
+                        untold.fold(format!("downloaded {}", kbs(intent)), |m, c| format!("{m}; {}", c.detail));
+                    StepResult::Done { handle: end.map(|end| end.to_string()), message, more: false }
                 }
             }
         }
@@ -113,7 +115,7 @@ pub(super) mod tests {
     use super::*;
     use crate::api::SnapshotLimit;
     use std::time::Duration;
-    use windlass_protocol::{AgentError, Build, DiskIdentity, Nonces, RebootSignals, Ticket, VERSION};
+    use windlass_protocol::{AgentError, Build, HostCheck, Nonces, RebootSignals, Ticket, VERSION, Verdict};
 
     pub(in crate::act) fn report(progress: Progress, phase: AgentPhase) -> Report {
         let ticket =
@@ -159,6 +161,16 @@ pub(super) mod tests {
         let kept: Expiry = handle.expect("kept").parse().expect("an end");
         assert_eq!((kept.at, kept.by), (now + needed, SnapshotLimit::KubeletCertificate));
         assert!(matches!(staged_with(None), StepResult::Done { handle: None, .. }), "nothing ends");
+        let unread = HostCheck {
+            name: DiskIdentity::CHECK.into(),
+            verdict: Verdict::Inconclusive,
+            value: String::new(),
+            threshold: String::new(),
+            detail: "the certificate is not known".into(),
+        };
+        let untold = Report { checks: vec![unread], ..report(Progress::Done, AgentPhase::Staged) };
+        let StepResult::Done { message, .. } = staged(&untold, &intent, now) else { panic!("nothing ends") };
+        assert!(message.ends_with("; the certificate is not known"), "{message}");
         let StepResult::Failed { detail, message } = staged_with(Some(now + needed - Duration::from_secs(1))) else {
             panic!("a second too short")
         };

@@ -18,9 +18,9 @@ const SOON: Duration = Duration::from_secs(90);
 pub fn stories() -> Vec<Story> {
     vec![
         Story::new("class-finds-an-orphan", orphan).machines("ring", 1, &[]),
-        Story::new("class-kept-by-its-snapshots", kept).machines("ring", 1, &[]),
+        Story::new("class-kept-by-its-snapshots", kept).machines("ring", 1, &[]).within(400),
         Story::new("class-that-retains", retains).machines("ring", 1, &[]),
-        Story::new("class-that-can-not", can_not).machines("ring", 1, &[]),
+        Story::new("class-that-can-not", can_not).machines("ring", 1, &[]).within(400),
         Story::new("class-of-other-machines", other_machines),
     ]
 }

@@ -143,6 +143,10 @@ async fn failing(scene: &Scene) -> Result<()> {
         ensure!(rollout.updates().is_empty(), "{} has started a node", rollout.name);
         rollout.delete().await?;
     }
+    // What is on its way out can not be described.
+    for (rollout, ..) in &stopped {
+        rollout.is_gone().await?;
+    }
     Ok(())
 }
 

@@ -32,16 +32,13 @@ pub(super) fn staged(report: &Report, intent: &Intent, now: Timestamp) -> StepRe
     match report.progress {
         Progress::Done => {
             let end = report.identity.and_then(Expiry::of);
-            match end.and_then(|end| end.too_soon(now, intent.time_to_drain_and_restore())) {
+            if let Some(why) = end.and_then(|end| end.too_soon(now, intent.time_to_drain_and_restore())) {
                 // What ends is renewed by the machine itself, sooner or later.
-                Some(why) => StepResult::retriable(format!("a snapshot would not count long enough: {why}")),
-                None => {
-                    let untold = report.checks.iter().filter(|check| check.name == DiskIdentity::CHECK);
-                    let message =
-                        untold.fold(format!("downloaded {}", kbs(intent)), |m, c| format!("{m}; {}", c.detail));
-                    StepResult::Done { handle: end.map(|end| end.to_string()), message, more: false }
-                }
+                return StepResult::retriable(format!("a snapshot would not count long enough: {why}"));
             }
+            let untold = report.checks.iter().filter(|check| check.name == DiskIdentity::CHECK);
+            let message = untold.fold(format!("downloaded {}", kbs(intent)), |m, c| format!("{m}; {}", c.detail));
+            StepResult::Done { handle: end.map(|end| end.to_string()), message, more: false }
         }
         Progress::InProgress | Progress::RebootNeeded => {
             StepResult::retriable(format!("the agent stopped at {:?} before the download was complete", report.phase))

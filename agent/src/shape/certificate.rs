@@ -104,7 +104,7 @@ fn time(tag: u8, text: &str) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    /// Made by OpenSSL, valid for a year: its end is a UTCTime.
+    /// Made by OpenSSL, valid for a year: its end is a `UTCTime`.
     const A_YEAR: &str = "-----BEGIN CERTIFICATE-----\n\
         MIIBujCCAWGgAwIBAgIUbkSOU3BkBnZU+H/+/Z3MqVDp54kwCgYIKoZIzj0EAwIw\n\
         MzEVMBMGA1UECgwMc3lzdGVtOm5vZGVzMRowGAYDVQQDDBFzeXN0ZW06bm9kZTp3\n\
@@ -118,7 +118,7 @@ mod tests {
         8AT+xm+M/wWsc+L1Uqk=\n\
         -----END CERTIFICATE-----";
 
-    /// The same, beyond 2049: its end is a GeneralizedTime.
+    /// The same, beyond 2049: its end is a `GeneralizedTime`.
     const LONG: &str = "-----BEGIN CERTIFICATE-----\n\
         MIIBvTCCAWOgAwIBAgIUVA3R2YnCX1zvjj7mUliIr8qgPAkwCgYIKoZIzj0EAwIw\n\
         MzEVMBMGA1UECgwMc3lzdGVtOm5vZGVzMRowGAYDVQQDDBFzeXN0ZW06bm9kZTp3\n\
@@ -132,18 +132,18 @@ mod tests {
         9SA+cdTycgIPZyeLG6JRgIQ=\n\
         -----END CERTIFICATE-----";
 
-    fn at(text: &str) -> Option<Timestamp> {
-        Some(text.parse().expect("a time"))
+    fn at(text: &str) -> Timestamp {
+        text.parse().expect("a time")
     }
 
     #[test]
     fn the_end_of_the_first_certificate_is_found() {
-        assert_eq!(ends(A_YEAR), at("2027-11-30T09:18:36Z"));
-        assert_eq!(ends(LONG), at("2054-04-17T09:18:36Z"));
+        assert_eq!(ends(A_YEAR), Some(at("2027-11-30T09:18:36Z")));
+        assert_eq!(ends(LONG), Some(at("2054-04-17T09:18:36Z")));
         // As the kubelet writes it: the key may come first or last, and what signed it may follow.
         let key = "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n";
-        assert_eq!(ends(&format!("{key}{A_YEAR}\r\n{LONG}")), at("2027-11-30T09:18:36Z"));
-        assert_eq!(ends(&A_YEAR.replace('\n', "\r\n")), at("2027-11-30T09:18:36Z"));
+        assert_eq!(ends(&format!("{key}{A_YEAR}\r\n{LONG}")), Some(at("2027-11-30T09:18:36Z")));
+        assert_eq!(ends(&A_YEAR.replace('\n', "\r\n")), Some(at("2027-11-30T09:18:36Z")));
     }
 
     #[test]
@@ -160,9 +160,9 @@ mod tests {
 
     #[test]
     fn times_have_two_forms() {
-        assert_eq!(time(UTC_TIME, "491231235959Z"), at("2049-12-31T23:59:59Z"));
-        assert_eq!(time(UTC_TIME, "500101000000Z"), at("1950-01-01T00:00:00Z"));
-        assert_eq!(time(GENERALIZED_TIME, "20540102030405Z"), at("2054-01-02T03:04:05Z"));
+        assert_eq!(time(UTC_TIME, "491231235959Z"), Some(at("2049-12-31T23:59:59Z")));
+        assert_eq!(time(UTC_TIME, "500101000000Z"), Some(at("1950-01-01T00:00:00Z")));
+        assert_eq!(time(GENERALIZED_TIME, "20540102030405Z"), Some(at("2054-01-02T03:04:05Z")));
         for wrong in ["", "Z", "261131000000Z", "2611300000Z", "26113000000\u{e9}Z"] {
             assert_eq!(time(UTC_TIME, wrong), None, "{wrong}");
         }

@@ -148,6 +148,9 @@ async fn a_snapshot_is_asked_for_with_its_tags_and_without_data_volumes() {
     assert!(authorization.contains("/us-east-1/ec2/aws4_request"), "{authorization}");
 }
 
+/// Whether an error is the one that is wanted.
+type Wanted = fn(&ProviderError) -> bool;
+
 #[tokio::test]
 async fn one_call_examines_an_instance_before_its_node_is_touched() {
     let there = bench(|_, _| ok(INSTANCES)).await;
@@ -156,7 +159,6 @@ async fn one_call_examines_an_instance_before_its_node_is_touched() {
 
     let missing = "<Response><Errors><Error><Code>InvalidInstanceID.NotFound</Code><Message>no</Message></Error></Errors>\
         </Response>";
-    type Wanted = fn(&ProviderError) -> bool;
     let cases: [(Canned, Wanted); 5] = [
         ((400, None, missing.to_owned()), |e| matches!(e, ProviderError::NotFound(_))),
         (ok(&INSTANCES.replace("<name>running<", "<name>terminated<")), |e| matches!(e, ProviderError::NotFound(_))),

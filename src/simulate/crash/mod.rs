@@ -182,7 +182,10 @@ impl Came {
         };
         let node = |node: &Arc<k8s_openapi::api::core::v1::Node>| {
             let spec = node.spec.clone().unwrap_or_default();
-            format!("{:?} {:?} {:?} {:?}", spec.unschedulable, spec.taints, node.labels(), node.annotations())
+            // When a taint was added is as late as the operator was.
+            let taints = spec.taints.into_iter().flatten().map(|taint| (taint.key, taint.value, taint.effect));
+            let taints: Vec<_> = taints.collect();
+            format!("{:?} {taints:?} {:?} {:?}", spec.unschedulable, node.labels(), node.annotations())
         };
         let machine = |m: &winfleet::model::Machine| format!("{} {:?} {:?}", m.disk.build, m.state(), m.counters());
         Self {

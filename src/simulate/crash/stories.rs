@@ -169,7 +169,7 @@ faults:
     ),
     (
         "a person aborts",
-        "acts: [{after: 150s, act: {patch: {kind: UpdateRollout, name: june, patch: {spec: {state: Aborted}}}}}]",
+        "acts: [{after: 130s, act: {patch: {kind: UpdateRollout, name: june, patch: {spec: {state: Aborted}}}}}]",
     ),
 ];
 

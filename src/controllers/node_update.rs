@@ -126,6 +126,11 @@ impl Pass<'_> {
     ) -> Result<Recorded<StepKey>, ReconcileError> {
         let boot_id = node.here().map(|node| node.boot_id.as_str());
         let what = (ended, key, boot_id);
+        if let Some((history, leave)) = NodeUpdateLog::look(&self.history, what, now) {
+            self.history = history;
+            self.measure(ended);
+            return Ok(leave);
+        }
         let ((update, history), leave) =
             self.ctx.updates.begin(&self.update, &self.history, what, &self.intent, now).await?;
         tracing::info!(node = self.intent.node.name, step = step_name(key.step), "begun");

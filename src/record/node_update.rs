@@ -2,7 +2,7 @@
 
 use super::wait::{Written, expected, is_due};
 use super::{Ledger, RecordError, Recorded};
-use crate::api::{NodeUpdate, NodeUpdateStatus, Outcome, StepPhase, StepRecord};
+use crate::api::{NodeUpdate, NodeUpdateStatus, Outcome, Step, StepPhase, StepRecord};
 use crate::domain::{History, Intent, StepKey, WaitingOn, key_of};
 use crate::plan::conditions::{NodeUpdateFacts, node_update};
 use crate::plan::log::begun;
@@ -41,6 +41,20 @@ impl NodeUpdateLog {
         history.open().filter(|record| key_of(record, &uid) == *key).map(|_| Recorded(key.clone()))
     }
 
+    /// Leave for a step that only looks, as `Preflight` does: it needs no record before it, and is on record with what
+    /// comes of it. Saves a write with each node. `None`: this step changes something.
+    pub fn look(
+        history: &History,
+        (ended, key, boot_id): (&[StepRecord], &StepKey, Option<&str>),
+        now: Timestamp,
+    ) -> Option<(History, Recorded<StepKey>)> {
+        if key.step != Step::Preflight {
+            return None;
+        }
+        let history = history.with(ended).with(&[begun(key, boot_id, now)]);
+        Some((history, Recorded(key.clone())))
+    }
+
     /// Records that steps have ended and that another has begun; hands out the leave to do it.
     ///
     /// # Errors
@@ -67,7 +81,7 @@ impl NodeUpdateLog {
         Ok(((written, history_of(&records)), Recorded(key.clone())))
     }
 
-    /// Records what is waited for, where that is worth a write; and always, where steps have ended. `None`: it was not.
+    /// Records what is waited for, where that is worth a write; and always, where the log has grown. `None`: it was not.
     ///
     /// # Errors
     /// [`RecordError`].
@@ -81,12 +95,16 @@ impl NodeUpdateLog {
     ) -> Result<Option<Arc<NodeUpdate>>, RecordError> {
         let name = update.name_any();
         let shown = update.status.as_ref().and_then(|s| s.waiting_on.as_deref());
-        if ended.is_empty() && !is_due(shown, self.waits().get(&name), on, now) {
+        let on_record = update.status.as_ref().map_or(0, |s| s.steps.len());
+        let grown = !ended.is_empty() || history.records().len() > on_record;
+        if !grown && !is_due(shown, self.waits().get(&name), on, now) {
             return Ok(None);
         }
+        let steps = history.with(ended).records().to_vec();
         let status = NodeUpdateStatus {
+            step: steps.last().map(|r| r.step),
             waiting_on: Some(cut(&on.to_string())),
-            steps: history.with(ended).records().to_vec(),
+            steps,
             ..kept(update)
         };
         let written = self.write(update, status, None, now).await?;

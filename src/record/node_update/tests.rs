@@ -99,6 +99,29 @@ async fn an_end_and_the_next_beginning_are_one_write_and_give_leave() {
     assert!(NodeUpdateLog::resume(&update, &history, &key(Step::Cordon)).is_none(), "only what is in work");
 }
 
+/// The node update as it is once this log was written.
+fn on_record(update: NodeUpdate, history: &History) -> NodeUpdate {
+    let status = NodeUpdateStatus { steps: history.records().to_vec(), ..Default::default() };
+    NodeUpdate { status: Some(status), ..update }
+}
+
+#[tokio::test]
+async fn a_step_that_only_looks_is_recorded_with_what_comes_of_it() {
+    let (server, update) = (Server::default(), update());
+    let log = log(&server);
+    let what = |step| NodeUpdateLog::look(&History::default(), (&[], &key(step), None), at(1));
+    assert!(what(Step::Stage).is_none() && what(Step::Cordon).is_none(), "what changes something needs a record");
+    let (history, leave) = what(Step::Preflight).expect("leave");
+    assert_eq!((leave.get(), requests(&server)), (&key(Step::Preflight), vec![]));
+    // What is waited for counts from the look: the look is on record from now on, and written once.
+    let on = WaitingOn::Provider { doing: "examine".into() };
+    let written = log.wait(&update, &history, &[], &on, at(2)).await.expect("fine");
+    assert!(written.is_some());
+    let update = on_record(update, &history);
+    assert!(log.wait(&update, &history, &[], &on, at(3)).await.expect("fine").is_none());
+    assert_eq!(requests(&server), [PUT]);
+}
+
 #[tokio::test]
 async fn who_loses_the_race_gets_no_leave() {
     let (server, update) = (Server { refuse: Some(409), ..Server::default() }, update());
@@ -114,6 +137,7 @@ async fn a_wait_is_written_only_where_it_is_worth_it() {
     let intent = Intent::parse(&update).expect("an intent");
     let begun = log.begin(&update, &History::default(), (&[], &key(Step::Drain), None), &intent, at(0)).await;
     let ((_, history), _) = begun.expect("written");
+    let update = on_record(update, &history);
     let pods = |left| WaitingOn::PodsTerminating { left, first: "shop/web-1".into() };
     let blocked = WaitingOn::DisruptionBudget { budget: "shop/web".into(), pod: "shop/web-1".into() };
     for (on, now, writes) in [(pods(5), 1, 1), (pods(4), 44, 1), (pods(3), 45, 2), (pods(2), 50, 2), (blocked, 51, 3)] {

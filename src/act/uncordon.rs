@@ -15,14 +15,18 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
         Reset::Over(Some(why)) => format!("given back, but the agent did not take its things off: {why}"),
     };
     let uid = ctx.intent.uid.as_str();
-    change(ctx, |node| match node_patch::holder(node) {
-        Some(holder) if holder == uid => Change::Patch(node_patch::release(node), StepResult::done(given_back.clone())),
-        Some(holder) => Change::Nothing(StepResult::done(format!("left as it is: claimed by node update {holder}"))),
-        // Somebody took our claim off, and not the cordon that came with it.
-        None if node_patch::cordoned_by_us(node) => {
-            Change::Patch(node_patch::release(node), StepResult::done(given_back.clone()))
+    change(ctx, |node| {
+        let holder = node_patch::holder(node);
+        if let Some(holder) = holder.filter(|holder| *holder != uid) {
+            return Change::Nothing(StepResult::done(format!("left as it is: claimed by node update {holder}")));
         }
-        None => Change::Nothing(StepResult::done(given_back.clone())),
+        let given_back = StepResult::done(given_back.clone());
+        // Where somebody took our claim off, the cordon that came with it is still ours to take off.
+        if holder.is_some() || node_patch::cordoned_by_us(node) {
+            Change::Patch(node_patch::release(node), given_back)
+        } else {
+            Change::Nothing(given_back)
+        }
     })
     .await
 }

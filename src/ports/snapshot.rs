@@ -187,3 +187,14 @@ pub struct ConsoleFacts {
     /// What it is at, in words (`Booting`, `BootLoop`).
     pub state: String,
 }
+
+impl ConsoleFacts {
+    /// Whether the node's machine has a system disk that can be snapshotted.
+    ///
+    /// # Errors
+    /// [`ProviderError::RootDetached`], with the node's name.
+    pub fn has_root(&self, node: &NodeRef) -> Result<(), ProviderError> {
+        let detached = || ProviderError::RootDetached(format!("{} has no system disk", node.name));
+        self.root_attached.then_some(()).ok_or_else(detached)
+    }
+}

@@ -10,6 +10,7 @@ use crate::plan::selector;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use winfleet::kubelet::node_object::default_labels;
 use winfleet::scenario::{Act, Deed, Expectation, Expected, Kind, MachineSpec, Scenario, instead};
 
 /// Checks the names that expectations and acts give, and the selectors of the rings that a rollout lists.
@@ -138,13 +139,7 @@ impl<'a> There<'a> {
     fn labels(&self) -> Vec<Labels> {
         let of_machine = |machine: &MachineSpec| {
             let mut labels = machine.labels.clone();
-            let usual = [
-                ("kubernetes.io/os", "windows".to_owned()),
-                ("kubernetes.io/arch", "amd64".to_owned()),
-                ("kubernetes.io/hostname", machine.name.clone()),
-                ("node.kubernetes.io/windows-build", machine.group.build.os_build()),
-            ];
-            labels.extend(usual.map(|(key, value)| (key.to_owned(), value)));
+            labels.extend(default_labels(&machine.name, machine.group.build));
             labels
         };
         let given = self.scenario.acts.iter().filter_map(|act| match &act.deed {

@@ -107,11 +107,7 @@ impl SnapshotProvider for Hypervisor {
     }
 
     fn examine<'a>(&'a self, node: &'a NodeRef) -> Answer<'a, ()> {
-        async move {
-            let detached = || ProviderError::RootDetached(format!("{} has no system disk", node.name));
-            if self.console(node).await?.root_attached { Ok(()) } else { Err(detached()) }
-        }
-        .boxed()
+        async move { self.console(node).await?.has_root(node) }.boxed()
     }
 
     fn ensure<'a>(&'a self, order: &'a Order<'a>) -> Answer<'a, Progress> {

@@ -1,11 +1,22 @@
 //! X.509 certificates in PEM (RFC 7468, RFC 5280), as far as their end is concerned.
 
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
+
+/// Takes what lacks its padding, and bits that are left over: only dates are wanted of it.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Tags of DER.
 const SEQUENCE: u8 = 0x30;
@@ -19,26 +30,10 @@ pub(crate) fn ends(pem: &str) -> Option<Timestamp> {
     not_after(&decode(text)?)
 }
 
-/// Base64 (RFC 4648), white space left out.
+/// Base64 (RFC 4648), white space and padding left out.
 fn decode(text: &str) -> Option<Vec<u8>> {
-    let (mut bytes, mut bits, mut held) = (Vec::new(), 0u32, 0);
-    for byte in text.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=') {
-        let six = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(six);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push(u8::try_from(bits >> held & 0xFF).ok()?);
-        }
-    }
-    Some(bytes)
+    let bytes: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace() && *byte != b'=').collect();
+    LENIENT.decode(bytes).ok()
 }
 
 /// `Certificate.tbsCertificate.validity.notAfter`.

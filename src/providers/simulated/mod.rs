@@ -144,11 +144,7 @@ impl SnapshotProvider for Simulated {
     }
 
     fn examine<'a>(&'a self, node: &'a NodeRef) -> Answer<'a, ()> {
-        async move {
-            let detached = || ProviderError::RootDetached(format!("{} has no system disk", node.name));
-            if self.screen(node).await?.root_attached { Ok(()) } else { Err(detached()) }
-        }
-        .boxed()
+        async move { self.screen(node).await?.has_root(node) }.boxed()
     }
 
     fn ensure<'a>(&'a self, order: &'a Order<'a>) -> Answer<'a, Progress> {

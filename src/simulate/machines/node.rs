@@ -69,7 +69,7 @@ impl Cluster {
             Some(stored) => {
                 let mut next = stored.as_ref().clone();
                 next.status = fresh.status;
-                next.labels_mut().extend(node_object::default_labels(&kubelet.identity, &kubelet.facts));
+                next.labels_mut().extend(node_object::default_labels(&kubelet.identity.name, kubelet.facts.build));
                 set_unreachable(&mut next, false, now);
                 self.put(Actor::Kubelet, next, now);
             }

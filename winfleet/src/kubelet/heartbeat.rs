@@ -172,7 +172,7 @@ impl Heartbeat {
 
     /// Corrects the labels that are the kubelet's own, and tells of a reboot.
     async fn take_on(&self, facts: &MachineFacts, found: &Node) -> Result<(), RequestError> {
-        let wanted = node_object::default_labels(&self.identity, facts);
+        let wanted = node_object::default_labels(&self.identity.name, facts.build);
         let labels = found.metadata.labels.clone().unwrap_or_default();
         if wanted.iter().any(|(key, value)| labels.get(key) != Some(value)) {
             let patch = Patch::Strategic(json!({"metadata": {"labels": wanted}}));

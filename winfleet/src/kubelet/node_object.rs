@@ -18,6 +18,7 @@ use k8s_openapi::{
     },
 };
 use std::collections::BTreeMap;
+use windlass_protocol::Build;
 
 /// Namespace of the kubelets' Leases.
 pub const LEASE_NAMESPACE: &str = "kube-node-lease";
@@ -46,7 +47,7 @@ pub fn node(
     now: Timestamp,
 ) -> Node {
     let mut labels = identity.labels.clone();
-    labels.extend(default_labels(identity, facts));
+    labels.extend(default_labels(&identity.name, facts.build));
     Node {
         metadata: ObjectMeta { name: Some(identity.name.clone()), labels: Some(labels), ..ObjectMeta::default() },
         spec: Some(NodeSpec {
@@ -59,13 +60,13 @@ pub fn node(
     }
 }
 
-/// The labels that each kubelet on Windows gives its node.
-pub fn default_labels(identity: &MachineIdentity, facts: &MachineFacts) -> BTreeMap<String, String> {
+/// The labels that each kubelet on Windows gives its node, by the machine's name and the build that it runs.
+pub fn default_labels(name: &str, build: Build) -> BTreeMap<String, String> {
     [
         ("kubernetes.io/os", "windows".to_owned()),
         ("kubernetes.io/arch", "amd64".to_owned()),
-        ("kubernetes.io/hostname", identity.name.clone()),
-        ("node.kubernetes.io/windows-build", facts.build.os_build()),
+        ("kubernetes.io/hostname", name.to_owned()),
+        ("node.kubernetes.io/windows-build", build.os_build()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()

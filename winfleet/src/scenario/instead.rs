@@ -4,12 +4,8 @@ use super::MachineSpec;
 use std::collections::BTreeSet;
 
 /// The end of a sentence: the names that there are.
-pub fn of_names<'a>(names: impl IntoIterator<Item = &'a &'a str>) -> String {
-    let names: BTreeSet<&str> = names.into_iter().copied().collect();
-    if names.is_empty() {
-        return "; there is none".to_owned();
-    }
-    format!("; there is: {}", names.into_iter().collect::<Vec<_>>().join(", "))
+pub fn of_names(names: &BTreeSet<&str>) -> String {
+    if names.is_empty() { "; there is none".to_owned() } else { format!("; there is: {}", listed(names)) }
 }
 
 /// The end of a sentence: for each label that no machine has with this value, the values that machines have.
@@ -20,7 +16,7 @@ pub fn of_labels<'a>(wanted: impl Iterator<Item = (&'a str, &'a str)>, machines:
         match (there.contains(value), there.is_empty()) {
             (true, _) => String::new(),
             (false, true) => format!("; no machine has the label {key}"),
-            (false, false) => format!("; machines have {key}: {}", there.into_iter().collect::<Vec<_>>().join(", ")),
+            (false, false) => format!("; machines have {key}: {}", listed(&there)),
         }
     };
     wanted.map(one).collect()
@@ -32,6 +28,10 @@ pub(super) fn of_traits(wanted: &[String], machines: &[MachineSpec]) -> String {
     match (wanted.iter().all(|one| there.contains(one.as_str())), there.is_empty()) {
         (true, _) => String::new(),
         (false, true) => "; no machine has any trait".to_owned(),
-        (false, false) => format!("; machines have the traits {}", there.into_iter().collect::<Vec<_>>().join(", ")),
+        (false, false) => format!("; machines have the traits {}", listed(&there)),
     }
+}
+
+fn listed(names: &BTreeSet<&str>) -> String {
+    names.iter().copied().collect::<Vec<_>>().join(", ")
 }

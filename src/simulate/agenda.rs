@@ -18,6 +18,8 @@ pub enum Due {
     Deliver(usize),
     /// Pods that wait for a place are looked at again.
     Place,
+    /// Pods that have ended are counted.
+    Terminated,
     /// A watch has lasted as long as it was asked to.
     WatchEnds(u64),
     /// A person does something.

@@ -122,6 +122,7 @@ impl Cluster {
                 Due::Evacuate(index) => self.evacuate(index, now),
                 Due::Deliver(instance) => self.deliver(instance, now),
                 Due::Place => self.place_pods(now),
+                Due::Terminated => self.collect_terminated(now),
                 Due::WatchEnds(number) => self.watches.end(number),
                 Due::Act(number) => {
                     if let Some(act) = setup.acts.get(number) {

@@ -11,6 +11,7 @@ mod request;
 mod selector;
 mod serve;
 mod table;
+mod terminated;
 mod verbs;
 mod watch;
 
@@ -21,6 +22,7 @@ pub use request::Request;
 pub use selector::Labels;
 pub use serve::Served;
 pub use table::{Table, key, key_of};
+pub use terminated::{Terminated, has_ended};
 pub use watch::Watches;
 
 use super::agenda::{Agenda, Due};
@@ -96,6 +98,8 @@ pub struct Cluster {
     pub subscribers: Vec<Subscriber>,
     /// Watches of single requests.
     pub watches: Watches,
+    /// Pods that have ended.
+    pub terminated: Terminated,
     /// What the report is made of.
     pub books: Books,
     /// The calls that operators make, and what happens to them.
@@ -120,6 +124,7 @@ impl Cluster {
             agenda: Agenda::default(),
             subscribers: Vec::new(),
             watches: Watches::default(),
+            terminated: Terminated::default(),
             books: Books::default(),
             calls,
             unknown: Vec::new(),
@@ -187,6 +192,9 @@ impl Cluster {
         self.books.note(now, before, after);
         if let Some(object) = after.or(before) {
             self.publish(object, after.is_none(), now);
+            if let Object::Pod(pod) = object {
+                self.count_terminated(pod, after.is_none(), now);
+            }
         }
         match (before, after) {
             (before, Some(Object::Pod(pod))) => self.pod_changed(before.is_none(), pod, now),

@@ -1,6 +1,6 @@
 //! The verbs, the same for every kind.
 
-use super::{Answer, Cluster, Kept, Request, key_of};
+use super::{Answer, Cluster, Kept, Request, has_ended, key_of};
 use crate::simulate::trace::Actor;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -113,13 +113,14 @@ impl Cluster {
         }
     }
 
-    /// Tells a pod to end, with this grace in seconds or its own; without any it goes at once.
+    /// Tells a pod to end, with this grace in seconds or its own. Without any it goes at once, and so does one that is on
+    /// no node or has ended (`CheckGracefulDelete` of the API server's pods).
     pub fn delete_pod(&mut self, actor: Actor, key: &str, grace: Option<i64>, now: Timestamp) {
         let Some(pod) = self.tables.pods.get(key) else { return };
         let own = pod.spec.as_ref().and_then(|s| s.termination_grace_period_seconds).unwrap_or(30);
         let grace = grace.unwrap_or(own);
         let bound = pod.spec.as_ref().is_some_and(|s| s.node_name.is_some());
-        if grace == 0 || !bound {
+        if grace == 0 || !bound || has_ended(pod) {
             self.remove::<Pod>(actor, key, now);
         } else if pod.metadata.deletion_timestamp.is_none() {
             let mut next = pod.as_ref().clone();

@@ -2,6 +2,7 @@
 
 use super::process::Process;
 use super::{Cluster, MachineFacts};
+use crate::simulate::cluster::has_ended;
 use crate::simulate::trace::Actor;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -161,8 +162,7 @@ impl Cluster {
     fn write_status(&mut self, key: &str, status: k8s_openapi::api::core::v1::PodStatus, now: Timestamp) {
         let Some(stored) = self.tables.pods.get(key).map(Arc::clone) else { return };
         // A kubelet never leaves the end of a pod.
-        let phase = stored.status.as_ref().and_then(|s| s.phase.as_deref());
-        if matches!(phase, Some("Succeeded" | "Failed")) {
+        if has_ended(&stored) {
             return;
         }
         let mut next = stored.as_ref().clone();

@@ -13,6 +13,6 @@ pub(super) async fn run(ctx: &ActContext<'_>) -> StepResult {
     };
     match provider.examine(&ctx.intent.node).await {
         Ok(()) => StepResult::done("the node is fit, and its machine is there"),
-        Err(error) => provider::refused(&error),
+        Err(error) => provider::refused(ctx, &error),
     }
 }

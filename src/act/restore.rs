@@ -29,7 +29,7 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
     Ok(match restore(ctx, key, &handle, provider.as_ref()).await {
         Ok(None) => StepResult::done(format!("restored from snapshot {handle}")),
         Ok(Some(doing)) => provider::working(ctx, &doing),
-        Err(error) => provider::refused(&error),
+        Err(error) => provider::refused(ctx, &error),
     })
 }
 

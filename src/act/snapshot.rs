@@ -41,7 +41,7 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
             Ok(objection(ctx, &handle, &facts).unwrap_or(recorded))
         }
         Ok(Taken::NotYet(doing)) => Ok(provider::working(ctx, &doing)),
-        Err(error) => Ok(provider::refused(&error)),
+        Err(error) => Ok(provider::refused(ctx, &error)),
     }
 }
 

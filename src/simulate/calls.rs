@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use winfleet::model::one_of;
 
 /// On which side of a call an operator is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub enum What {
     EvictionsRefused,
     /// The hypervisor does not answer.
     HypervisorDown,
-    /// Every n-th request to the hypervisor is refused, to be asked again after this time.
+    /// Of each n requests to the hypervisor one is refused, to be asked again after this time.
     HypervisorThrottled(u64, Duration),
     /// The hypervisor does at once what it is asked, and answers this much later.
     HypervisorLate(Duration),
@@ -99,10 +100,14 @@ pub struct Calls {
     pub latency: Duration,
     /// How long a write takes to a store when nothing is wrong.
     pub lag: Duration,
+    /// Where chance begins.
+    pub seed: u64,
     troubles: Vec<Trouble>,
     kills: Vec<Kill>,
     lives: Vec<Life>,
     count: u64,
+    /// How many of them went to the hypervisor.
+    asked: u64,
     names: Option<Vec<String>>,
 }
 
@@ -186,13 +191,14 @@ impl Calls {
         if self.killed_at(instance, Boundary::Before) {
             return Verdict::Dead;
         }
-        let count = self.count;
+        let (count, asked, seed) = (self.count, self.asked, self.seed);
+        self.asked += u64::from(callee == Callee::Hypervisor);
         let verdict = |what: &What| match (what, callee) {
             (What::Down, Callee::Read | Callee::Write) | (What::HypervisorDown, Callee::Hypervisor) => {
                 Some(Verdict::Unanswered)
             }
             (What::Conflicts(every), Callee::Write) if count.is_multiple_of(*every) => Some(Verdict::Conflict),
-            (What::HypervisorThrottled(every, again), Callee::Hypervisor) if count.is_multiple_of(*every) => {
+            (What::HypervisorThrottled(every, again), Callee::Hypervisor) if one_of(seed, asked, *every) => {
                 Some(Verdict::Throttled(*again))
             }
             _ => None,

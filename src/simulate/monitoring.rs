@@ -5,6 +5,7 @@ use super::shared::Shared;
 use crate::ports::{Monitoring, MonitoringError};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use jiff::Timestamp;
 use kube::ResourceExt;
 use winfleet::scenario::Metric;
 
@@ -13,17 +14,17 @@ pub struct Prometheus(pub Shared);
 
 impl Monitoring for Prometheus {
     fn query<'a>(&'a self, _address: &'a str, query: &'a str) -> BoxFuture<'a, Result<Vec<f64>, MonitoringError>> {
-        let value = self.0.with(|cluster, _| cluster.metric(query));
+        let value = self.0.with(|cluster, now| cluster.metric(query, now));
         std::future::ready(Ok(value.into_iter().collect())).boxed()
     }
 }
 
 impl Cluster {
     /// What a query gives now; nothing, where no metric of the scenario has it or nobody shows it.
-    fn metric(&self, query: &str) -> Option<f64> {
+    fn metric(&mut self, query: &str, now: Timestamp) -> Option<f64> {
         let metric = self.metrics.iter().find(|metric| metric.query == query)?;
         let machines = self.shown_by(metric);
-        self.world.metric(metric, machines.iter().map(String::as_str))
+        self.world.metric(metric, &machines, now)
     }
 
     /// The machines that a metric is about: those with a pod of its workload, or all.

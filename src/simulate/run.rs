@@ -67,6 +67,7 @@ fn cluster(setup: &Setup, observers: Vec<Box<dyn Observer>>) -> Result<Cluster, 
     let mut calls = Calls::new(setup.troubles.clone(), setup.kills.clone(), setup.instances, setup.name_calls);
     calls.lag = setup.lag;
     calls.latency = setup.latency;
+    calls.seed = setup.seed;
     let mut cluster = Cluster::new(world, setup.seed, calls, observers);
     cluster.metrics.clone_from(&scenario.metrics);
     cluster.books.telling = setup.story;

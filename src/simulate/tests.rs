@@ -123,6 +123,55 @@ fn each_trouble_around_the_operator_delays_and_nothing_else() {
     }
 }
 
+/// Two requests for each look at a snapshot, and every second one counted out: whoever asks again in step is refused for
+/// ever. One of two is drawn, and all come through, only later.
+#[test]
+fn nodes_that_work_at_once_come_through_a_hypervisor_that_refuses_half_of_all() {
+    let machines = "machines: [{prefix: win-, count: 4, labels: {ring: only}, build: 10.0.20348.2461}]";
+    let throttle = "hypervisor: {throttle: {everyNth: 2, retryAfter: 20s}}";
+    let mut setup = stories::setup(&format!("{machines}\n{throttle}"));
+    let ring = setup.manifests.iter_mut().find(|m| m.object["kind"] == "UpdateRing").expect("a ring");
+    ring.object["spec"]["batch"] = serde_json::json!({"maxUnavailable": 4});
+    for seed in 1..=5 {
+        let outcome = audited(&Setup { seed, ..setup.clone() });
+        assert_eq!(state(&outcome), ("Completed", 4, 0), "seed {seed}: {}", outcome.report.text());
+    }
+}
+
+/// A metric of a node on which nothing happens, and harm that no kubelet sees, come when their time comes.
+#[test]
+fn what_grows_or_begins_days_later_on_an_idle_node_is_seen() {
+    let faults = |effect: &str| {
+        format!(
+            "faults: [{{name: f, when: {{phase: running, kb: KB5039227, delay: 10h}}, effects: [{effect}]}}]\nlasts: 5d"
+        )
+    };
+    for effect in ["requestsFail: {share: 0.5}", "requestsSlow: {by: 5s}", "driverReplaced: {name: netkvm, by: x}"] {
+        let mut setup = stories::setup(&faults(effect));
+        let ring = setup.manifests.iter_mut().find(|m| m.object["kind"] == "UpdateRing").expect("a ring");
+        ring.object["spec"]["soak"] = serde_json::json!({"duration": "24h", "interval": "6h"});
+        let harmed = !effect.starts_with("driver");
+        let outcome = audited(&setup);
+        assert_eq!(outcome.report.nodes[0].harmed, harmed, "{effect}");
+        let after = outcome.report.nodes[0].harmed_at.map(|at| at.duration_since(setup.start).as_hours());
+        assert_eq!(after, harmed.then_some(10), "{effect}");
+    }
+    let metric = "metrics: [{query: memory, shows: memoryUsedShare, usually: 0.4}]";
+    let mut setup = stories::setup(&format!("{}\n{metric}", faults("memoryLeaks: {exhaustedAfter: 3d}")));
+    let spec = |setup: &mut Setup, kind: &str, path: &str, value: serde_json::Value| {
+        let object = setup.manifests.iter_mut().find(|m| m.object["kind"] == kind).expect(kind);
+        *object.object.pointer_mut(path).expect(path) = value;
+    };
+    let memory = serde_json::json!({"address": "http://prometheus", "query": "memory", "failWhen": "> 0.9"});
+    let probes = serde_json::json!([{"name": "ready", "node": {}}, {"name": "memory", "prometheus": memory}]);
+    spec(&mut setup, "UpdatePolicy", "/spec/verify/probes", probes);
+    spec(&mut setup, "UpdateRing", "/spec/soak", serde_json::json!({"duration": "96h", "interval": "1h"}));
+    let outcome = audited(&setup);
+    let rollout = &outcome.report.rollouts[0];
+    assert!(rollout.state == "Halted" && rollout.harmed == 0, "{rollout:?}");
+    assert!(rollout.reason.as_ref().is_some_and(|why| why.contains("the query gives 0.9")), "{rollout:?}");
+}
+
 /// Whoever takes a claim over has the node, as it is; a claim that is only taken off leaves nothing of ours behind.
 #[test]
 fn a_claim_is_taken_over_or_taken_off_at_any_time() {

@@ -7,6 +7,7 @@ mod process;
 pub use node::ready_since;
 
 use super::agenda::Due;
+use super::books::Health;
 use super::cluster::{Cluster, key_of};
 use super::trace::Event;
 use jiff::{SignedDuration, Timestamp};
@@ -19,7 +20,7 @@ use winfleet::agent_host::ArmedTasks;
 use winfleet::kubelet::lifecycle::PodTimings;
 use winfleet::kubelet::machine::{MachineFacts, MachineIdentity};
 use winfleet::kubelet::pod::PodView;
-use winfleet::model::{Machine, World};
+use winfleet::model::{Machine, MachineState, World};
 use winfleet::scenario::Fault;
 
 /// How long a kubelet may be silent before the node counts as lost (kube-controller-manager,
@@ -42,6 +43,8 @@ struct Kubelet {
     identity: MachineIdentity,
     /// What it saw of its machine when it last looked.
     facts: MachineFacts,
+    /// How its machine was for the pods on it then: more than what the kubelet sees.
+    health: Health,
     /// The pods that are bound to its node, by key.
     pods: BTreeMap<String, Run>,
     /// Since when its node is Ready, while it is.
@@ -55,6 +58,7 @@ impl Fleet {
             name: machine.name().into(),
             identity: MachineIdentity::of(machine, u16::try_from(index).unwrap_or(u16::MAX)),
             facts: MachineFacts::of(machine),
+            health: machine_health(machine),
             pods: BTreeMap::new(),
             ready_since: None,
         };
@@ -154,14 +158,18 @@ impl Cluster {
 
     fn look_at_machine(&mut self, index: usize, name: &Arc<str>, now: Timestamp) {
         let Some(machine) = self.world.machine(name) else { return };
-        let facts = MachineFacts::of(machine);
+        let (facts, health) = (MachineFacts::of(machine), machine_health(machine));
         let kubelet = &mut self.fleet.kubelets[index];
-        if facts == kubelet.facts && kubelet.ready_since.is_some() == facts.kubelet_up {
+        let seen = facts == kubelet.facts && kubelet.ready_since.is_some() == facts.kubelet_up;
+        if seen && health == kubelet.health {
             return;
         }
-        let before = std::mem::replace(&mut kubelet.facts, facts);
-        self.node_follows(index, &before, now);
-        self.books.machine(now, machine_health(self.world.machine(name)), name);
+        kubelet.health = health;
+        if !seen {
+            let before = std::mem::replace(&mut kubelet.facts, facts);
+            self.node_follows(index, &before, now);
+        }
+        self.books.machine(now, health, name);
         self.tell(now, &Event::Machine { name });
     }
 
@@ -228,10 +236,7 @@ impl Cluster {
 }
 
 /// Whether pods on a machine can work, and whether that is more than the machine restarting.
-fn machine_health(machine: Option<&Machine>) -> super::books::Health {
-    use super::books::Health;
-    use winfleet::model::MachineState;
-    let Some(machine) = machine else { return Health::Broken };
+fn machine_health(machine: &Machine) -> Health {
     match machine.state() {
         // What would be there without any update is nobody's harm.
         _ if machine.broken_by().any(Fault::comes_of_updating) => Health::Broken,

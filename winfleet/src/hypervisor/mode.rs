@@ -2,7 +2,7 @@
 
 use super::{SharedWorld, wire::Failure};
 use crate::{
-    model::Code,
+    model::{Code, one_of},
     scenario::{HypervisorEffect, Period, Throttle},
 };
 use axum::{
@@ -22,7 +22,7 @@ pub struct Mode {
     pub down: bool,
     /// Every request is done at once, and answered this much later.
     pub answers_late: Period,
-    /// When set, every n-th request is answered with 429; nothing is done.
+    /// When set, of each n requests in a row one is answered with 429; nothing is done.
     pub throttle: Option<Throttle>,
     /// Requests so far.
     #[serde(skip)]
@@ -60,7 +60,7 @@ impl Mode {
             return Treatment::Rubbish;
         }
         match self.throttle {
-            Some(throttle) if self.requests.is_multiple_of(throttle.every_nth.get()) => {
+            Some(throttle) if one_of(0, u64::from(self.requests), u64::from(throttle.every_nth.get())) => {
                 let failure = Failure::new(Code::Throttled, "too many requests");
                 Treatment::Refuse(failure.retry_after(throttle.retry_after))
             }
@@ -73,8 +73,9 @@ impl Mode {
 pub(super) async fn misbehave(State(world): State<SharedWorld>, request: Request, next: Next) -> Response {
     let troubles = world.with(|world, now| world.hypervisor_troubles(now).collect::<Vec<_>>());
     let treat = |mode: &mut Mode| {
+        let treatment = mode.treat_next(&troubles);
         mode.requests = mode.requests.wrapping_add(1);
-        mode.treat_next(&troubles)
+        treatment
     };
     match world.with_mode(treat) {
         Treatment::Refuse(failure) => failure.into_response(),

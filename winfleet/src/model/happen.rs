@@ -131,7 +131,12 @@ impl Machine {
     }
 
     fn follow_readiness(&mut self) {
-        self.unready_since = if self.kubelet_up() { None } else { self.unready_since.or(Some(self.clock)) };
+        if self.kubelet_up() {
+            self.unready_since = None;
+            self.crashed_by.clear();
+        } else {
+            self.unready_since = self.unready_since.or(Some(self.clock));
+        }
     }
 
     /// When the cloud does something about this machine, what, and by which fault.

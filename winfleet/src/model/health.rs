@@ -17,7 +17,7 @@ impl Machine {
             && self.broken_by().next().is_none()
     }
 
-    /// The faults that hold now and that those who use its pods feel.
+    /// The faults that those who use its pods feel now: those that hold, and those by which it crashed and is not back yet.
     pub fn broken_by(&self) -> impl Iterator<Item = &Fault> {
         let felt = |(fault, effect): &(&Fault, &Effect)| {
             effect.harms()
@@ -27,11 +27,11 @@ impl Machine {
                         self.once.contains(&fault.name) && !self.kubelet_up()
                     }
                     Effect::ClockOff { .. } => self.disk.certificate.not_after <= self.wall_clock(),
-                    Effect::CrashesAfter { .. } | Effect::MemoryLeaks { .. } => self.crashed_by.contains(&fault.name),
                     _ => false,
                 }
         };
-        self.effects().filter(felt).map(|(fault, _)| fault)
+        let crashed = self.faults.iter().map(AsRef::as_ref).filter(|fault| self.crashed_by.contains(&fault.name));
+        self.effects().filter(felt).map(|(fault, _)| fault).chain(crashed)
     }
 
     /// Whether its kubelet's certificate has ended by the right time, as one has that came back with an old disk.

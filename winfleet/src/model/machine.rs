@@ -41,7 +41,7 @@ pub struct Machine {
     pub(super) uses: BTreeMap<String, u32>,
     /// The faults by which something happened that happens once for each.
     pub(super) once: BTreeSet<String>,
-    /// The faults by which it crashed.
+    /// The faults by which it crashed, until its node is back.
     pub(super) crashed_by: BTreeSet<String>,
     /// What something else installs on it.
     pub(super) foreign: Option<Foreign>,

@@ -22,6 +22,7 @@ mod task;
 
 pub use catalogue::Catalogue;
 pub use counters::Counters;
+pub use dice::one_of;
 pub use disk::{Certificate, Disk, Installed, Password};
 pub use guest::Guest;
 pub use hresult::Hresult;
@@ -201,9 +202,13 @@ impl World {
         self.hypervisor.troubles.iter().filter(move |trouble| trouble.holds(start, now)).map(|trouble| trouble.effect)
     }
 
-    /// What a metric shows of those of these machines that are up; nothing, where there is none.
-    pub fn metric<'a>(&self, metric: &Metric, machines: impl Iterator<Item = &'a str>) -> Option<f64> {
-        metric.value(machines.filter_map(|name| self.machines.get(name)))
+    /// What a metric shows at `now` of those of these machines that are up; nothing, where there is none. A machine on
+    /// which nothing happens for days is as of its last tick: what grows with time has grown since.
+    pub fn metric(&mut self, metric: &Metric, machines: &[impl AsRef<str>], now: Timestamp) -> Option<f64> {
+        for name in machines {
+            self.tick_machine(name.as_ref(), now);
+        }
+        metric.value(machines.iter().filter_map(|name| self.machines.get(name.as_ref())))
     }
 
     /// Publishes an update, or takes it back; says whether the KB is in the catalogue.

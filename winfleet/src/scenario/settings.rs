@@ -26,7 +26,7 @@ pub struct HypervisorSpec {
     pub restore_takes: Period,
     /// From the request for a change of power to its end.
     pub power_takes: Period,
-    /// When set, every n-th request is answered with 429.
+    /// When set, of each n requests in a row one is answered with 429.
     pub throttle: Option<Throttle>,
     /// What goes wrong with its API, and when.
     pub troubles: Vec<Trouble<HypervisorEffect>>,
@@ -38,7 +38,7 @@ pub struct HypervisorSpec {
 pub enum HypervisorEffect {
     /// It answers.
     Down,
-    /// It takes requests: every n-th is refused.
+    /// It takes requests: of each n in a row one is refused.
     Throttled(Throttle),
     /// Its tasks take their usual time.
     Slow {
@@ -69,11 +69,11 @@ impl Default for HypervisorSpec {
     }
 }
 
-/// Refuses every n-th request.
+/// Refuses some requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Throttle {
-    /// Every how many requests one is refused; 1 refuses all.
+    /// Of how many requests in a row one is refused, which is drawn; 1 refuses all.
     pub every_nth: NonZeroU32,
     /// The `Retry-After` of the refusal (whole seconds, rounded up).
     pub retry_after: Period,

@@ -21,9 +21,23 @@ fn a_leak_ends_in_a_crash_and_a_restart_frees_it() {
     assert_eq!(broken_by(&lab), ["f"]);
     lab.pass(35);
     assert!(lab.machine().kubelet_up() && lab.machine().leaked_memory() < 0.01);
+    assert!(lab.machine().serves() && broken_by(&lab).is_empty(), "it serves until it crashes again");
     assert!(lab.guest().critical_events().contains(&"BugCheck/1001".to_owned()));
     lab.pass(11 * 3600);
     assert_eq!(lab.machine().counters().crashes, 2);
+}
+
+#[test]
+fn a_crash_is_felt_also_where_the_restart_heals_it() {
+    let mut lab = Lab::with_fault(WHEN_IN, "crashesAfter: {up: 5m}", ", heals: restart");
+    lab.update_fully();
+    lab.pass(301);
+    assert_eq!((lab.machine().state(), broken_by(&lab)), (MachineState::Booting, vec!["f"]));
+    lab.pass(3600);
+    assert_eq!(lab.machine().counters().crashes, 1);
+    assert!(lab.machine().serves());
+    lab.reboot();
+    assert!(broken_by(&lab).is_empty());
 }
 
 #[test]
@@ -216,7 +230,8 @@ fn a_metric_shows_the_worst_or_the_mean() {
     let mut lab = Lab::with_fault(WHEN_IN, "requestsFail: {share: 0.04}, requestsSlow: {by: 500ms}", "");
     lab.update_fully();
     let metric = |shows, over| Metric { query: "q".into(), shows, workload: None, over, usually: 0.01 };
-    let shown = |shows, over, nodes: &[&str]| lab.world.metric(&metric(shows, over), nodes.iter().copied());
+    let now = lab.now;
+    let mut shown = |shows, over, nodes: &[&str]| lab.world.metric(&metric(shows, over), nodes, now);
     let close = |value: Option<f64>, to: f64| value.is_some_and(|value| (value - to).abs() < 1e-9);
     let both = ["win-1", "win-2"];
     assert!(close(shown(Shows::FailedShare, Over::Worst, &both), 0.05));
@@ -224,6 +239,17 @@ fn a_metric_shows_the_worst_or_the_mean() {
     assert!(close(shown(Shows::FailedShare, Over::Worst, &["win-2"]), 0.01));
     assert!(close(shown(Shows::LatencySeconds, Over::Worst, &both), 0.51));
     assert_eq!(shown(Shows::FailedShare, Over::Worst, &[]), None, "no node, no data");
+}
+
+#[test]
+fn a_metric_is_as_of_now_where_nothing_happened_for_days() {
+    let mut lab = Lab::with_fault(WHEN_IN, "memoryLeaks: {exhaustedAfter: 100h}", "");
+    lab.update_fully();
+    let metric =
+        Metric { query: "q".into(), shows: Shows::MemoryUsedShare, workload: None, over: Over::Worst, usually: 0.4 };
+    let in_two_days = Period::hours(50).after(lab.now);
+    let value = lab.world.metric(&metric, &["win-1"], in_two_days).expect("it is up");
+    assert!((value - 0.7).abs() < 0.001, "{value}");
 }
 
 #[test]

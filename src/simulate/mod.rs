@@ -26,6 +26,7 @@ mod run;
 mod setup;
 mod shared;
 mod trace;
+mod troubles;
 mod workloads;
 
 pub use acts::Act;

@@ -9,6 +9,7 @@ use super::operator::operate;
 use super::report::Report;
 use super::shared::{Shared, Time};
 use super::trace::{Event, Observer};
+use super::troubles;
 use super::workloads::{Workload, Workloads};
 use super::{Outcome, Setup, SimulateError};
 use futures::future::select;
@@ -39,7 +40,9 @@ pub fn run(setup: &Setup, observers: Vec<Box<dyn Observer>>) -> Result<Outcome, 
         return Err(SimulateError::Unknown(cluster.unknown.join("; ")));
     }
     let (calls, names) = (cluster.calls.count(), cluster.calls.names());
-    let story = std::mem::take(&mut cluster.books.story);
+    let mut story = if setup.story { troubles::told(setup, end) } else { Vec::new() };
+    story.append(&mut cluster.books.story);
+    story.sort_by_key(|(at, _)| *at);
     let observers = cluster.take_observers();
     let report = Report::of(&cluster, setup.seed, &observers, end);
     let Cluster { world, tables, .. } = cluster;

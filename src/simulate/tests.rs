@@ -123,6 +123,37 @@ fn each_trouble_around_the_operator_delays_and_nothing_else() {
     }
 }
 
+/// What goes wrong is told when it begins and when it is over: of a machine, of the API server, of the hypervisor.
+#[test]
+fn the_story_tells_what_goes_wrong_and_until_when() {
+    let mut setup = stories::setup(
+        r"
+apiServer: {troubles: [{after: 20s, lasts: 1m, effect: down}]}
+hypervisor: {troubles: [{after: 30s, lasts: 2m, effect: {slow: {by: 90s}}}]}
+faults:
+- {name: dns, when: {after: 1m}, lasts: 90s, effects: [dnsDead], intermittent: {bad: 1, of: 2, each: 10s}}
+- {name: slow-boot, when: {phase: boot}, times: 1, effects: [slowBoot: {by: 1m}]}
+",
+    );
+    setup.story = true;
+    let story = super::cli::story(&audited(&setup));
+    let told: Vec<_> = story.lines().filter(|line| line.contains("fault ") || line.contains("trouble ")).collect();
+    assert_eq!(
+        told,
+        [
+            "2026-01-06 00:00:20 trouble begins: the API server does not answer",
+            "2026-01-06 00:00:30 trouble begins: the hypervisor's tasks take 1m 30s longer",
+            "2026-01-06 00:01:00 win-1: fault dns begins",
+            "2026-01-06 00:01:20 trouble is over: the API server does not answer",
+            "2026-01-06 00:02:30 trouble is over: the hypervisor's tasks take 1m 30s longer",
+            "2026-01-06 00:02:30 win-1: fault dns is over",
+            "2026-01-06 00:08:27 win-1: fault slow-boot begins",
+            "2026-01-06 00:08:27 win-1: fault slow-boot is over",
+        ],
+        "{story}"
+    );
+}
+
 /// Two requests for each look at a snapshot, and every second one counted out: whoever asks again in step is refused for
 /// ever. One of two is drawn, and all come through, only later.
 #[test]

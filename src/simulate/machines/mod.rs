@@ -1,5 +1,6 @@
 //! The kubelets of the simulated machines, above winfleet's pure parts: each is looked at when something of it is due.
 
+mod faults;
 mod node;
 mod pods;
 mod process;
@@ -45,6 +46,8 @@ struct Kubelet {
     facts: MachineFacts,
     /// How its machine was for the pods on it then: more than what the kubelet sees.
     health: Health,
+    /// The faults on its machine that were told of, each with whether it goes on.
+    faults: BTreeMap<String, bool>,
     /// The pods that are bound to its node, by key.
     pods: BTreeMap<String, Run>,
     /// Since when its node is Ready, while it is.
@@ -59,6 +62,7 @@ impl Fleet {
             identity: MachineIdentity::of(machine, u16::try_from(index).unwrap_or(u16::MAX)),
             facts: MachineFacts::of(machine),
             health: machine_health(machine),
+            faults: BTreeMap::new(),
             pods: BTreeMap::new(),
             ready_since: None,
         };
@@ -126,9 +130,11 @@ impl Cluster {
         let name = Arc::clone(&self.fleet.kubelets[index].name);
         self.world.tick_machine(&name, now);
         self.fleet.tasks.tick_machine(&mut self.world, &name, now);
+        self.tell_faults(index, &name, now);
         self.look_at_machine(index, &name, now);
         self.tick_pods(index, now);
         self.fleet.tasks.tick_machine(&mut self.world, &name, now);
+        self.tell_faults(index, &name, now);
         self.wake_touched(now);
         self.schedule_machine(index, &name, now);
     }

@@ -40,13 +40,23 @@ impl Machine {
             .flat_map(|(fault, effect)| self.unfolded(fault, effect).iter().map(move |one| (fault, one)))
     }
 
+    /// The faults that have begun on it, each with whether it goes on; one that comes and goes does so all the while.
+    pub fn begun(&self) -> impl Iterator<Item = (&Fault, bool)> {
+        let begun = |fault: &&Fault| self.since(fault).is_some_and(|since| since <= self.clock);
+        self.faults.iter().map(AsRef::as_ref).filter(begun).map(|fault| (fault, self.lies(fault)))
+    }
+
     /// Whether a fault's effects hold now.
     fn holds(&self, fault: &Fault) -> bool {
+        self.lies(fault) && fault.intermittent.is_none_or(|comes_and_goes| self.bad_now(fault, comes_and_goes))
+    }
+
+    /// Whether a fault has begun and is not over.
+    fn lies(&self, fault: &Fault) -> bool {
         self.condition(fault).is_some_and(|c| {
             !c.healed && c.since <= self.clock && fault.lasts.is_none_or(|lasts| self.clock < lasts.after(c.since))
         }) && fault.times.is_none_or(|times| self.uses(fault) < times)
             && !self.healed_by_update(fault)
-            && fault.intermittent.is_none_or(|comes_and_goes| self.bad_now(fault, comes_and_goes))
     }
 
     /// Since when a fault's effects hold, where they have begun to.

@@ -43,8 +43,11 @@ pub(super) fn read(text: &str) -> Result<Vec<Document>, Unreadable> {
     // `yes` and `on` are booleans, as they are to kubectl.
     let options = serde_saphyr::options! { with_snippet: false, strict_booleans: false };
     let trees: Vec<Spanned<Tree>> = serde_saphyr::from_multiple_with_options(text, options).map_err(|error| {
-        let message = error.to_string();
         let line = error.location().map_or(0, |at| at.line());
+        let message = match error.without_snippet() {
+            serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => format!("{key} is there twice"),
+            other => other.to_string(),
+        };
         Unreadable { line, message: message.split(" at line ").next().unwrap_or(&message).to_owned() }
     })?;
     let documents = trees.into_iter().map(|tree| {

@@ -5,7 +5,7 @@ use super::SimulateError;
 use super::manifests::Manifest;
 use crate::api::NodeSelector;
 use crate::domain::Labels;
-use crate::manifest::Complaint;
+use crate::manifest::{self, Complaint};
 use crate::plan::selector;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +13,8 @@ use std::path::Path;
 use winfleet::kubelet::node_object::default_labels;
 use winfleet::scenario::{Act, Deed, Expectation, Expected, Kind, MachineSpec, Scenario, instead};
 
-/// Checks the names that expectations and acts give, and the selectors of the rings that a rollout lists.
+/// Checks the names that expectations and acts give, the rings that a rollout lists with their policies and selectors, and
+/// what the scenario's own holds are about. A hold from a file of its own may be of updates and nodes that are not played.
 ///
 /// # Errors
 /// [`SimulateError::Input`] with a line for each: file, line, field, and what there is instead.
@@ -21,8 +22,10 @@ pub fn check(scenario: &Scenario, manifests: &[Manifest], file: &Path) -> Result
     let there = There::new(scenario, manifests, file);
     let expected = scenario.expect.iter().filter_map(|one| there.expected(one));
     let acts = scenario.acts.iter().enumerate().filter_map(|(at, act)| there.act(at, act));
-    let rings = there.rings().into_iter();
-    let complaints: Vec<_> = rings.chain(acts).chain(expected).map(|complaint| complaint.to_string()).collect();
+    let rings = there.unknown_rings().into_iter().chain(there.rings());
+    let holds = there.holds().into_iter();
+    let complaints: Vec<_> =
+        rings.chain(holds).chain(acts).chain(expected).map(|complaint| complaint.to_string()).collect();
     if complaints.is_empty() { Ok(()) } else { Err(SimulateError::Input(complaints.join("\n"))) }
 }
 
@@ -32,6 +35,8 @@ struct Placed<'a> {
     file: String,
     line: u64,
     field: String,
+    /// Whether it stands in the scenario itself.
+    own: bool,
 }
 
 /// What there is to mean.
@@ -46,7 +51,7 @@ impl<'a> There<'a> {
         let file = file.display().to_string();
         let own = |list: &str, at: usize, end: &str, line, object| {
             let field = format!("{list}[{at}].{end}");
-            Placed { object, file: file.clone(), line, field }
+            Placed { object, file: file.clone(), line, field, own: true }
         };
         let embedded = scenario.manifests.iter().enumerate().map(|(at, m)| own("manifests", at, "", m.line, &m.object));
         let made = scenario.acts.iter().enumerate().filter_map(|(at, act)| match &act.deed {
@@ -58,6 +63,7 @@ impl<'a> There<'a> {
             file: m.file.clone(),
             line: m.line,
             field: String::new(),
+            own: false,
         });
         Self { objects: embedded.chain(made).chain(applied).collect(), scenario, file: file.clone() }
     }
@@ -101,7 +107,7 @@ impl<'a> There<'a> {
             Kind::NodeUpdate => None,
             Kind::Node => {
                 let there = self.scenario.machines.iter().any(|machine| machine.name == name);
-                (!there).then(|| format!("{name} is not in machines"))
+                (!there).then(|| format!("{name} is not in machines{}", instead::of_machines(&self.scenario.machines)))
             }
             Kind::UpdatePolicy | Kind::UpdateRing | Kind::UpdateRollout | Kind::UpdateHold => {
                 self.unknown(&kind.to_string(), name)
@@ -109,30 +115,65 @@ impl<'a> There<'a> {
         }
     }
 
-    /// The rings of rollouts that select no machine.
+    /// The rings that rollouts list and that are not there.
+    fn unknown_rings(&self) -> Vec<Complaint> {
+        let of = |rollout: &Placed<'_>| {
+            let rings = texts(&rollout.object["spec"]["rings"]).enumerate();
+            let unknown = |(at, ring)| Some((at, self.unknown("UpdateRing", ring)?));
+            rings
+                .filter_map(unknown)
+                .map(|(at, message)| rollout.complain(&format!("spec.rings[{at}]"), message))
+                .collect::<Vec<_>>()
+        };
+        self.of_kind("UpdateRollout").flat_map(of).collect()
+    }
+
+    /// The rings of rollouts that select no machine, or whose policy is not there.
     fn rings(&self) -> Vec<Complaint> {
-        let listed: BTreeSet<_> = self
-            .of_kind("UpdateRollout")
-            .flat_map(|rollout| rollout.object["spec"]["rings"].as_array().into_iter().flatten())
-            .filter_map(Value::as_str)
-            .collect();
+        let listed: BTreeSet<_> =
+            self.of_kind("UpdateRollout").flat_map(|rollout| texts(&rollout.object["spec"]["rings"])).collect();
         let machines = self.labels();
-        let empty = |ring: &&Placed<'_>| {
-            let name = ring.object["metadata"]["name"].as_str().unwrap_or_default();
-            let selector = serde_json::from_value::<NodeSelector>(ring.object["spec"]["nodeSelector"].clone());
-            listed.contains(name)
-                && selector.is_ok_and(|selector| !machines.iter().any(|labels| selector::matches(&selector, labels)))
+        let rings = self
+            .of_kind("UpdateRing")
+            .filter(|ring| ring.object["metadata"]["name"].as_str().is_some_and(|name| listed.contains(name)));
+        let of = |ring: &Placed<'_>| {
+            let policy = ring.object["spec"]["policyName"].as_str().and_then(|name| self.unknown("UpdatePolicy", name));
+            let empty = self.fits_no_machine(&ring.object["spec"]["nodeSelector"], &machines);
+            let empty = empty.map(|message| ring.complain("spec.nodeSelector", message));
+            empty.into_iter().chain(policy.map(|message| ring.complain("spec.policyName", message)))
         };
-        let complain = |ring: &Placed<'_>| Complaint {
-            file: ring.file.clone(),
-            line: ring.line,
-            field: format!("{}spec.nodeSelector", ring.field),
-            message: format!(
-                "fits no machine{}",
-                labels_instead(&ring.object["spec"]["nodeSelector"], &self.scenario.machines)
-            ),
+        rings.flat_map(of).collect()
+    }
+
+    /// The scenario's own holds that are about nothing.
+    fn holds(&self) -> Vec<Complaint> {
+        let (machines, kbs) = (self.labels(), self.scenario.updates.iter().map(|update| update.kb));
+        let kbs: BTreeSet<_> = kbs.collect();
+        let of = |hold: &Placed<'_>| {
+            let spec = &hold.object["spec"];
+            let kb = texts(&spec["updates"]["kbs"])
+                .enumerate()
+                .filter(|(_, kb)| !kbs.iter().any(|one| one.to_string() == *kb));
+            let kb = kb.map(|(at, kb)| {
+                let message = format!("{kb} is not in updates{}", instead::of_kbs(&kbs));
+                hold.complain(&format!("spec.updates.kbs[{at}]"), message)
+            });
+            let rollouts = texts(&spec["scope"]["rollouts"]).enumerate();
+            let rollouts = rollouts.filter_map(|(at, name)| {
+                Some(hold.complain(&format!("spec.scope.rollouts[{at}]"), self.unknown("UpdateRollout", name)?))
+            });
+            let empty = self.fits_no_machine(&spec["scope"]["nodeSelector"], &machines);
+            let empty = empty.map(|message| hold.complain("spec.scope.nodeSelector", message));
+            kb.chain(rollouts).chain(empty).collect::<Vec<_>>()
         };
-        self.of_kind("UpdateRing").filter(empty).map(complain).collect()
+        self.of_kind("UpdateHold").filter(|hold| hold.own).flat_map(of).collect()
+    }
+
+    /// What is wrong with a selector that none of these labels fits.
+    fn fits_no_machine(&self, selector: &Value, machines: &[Labels]) -> Option<String> {
+        let read = serde_json::from_value::<NodeSelector>(selector.clone()).ok()?;
+        let fits = machines.iter().any(|labels| selector::matches(&read, labels));
+        (!fits).then(|| format!("fits no machine{}", labels_instead(selector, &self.scenario.machines)))
     }
 
     /// The labels of each node: those that it has at the start, and those that somebody gives it.
@@ -157,6 +198,25 @@ impl<'a> There<'a> {
         }
         all.into_iter().map(Labels::from_iter).collect()
     }
+}
+
+impl Placed<'_> {
+    /// What is wrong with a field of it.
+    fn complain(&self, field: &str, message: String) -> Complaint {
+        let (file, field) = (self.file.clone(), format!("{}{field}", self.field));
+        let line = if self.own { line_of(&file, &field).unwrap_or(self.line) } else { self.line };
+        Complaint { file, line, field, message }
+    }
+}
+
+/// The line of a field of the scenario.
+fn line_of(file: &str, field: &str) -> Option<u64> {
+    let lines = manifest::lines(&std::fs::read_to_string(file).ok()?);
+    Some(lines.of(field)).filter(|line| *line > 0)
+}
+
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
 }
 
 /// What machines have in the place of the labels that are wanted.

@@ -1,7 +1,7 @@
 //! What people do while a scenario goes on. Only a simulation plays it.
 
 use super::check::Complaint;
-use super::{Period, moment::Moment, surroundings, updates::optional_date_or_time};
+use super::{Period, instead, moment::Moment, surroundings, updates::optional_date_or_time};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -131,10 +131,17 @@ pub(super) fn check(all: &[Spanned<Written>], at: usize, kbs: &BTreeSet<KbId>) -
         }
         Deed::Patch { patch, .. } if !patch.is_object() => Err(("act.patch.patch", "must be a map".into())),
         Deed::Publish { kb } | Deed::Withdraw { kb } if !kbs.contains(kb) => {
-            Err(("act", format!("{kb} is not in updates")))
+            Err(("act", format!("{kb} is not in updates{}", instead::of_kbs(kbs))))
         }
         _ => Ok(()),
     }
+}
+
+/// Whether an act comes before the scenario's end.
+pub(super) fn in_time(act: &Written, start: Timestamp, end: Timestamp, lasts: Period) -> Result<(), Complaint> {
+    let late = Moment::of(act.after, act.at).is_some_and(|moment| moment.time(start) >= end);
+    let field = if act.at.is_some() { "at" } else { "after" };
+    if late { Err((field, format!("comes when all is over: the scenario lasts {lasts}"))) } else { Ok(()) }
 }
 
 /// An act with the time at which it comes.

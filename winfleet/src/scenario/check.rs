@@ -19,8 +19,9 @@ pub(super) fn scenario(file: File) -> Result<Scenario, ScenarioError> {
     check_each("faults", &file.faults, |at| fault(&file.faults, at, &kbs, &machines))?;
     surroundings::check(&file, &machines)?;
     check_each("acts", &file.acts, |at| acts::check(&file.acts, at, &kbs))?;
-    let is_machine = |name: &str| machines.iter().any(|machine| machine.name == name);
-    let expect = file.expect.expectations(machines.len(), &is_machine)?;
+    let end = file.lasts.after(file.start);
+    check_each("acts", &file.acts, |at| acts::in_time(&file.acts[at].value, file.start, end, file.lasts))?;
+    let expect = file.expect.expectations(&machines, file.lasts)?;
     Ok(Scenario {
         seed: file.seed,
         start: file.start,
@@ -122,7 +123,7 @@ fn known<'a>(
     kbs: &BTreeSet<KbId>,
 ) -> Result<(), Complaint> {
     match named.find(|kb| !kbs.contains(kb)) {
-        Some(kb) => Err((field, format!("{kb} is not in updates"))),
+        Some(kb) => Err((field, format!("{kb} is not in updates{}", instead::of_kbs(kbs)))),
         None => Ok(()),
     }
 }
@@ -172,7 +173,7 @@ fn moment(fault: &Fault) -> Result<(), Complaint> {
 fn selector(fault: &Fault, kbs: &BTreeSet<KbId>, machines: &[MachineSpec]) -> Result<(), Complaint> {
     let chosen = &fault.r#where;
     if let Some(node) = chosen.nodes.iter().find(|node| machines.iter().all(|m| m.name != **node)) {
-        return Err(("where.nodes", format!("{node} is not in machines")));
+        return Err(("where.nodes", format!("{node} is not in machines{}", instead::of_machines(machines))));
     }
     if let Some(text) = chosen.bad_os_build() {
         return Err(("where.osBuilds", format!("{text:?} is not an OS build like 10.0.20348")));
@@ -185,7 +186,9 @@ fn selector(fault: &Fault, kbs: &BTreeSet<KbId>, machines: &[MachineSpec]) -> Re
         return Ok(());
     }
     let labels = chosen.labels.iter().map(|(key, value)| (key.as_str(), value.as_str()));
-    let there = instead::of_labels(labels, machines) + &instead::of_traits(&chosen.traits, machines);
+    let there = instead::of_labels(labels, machines)
+        + &instead::of_traits(&chosen.traits, machines)
+        + &instead::of_os_builds(&chosen.os_builds, machines);
     Err(("where", format!("fits no machine (fault {}){there}", fault.name)))
 }
 

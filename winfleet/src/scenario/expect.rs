@@ -1,6 +1,6 @@
 //! What must hold at a scenario's end, as it is written. Who plays the scenario judges it.
 
-use super::{Period, ScenarioError};
+use super::{MachineSpec, Period, ScenarioError, instead};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use std::{collections::BTreeMap, fmt};
@@ -197,7 +197,7 @@ impl Count {
 
 /// Collects the expectations of a block, in the order of the fields above.
 struct Collected<'a> {
-    nodes: &'a dyn Fn(&str) -> bool,
+    machines: &'a [MachineSpec],
     all: Vec<Expectation>,
 }
 
@@ -206,13 +206,13 @@ impl Block {
     ///
     /// # Errors
     /// An expectation that nothing can meet: bounds that leave no number, more nodes than there are, a node that is not
-    /// in the scenario.
+    /// in the scenario; or that nothing can miss: a time that is longer than the scenario.
     pub(super) fn expectations(
         self,
-        machines: usize,
-        is_machine: &dyn Fn(&str) -> bool,
+        machines: &[MachineSpec],
+        lasts: Period,
     ) -> Result<Vec<Expectation>, ScenarioError> {
-        let mut to = Collected { nodes: is_machine, all: Vec::new() };
+        let mut to = Collected { machines, all: Vec::new() };
         to.rollouts(self.rollout);
         to.plain("reason", self.reason, Expected::Reason);
         to.plain("ring", self.ring, Expected::Ring);
@@ -225,13 +225,13 @@ impl Block {
             ("skipped", self.skipped, Tally::Skipped),
         ];
         for (field, count, tally) in counts {
-            to.count(field, count, tally, machines)?;
+            to.count(field, count, tally)?;
         }
         to.plain("allNodesBuild", self.all_nodes_build, Expected::AllNodesBuild);
         to.nodes(self.nodes)?;
-        to.plain("endsWithin", self.ends_within, Expected::EndsWithin);
-        to.plain("allClearWithin", self.all_clear_within, Expected::AllClearWithin);
-        to.no_contradiction(machines)?;
+        to.within("endsWithin", self.ends_within, lasts, Expected::EndsWithin)?;
+        to.within("allClearWithin", self.all_clear_within, lasts, Expected::AllClearWithin)?;
+        to.no_contradiction()?;
         Ok(to.all)
     }
 }
@@ -245,6 +245,21 @@ impl Collected<'_> {
         if let Some(value) = value {
             self.add(value.referenced.line(), format!("expect.{field}"), expected(value.value));
         }
+    }
+
+    fn within(
+        &mut self,
+        field: &str,
+        period: Option<Spanned<Period>>,
+        lasts: Period,
+        expected: impl Fn(Period) -> Expected,
+    ) -> Result<(), ScenarioError> {
+        if let Some(long) = period.as_ref().filter(|period| period.value > lasts) {
+            let message = format!("{} is longer than the scenario lasts ({lasts})", long.value);
+            return Err(ScenarioError { line: long.referenced.line(), field: format!("expect.{field}"), message });
+        }
+        self.plain(field, period, expected);
+        Ok(())
     }
 
     fn rollouts(&mut self, states: Option<Spanned<StateOf>>) {
@@ -261,14 +276,9 @@ impl Collected<'_> {
         }
     }
 
-    fn count(
-        &mut self,
-        field: &str,
-        count: Option<Spanned<Count>>,
-        tally: Tally,
-        machines: usize,
-    ) -> Result<(), ScenarioError> {
+    fn count(&mut self, field: &str, count: Option<Spanned<Count>>, tally: Tally) -> Result<(), ScenarioError> {
         let Some(count) = count else { return Ok(()) };
+        let machines = self.machines.len();
         let (line, range) = (count.referenced.line(), count.value.range());
         let field = format!("expect.{field}");
         if range.at_most.is_some_and(|most| most < range.at_least) {
@@ -288,8 +298,9 @@ impl Collected<'_> {
         let line = nodes.referenced.line();
         for (name, NodeEnd { outcome, build }) in nodes.value {
             let field = format!("expect.nodes.{name}");
-            if !(self.nodes)(&name) {
-                return Err(ScenarioError { line, field, message: format!("{name} is not in machines") });
+            if !self.machines.iter().any(|machine| machine.name == name) {
+                let message = format!("{name} is not in machines{}", instead::of_machines(self.machines));
+                return Err(ScenarioError { line, field, message });
             }
             if outcome.is_none() && build.is_none() {
                 return Err(ScenarioError { line, field, message: "outcome or build is needed".into() });
@@ -299,10 +310,10 @@ impl Collected<'_> {
         Ok(())
     }
 
-    /// A node has one outcome: what is expected of all outcomes together may not be more than there are nodes, and one
-    /// node may not have another build than all nodes.
-    fn no_contradiction(&self, machines: usize) -> Result<(), ScenarioError> {
-        let mut least = 0_usize;
+    /// A node has one outcome: what is expected of all outcomes together may not be more than there are nodes, of no
+    /// outcome may more nodes be named than are expected, and one node may not have another build than all nodes.
+    fn no_contradiction(&self) -> Result<(), ScenarioError> {
+        let (mut least, machines) = (0_usize, self.machines.len());
         let all =
             self.all.iter().find_map(|e| if let Expected::AllNodesBuild(b) = e.expected { Some(b) } else { None });
         for Expectation { line, field, expected } in &self.all {
@@ -313,6 +324,10 @@ impl Collected<'_> {
                     if least > machines {
                         return refuse(format!("contradicts the counts above: there are {machines} machines"));
                     }
+                    let named = self.named(*tally);
+                    if range.at_most.is_some_and(|most| named > most) {
+                        return refuse(format!("contradicts expect.nodes, which has {named} of them"));
+                    }
                 }
                 Expected::Node { build: Some(build), .. } if all.is_some_and(|all| all != *build) => {
                     return refuse(format!("{build} contradicts allNodesBuild"));
@@ -321,5 +336,19 @@ impl Collected<'_> {
             }
         }
         Ok(())
+    }
+
+    /// How many nodes are expected by name to come to this.
+    fn named(&self, tally: Tally) -> u32 {
+        let of = |outcome| match outcome {
+            NodeOutcome::Updated => Some(Tally::Updated),
+            NodeOutcome::Reverted => Some(Tally::Reverted),
+            NodeOutcome::Failed => Some(Tally::Failed),
+            NodeOutcome::Held => Some(Tally::Held),
+            NodeOutcome::Skipped => Some(Tally::Skipped),
+            NodeOutcome::NotStarted | NodeOutcome::Aborted | NodeOutcome::NodeGone => None,
+        };
+        let is = |one: &&Expectation| matches!(one.expected, Expected::Node { outcome: Some(outcome), .. } if of(outcome) == Some(tally));
+        u32::try_from(self.all.iter().filter(is).count()).unwrap_or(u32::MAX)
     }
 }

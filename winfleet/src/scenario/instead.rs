@@ -2,6 +2,10 @@
 
 use super::MachineSpec;
 use std::collections::BTreeSet;
+use windlass_protocol::KbId;
+
+/// How many names are listed.
+const MOST: usize = 12;
 
 /// The end of a sentence: the names that there are.
 pub fn of_names(names: &BTreeSet<&str>) -> String {
@@ -15,11 +19,36 @@ pub fn of_labels<'a>(wanted: impl Iterator<Item = (&'a str, &'a str)>, machines:
             machines.iter().filter_map(|machine| machine.labels.get(key)).map(String::as_str).collect();
         match (there.contains(value), there.is_empty()) {
             (true, _) => String::new(),
-            (false, true) => format!("; no machine has the label {key}"),
+            (false, true) => format!("; no machine has the label {key}{}", other_labels(machines)),
             (false, false) => format!("; machines have {key}: {}", listed(&there)),
         }
     };
     wanted.map(one).collect()
+}
+
+fn other_labels(machines: &[MachineSpec]) -> String {
+    let keys: BTreeSet<&str> = machines.iter().flat_map(|machine| machine.labels.keys()).map(String::as_str).collect();
+    if keys.is_empty() { String::new() } else { format!("; machines have the labels {}", listed(&keys)) }
+}
+
+/// The end of a sentence: the OS builds that machines have, where none has one of those that are wanted.
+pub(super) fn of_os_builds(wanted: &[String], machines: &[MachineSpec]) -> String {
+    let there: BTreeSet<String> = machines.iter().map(|machine| machine.group.build.os_build()).collect();
+    if wanted.is_empty() || wanted.iter().any(|one| there.contains(one)) {
+        return String::new();
+    }
+    format!("; machines have the OS builds {}", listed(&there.iter().map(String::as_str).collect()))
+}
+
+/// The end of a sentence: the machines that there are.
+pub fn of_machines(machines: &[MachineSpec]) -> String {
+    of_names(&machines.iter().map(|machine| machine.name.as_str()).collect())
+}
+
+/// The end of a sentence: the updates that there are.
+pub fn of_kbs<'a>(kbs: impl IntoIterator<Item = &'a KbId>) -> String {
+    let kbs: BTreeSet<String> = kbs.into_iter().map(KbId::to_string).collect();
+    of_names(&kbs.iter().map(String::as_str).collect())
 }
 
 /// The end of a sentence: the traits that machines have, where one that is wanted is not among them.
@@ -32,6 +61,8 @@ pub(super) fn of_traits(wanted: &[String], machines: &[MachineSpec]) -> String {
     }
 }
 
+/// The names, or the first ones of very many.
 fn listed(names: &BTreeSet<&str>) -> String {
-    names.iter().copied().collect::<Vec<_>>().join(", ")
+    let shown = names.iter().copied().take(MOST).collect::<Vec<_>>().join(", ");
+    if names.len() > MOST { format!("{shown} and {} more", names.len() - MOST) } else { shown }
 }

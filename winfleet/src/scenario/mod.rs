@@ -11,6 +11,7 @@ mod expect;
 mod faults;
 pub mod instead;
 mod machines;
+mod malformed;
 mod manifest;
 mod moment;
 mod period;
@@ -150,11 +151,7 @@ fn read(yaml: &str) -> Result<File, ScenarioError> {
             error.into_inner()
         })
     })
-    .map_err(|error| ScenarioError {
-        line: error.location().map_or(0, |at| at.line()),
-        field,
-        message: plain(&error.to_string()),
-    })
+    .map_err(|error| malformed::told(&error, field))
 }
 
 /// The path without the first `value`, which is how `Spanned` shows in it.
@@ -164,11 +161,6 @@ fn without_spanned(path: &str) -> String {
         parts.remove(at + 1);
     }
     parts.join(".")
-}
-
-/// The parser's message without its own note of the place, which stands in front of ours.
-fn plain(message: &str) -> String {
-    message.split(" at line ").next().unwrap_or(message).to_owned()
 }
 
 #[cfg(test)]

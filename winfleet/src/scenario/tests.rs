@@ -365,6 +365,73 @@ fn surroundings_that_can_not_be_meant_are_refused() {
 }
 
 #[test]
+fn what_is_there_instead_is_told_also_of_builds_labels_updates_and_many_machines() {
+    let with = |r#where: &str| {
+        format!(
+            "machines: [{{prefix: w-, count: 14, labels: {{pool: win}}, build: 10.0.20348.1}}]\nfaults:\n- {{name: x, when: {{after: 0s}}, where: {where}, effects: [dnsDead]}}\n"
+        )
+    };
+    let builds = "machines have the OS builds 10.0.20348";
+    refuses(&with("{osBuilds: [10.0.17763]}"), 3, "faults[0].where", builds);
+    refuses(
+        &with("{labels: {app: db}}"),
+        3,
+        "faults[0].where",
+        "no machine has the label app; machines have the labels pool",
+    );
+    refuses(&with("{nodes: [w-15]}"), 3, "faults[0].where.nodes", "w-7 and 2 more");
+    refuses(&with("{installed: [KB5040437]}"), 3, "faults[0].where.installed", "is not in updates; there is none");
+}
+
+#[test]
+fn what_is_malformed_is_told_in_the_words_of_the_format() {
+    let cases = [
+        ("seed: 1\nseed: 2", 6, "seed", "seed is there twice"),
+        ("expect:\n  harmed: 0\n  harmed: 1", 7, "expect.harmed", "harmed is there twice"),
+        (
+            "faults:\n- {name: x, when: {phase: boot}, effects: [slowBoot]}",
+            6,
+            "faults[0].effects[0].slowBoot",
+            "needs its fields: `slowBoot: {by: ...}`",
+        ),
+        (
+            "faults:\n- {name: x, when: {phase: boot}, effects: [handlesLeak]}",
+            6,
+            "faults[0].effects[0].handlesLeak",
+            "`handlesLeak: {service: ..., exhaustedAfter: ...}`",
+        ),
+        (
+            "hypervisor: {troubles: [{after: 1h, lasts: 1h, effect: throttled}]}",
+            5,
+            "hypervisor.troubles[0].effect.throttled",
+            "`throttled: {everyNth: ..., retryAfter: ...}`",
+        ),
+        (
+            "hypervisor:\n  troubles:\n  - {after: 1h, lasts: 1h, effect: throttled: {everyNth: 2, retryAfter: 1m}}",
+            7,
+            "hypervisor.troubles[0].effect.throttled",
+            "an effect with fields needs braces of its own: `effect: {throttled: ",
+        ),
+        ("faults:\n- {name: x, when: boot, effects: [dnsDead]}", 6, "faults[0].when", "must be a map"),
+        ("acts: [{after: 1h, act: approve}]", 5, "acts[0].act.approve", "`approve: {rollout: ..., gate: ..., "),
+    ];
+    for (block, line, field, words) in cases {
+        refuses(&format!("{MACHINE}{block}\n"), line, field, words);
+    }
+}
+
+#[test]
+fn what_comes_after_the_end_is_refused() {
+    let with = |more: &str| format!("{MACHINE}start: 2024-07-15\nlasts: 2h\n{more}\n");
+    let publish =
+        |when: &str| with(&format!("updates: []\nacts:\n- {{{when}, act: {{delete: {{kind: UpdateHold, name: h}}}}}}"));
+    refuses(&publish("after: 2h"), 9, "acts[0].after", "comes when all is over: the scenario lasts 2h");
+    refuses(&publish("at: 2024-07-16"), 9, "acts[0].at", "comes when all is over");
+    refuses(&with("expect:\n  endsWithin: 3h"), 8, "expect.endsWithin", "3h is longer than the scenario lasts (2h)");
+    refuses(&with("expect:\n  allClearWithin: 3h"), 8, "expect.allClearWithin", "is longer than");
+}
+
+#[test]
 fn expectations_are_spelled_out_with_their_lines() {
     let yaml = format!(
         "{MACHINE}expect:
@@ -399,6 +466,11 @@ fn contradictory_expectations_are_refused() {
         ("rollout: Stopped", "expect.rollout", "a state (Pending"),
         ("updated: 2", "expect.updated", "2 of 1 machines"),
         ("{updated: 1, reverted: 1}", "expect.reverted", "contradicts the counts"),
+        (
+            "{reverted: 0, nodes: {win-1: {outcome: Reverted}}}",
+            "expect.reverted",
+            "contradicts expect.nodes, which has 1",
+        ),
         ("nodes: {win-9: {outcome: Updated}}", "expect.nodes.win-9", "not in machines"),
         ("nodes: {win-1: {}}", "expect.nodes.win-1", "outcome or build"),
         (

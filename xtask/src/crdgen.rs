@@ -1,4 +1,4 @@
-//! `crds/` and the copy inside the chart, generated from the API types. They are committed; CI checks them.
+//! `crds/`, the copy inside the chart, and the table of fields, generated from the API types. They are committed; CI checks them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
-use crate::workspace;
+use crate::{fields, workspace};
 
 /// The folders that hold the same files: the one that people read, and the one that helm can reach.
 const FOLDERS: [&str; 2] = ["crds", "charts/windlass-crds/files/crds"];
@@ -30,7 +30,9 @@ pub fn write() -> Result<()> {
             fs::write(folder.join(name), content).with_context(|| format!("cannot write {name}"))?;
         }
     }
-    tracing::info!("wrote {} CRDs to {}", wanted.len(), FOLDERS.join(" and "));
+    fs::write(workspace::root().join(fields::FILE), fields::page(&windlass::api::crds()))
+        .with_context(|| format!("cannot write {}", fields::FILE))?;
+    tracing::info!("wrote {} CRDs to {}, and {}", wanted.len(), FOLDERS.join(" and "), fields::FILE);
     Ok(())
 }
 
@@ -43,6 +45,10 @@ pub fn check() -> Result<()> {
     let mut wrong = Vec::new();
     for folder in FOLDERS {
         wrong.extend(differences(folder, &wanted, &read(&workspace::root().join(folder))?));
+    }
+    let page = fs::read_to_string(workspace::root().join(fields::FILE)).unwrap_or_default();
+    if page != fields::page(&windlass::api::crds()) {
+        wrong.push(format!("  {} differs", fields::FILE));
     }
     if wrong.is_empty() {
         return Ok(());

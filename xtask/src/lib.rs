@@ -25,6 +25,7 @@ pub mod cluster;
 pub mod control_plane;
 pub mod crdgen;
 pub mod demo;
+mod fields;
 pub mod guardian;
 pub mod incidents;
 pub mod kubevirt;

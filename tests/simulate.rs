@@ -219,6 +219,11 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "expect: ",
+        "- apiVersion: policy/v1\n  kind: PodDisruptionBudget\n  metadata: {name: db, namespace: shop}\n  spec: {minAvailable: 1}\nacts: [{after: 1h, act: {delete: {kind: PodDisruptionBudget, name: db}}}]\nexpect: ",
+        "acts[0].act.delete.name: there is no PodDisruptionBudget db; there is: shop/db",
+    ),
+    (
+        "expect: ",
         "acts: [{after: 1h, act: {approve: {rollout: june, gate: Resume}}}]\nexpect: ",
         "acts[0].act.approve.rollout: there is no UpdateRollout june; there is: july",
     ),

@@ -8,6 +8,7 @@ use crate::api::{
 };
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use serde_json::Value;
@@ -45,7 +46,9 @@ impl Cluster {
                     Kind::UpdateHold => self.patch::<UpdateHold>(name, patch, now),
                     Kind::NodeUpdate => self.patch::<NodeUpdate>(&self.node_update(name), patch, now),
                     Kind::Node => self.patch::<Node>(name, patch, now),
+                    Kind::PodDisruptionBudget => self.patch::<PodDisruptionBudget>(name, patch, now),
                 };
+                self.budgets_changed(*kind == Kind::PodDisruptionBudget);
                 if let Some(why) = refused {
                     self.books.tell(now, || format!("user: it is refused: {why}"));
                 }
@@ -59,7 +62,9 @@ impl Cluster {
                     Kind::UpdateHold => self.delete::<UpdateHold>(Actor::User, name, now),
                     Kind::NodeUpdate => self.delete::<NodeUpdate>(Actor::User, &self.node_update(name), now),
                     Kind::Node => self.delete::<Node>(Actor::User, name, now),
+                    Kind::PodDisruptionBudget => self.delete::<PodDisruptionBudget>(Actor::User, name, now),
                 }
+                self.budgets_changed(*kind == Kind::PodDisruptionBudget);
             }
             Deed::Approve { rollout, gate, approver, comment, expires_after } => {
                 let gate = match gate {
@@ -87,6 +92,7 @@ impl Cluster {
         if let Err(error) = manifests::create(self, &manifest, now) {
             self.books.tell(now, || format!("user: it is refused: {error}"));
         }
+        self.budgets_changed(object["kind"] == "PodDisruptionBudget");
     }
 
     /// A person looks at the gate of a rollout, and approves what there is to see. Only a gate that is closed has a hash.
@@ -124,11 +130,13 @@ impl Cluster {
 
     /// Why the patch is refused, if it is.
     fn patch<K: Kept>(&mut self, name: &str, patch: &Value, now: Timestamp) -> Option<String> {
+        let (namespace, name) =
+            name.split_once('/').map_or((None, name), |(space, name)| (Some(space.to_owned()), name));
         let request = Request {
             method: http::Method::PATCH,
             api: K::api_version(&()).into_owned(),
             plural: K::plural(&()).into_owned(),
-            namespace: None,
+            namespace,
             name: Some(name.to_owned()),
             sub: None,
             query: String::new(),

@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One object that somebody applies, and where it is written.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,6 +120,21 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Where a person has changed budgets, each Deployment has the one that selects its pods now.
+    pub(super) fn budgets_changed(&mut self, changed: bool) {
+        if !changed {
+            return;
+        }
+        let budget = |budget: &Arc<PodDisruptionBudget>| {
+            let object = serde_json::to_value(budget.as_ref()).unwrap_or_default();
+            Manifest { file: String::new(), line: 0, object }
+        };
+        let budgets: Vec<_> = self.tables.budgets.all().map(budget).collect();
+        self.workloads.follow_budgets(|workload| min_available(budgets.iter(), workload));
+    }
+}
+
 /// The workloads of the manifests: Deployments, each with the budget that selects its pods.
 pub fn workloads(manifests: &[Manifest]) -> Vec<Workload> {
     let of_kind = |kind: &'static str| manifests.iter().filter(move |manifest| manifest.text("/kind") == kind);
@@ -126,13 +142,9 @@ pub fn workloads(manifests: &[Manifest]) -> Vec<Workload> {
         let labels = manifest.map("/spec/template/metadata/labels");
         let replicas = manifest.number("/spec/replicas").unwrap_or(1);
         let namespace = namespace(manifest);
-        let selects = |budget: &&Manifest| {
-            let wanted = budget.map("/spec/selector/matchLabels");
-            self::namespace(budget) == namespace && wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
-        };
-        let min_available = of_kind("PodDisruptionBudget").find(selects).and_then(|budget| wanted(budget, replicas));
-        Workload {
-            min_available,
+        let workload = Workload {
+            min_available: None,
+            deployed: true,
             name: manifest.text("/metadata/name").to_owned(),
             replicas,
             annotations: manifest.map("/spec/template/metadata/annotations"),
@@ -144,9 +156,19 @@ pub fn workloads(manifests: &[Manifest]) -> Vec<Workload> {
                 .unwrap_or(30),
             labels,
             namespace,
-        }
+        };
+        Workload { min_available: min_available(of_kind("PodDisruptionBudget"), &workload), ..workload }
     };
     of_kind("Deployment").map(workload).collect()
+}
+
+/// How many pods of a Deployment its budget wants to work: the first one that selects them.
+fn min_available<'a>(mut budgets: impl Iterator<Item = &'a Manifest>, of: &Workload) -> Option<usize> {
+    let selects = |budget: &&Manifest| {
+        let wanted = budget.map("/spec/selector/matchLabels");
+        namespace(budget) == of.namespace && wanted.iter().all(|(key, value)| of.labels.get(key) == Some(value))
+    };
+    budgets.find(selects).and_then(|budget| wanted(budget, of.replicas))
 }
 
 fn namespace(manifest: &Manifest) -> String {

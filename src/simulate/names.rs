@@ -74,8 +74,9 @@ impl<'a> There<'a> {
 
     /// What is wrong with the name of an object of this kind.
     fn unknown(&self, kind: &str, name: &str) -> Option<String> {
-        let names: BTreeSet<_> = self.of_kind(kind).filter_map(|o| o.object["metadata"]["name"].as_str()).collect();
-        (!names.contains(name)).then(|| format!("there is no {kind} {name}{}", instead::of_names(&names)))
+        let names: BTreeSet<_> = self.of_kind(kind).filter_map(|placed| full_name(placed.object)).collect();
+        let listed = || instead::of_names(&names.iter().map(String::as_str).collect());
+        (!names.contains(name)).then(|| format!("there is no {kind} {name}{}", listed()))
     }
 
     fn complain(&self, line: u64, field: String, message: String) -> Complaint {
@@ -109,9 +110,11 @@ impl<'a> There<'a> {
                 let there = self.scenario.machines.iter().any(|machine| machine.name == name);
                 (!there).then(|| format!("{name} is not in machines{}", instead::of_machines(&self.scenario.machines)))
             }
-            Kind::UpdatePolicy | Kind::UpdateRing | Kind::UpdateRollout | Kind::UpdateHold => {
-                self.unknown(&kind.to_string(), name)
-            }
+            Kind::UpdatePolicy
+            | Kind::UpdateRing
+            | Kind::UpdateRollout
+            | Kind::UpdateHold
+            | Kind::PodDisruptionBudget => self.unknown(&kind.to_string(), name),
         }
     }
 
@@ -213,6 +216,13 @@ impl Placed<'_> {
 fn line_of(file: &str, field: &str) -> Option<u64> {
     let lines = manifest::lines(&std::fs::read_to_string(file).ok()?);
     Some(lines.of(field)).filter(|line| *line > 0)
+}
+
+/// Its name, behind its namespace where it has one.
+fn full_name(object: &Value) -> Option<String> {
+    let name = object["metadata"]["name"].as_str()?;
+    let namespace = object["metadata"]["namespace"].as_str();
+    Some(namespace.map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}")))
 }
 
 fn texts(list: &Value) -> impl Iterator<Item = &str> {

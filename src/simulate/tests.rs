@@ -123,6 +123,34 @@ fn each_trouble_around_the_operator_delays_and_nothing_else() {
     }
 }
 
+/// A budget that lets nobody go blocks the drain, until somebody mends it or takes it away.
+#[test]
+fn people_mend_a_budget_that_blocks_a_drain() {
+    let meta = |name: &str| serde_json::json!({"name": name, "namespace": "shop"});
+    let labels = serde_json::json!({"app": "db"});
+    let objects = [
+        serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta("db"), "spec": {"replicas": 2,
+            "template": {"metadata": {"labels": labels}, "spec": {}}}}),
+        serde_json::json!({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": meta("db"),
+            "spec": {"minAvailable": 2, "selector": {"matchLabels": labels}}}),
+    ];
+    let budget = "kind: PodDisruptionBudget, name: shop/db";
+    let patch = |spec: &str| format!("[{{after: 5m, act: {{patch: {{{budget}, patch: {{spec: {spec}}}}}}}}}]");
+    for (acts, outcome) in [
+        ("[]".to_owned(), "Failed"),
+        (patch("{minAvailable: 0}"), "Updated"),
+        (patch("{minAvailable: null, maxUnavailable: 100%}"), "Updated"),
+        (patch("{minAvailable: 1}"), "Failed"),
+        (format!("[{{after: 5m, act: {{delete: {{{budget}}}}}}}]"), "Updated"),
+    ] {
+        let mut setup = stories::setup(&format!("workloads: []\nacts: {acts}"));
+        let manifest = |object| super::Manifest { file: String::new(), line: 0, object };
+        setup.manifests.extend(objects.iter().cloned().map(manifest));
+        let came = audited(&setup).report;
+        assert_eq!(came.nodes[0].outcome.as_deref(), Some(outcome), "{acts}: {}", came.text());
+    }
+}
+
 /// What goes wrong is told when it begins and when it is over: of a machine, of the API server, of the hypervisor.
 #[test]
 fn the_story_tells_what_goes_wrong_and_until_when() {

@@ -34,6 +34,8 @@ pub struct Workload {
     pub node_selector: BTreeMap<String, String>,
     /// How many of them its disruption budget wants to work; none without one.
     pub min_available: Option<usize>,
+    /// Whether it comes of a Deployment, whose budget is an object of its own.
+    pub deployed: bool,
     /// Seconds that its pods have to end.
     pub grace: i64,
 }
@@ -79,6 +81,7 @@ impl Workload {
             annotations: stops.into_iter().collect(),
             node_selector: spec.node_selector.clone(),
             min_available: spec.min_available.and_then(|min| usize::try_from(min.of(spec.replicas)).ok()),
+            deployed: false,
             grace: 30,
         }
     }
@@ -106,6 +109,13 @@ impl Workloads {
             format!("The disruption budget {name} needs {min} healthy pods and has {healthy} currently")
         };
         (left < min).then(words)
+    }
+
+    /// Gives each Deployment the budget that this says.
+    pub fn follow_budgets(&mut self, min_available: impl Fn(&Workload) -> Option<usize>) {
+        for Running { wanted, .. } in self.all.iter_mut().filter(|running| running.wanted.deployed) {
+            wanted.min_available = min_available(wanted);
+        }
     }
 
     /// Makes sure that what waits for a place is looked at soon.

@@ -42,7 +42,7 @@ pub enum Deed {
     Patch {
         /// Its kind.
         kind: Kind,
-        /// Its name; of a `NodeUpdate` that of its node, too.
+        /// Its name; of a `NodeUpdate` that of its node, too; of a `PodDisruptionBudget` behind its namespace and a slash.
         name: String,
         /// The patch.
         patch: Value,
@@ -92,6 +92,7 @@ pub enum Kind {
     UpdateHold,
     NodeUpdate,
     Node,
+    PodDisruptionBudget,
 }
 
 impl fmt::Display for Kind {

@@ -281,7 +281,7 @@ fn the_docs_name_every_word() {
         (format!("{MACHINE}expect: {{nodes: {{win-1: {{outcome: bogus}}}}}}"), 8),
         (act("{bogus: 1}"), 3),
         (act("{after: 1h, act: bogus}"), 6),
-        (act("{after: 1h, act: {delete: {kind: bogus, name: x}}}"), 6),
+        (act("{after: 1h, act: {delete: {kind: bogus, name: x}}}"), 7),
         (act("{after: 1h, act: {approve: {rollout: r, gate: bogus}}}"), 2),
         (act("{after: 1h, act: {approve: {bogus: 1}}}"), 5),
         (trouble("apiServer"), 5),

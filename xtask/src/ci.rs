@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::cluster::{CHARTS, render_chart};
+use crate::simulate_many::{self, Many};
 use crate::workspace::Profile;
-use crate::{agent, control_plane, crdgen, guardian, simulate_many, workspace};
+use crate::{agent, control_plane, crdgen, guardian, workspace};
 
 /// How long each fuzz target runs with every change, in seconds; its corpus in the cache grows from run to run.
 const FUZZ_SECONDS: u32 = 10;
@@ -42,7 +43,8 @@ pub async fn run() -> Result<()> {
     heading("fuzzing");
     agent::fuzz(FUZZ_SECONDS).await?;
     heading("simulated fleets");
-    tokio::task::spawn_blocking(|| simulate_many::run(Profile::Dev, MANY, 1, Some(SIMULATING))).await??;
+    let many = Many { scenario: simulate_many::FLEET.into(), runs: MANY, first: 1, within: Some(SIMULATING) };
+    tokio::task::spawn_blocking(move || simulate_many::run(Profile::Dev, &many)).await??;
     test(&[]).await
 }
 

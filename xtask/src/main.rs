@@ -9,8 +9,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 use xtask::cluster::{Cluster, Options, registry};
 use xtask::demo::{self, Demo};
+use xtask::simulate_many::{self, Many};
 use xtask::workspace::Profile;
-use xtask::{agent, bench, ci, crdgen, incidents, simulate_many, soak};
+use xtask::{agent, bench, ci, crdgen, incidents, soak};
 
 /// The developer's interface of Windlass.
 #[derive(Parser)]
@@ -96,6 +97,9 @@ enum Command {
         /// The first seed
         #[arg(long, default_value_t = 1)]
         seed: u64,
+        /// The fleet, from the root of the workspace; a smaller one, for many more of them, is beside it as small.yaml
+        #[arg(long, value_name = "FILE", default_value = simulate_many::FLEET)]
+        scenario: PathBuf,
         /// How the program is built that plays them
         #[arg(long, value_enum, default_value = "quick")]
         profile: Profile,
@@ -190,8 +194,9 @@ async fn run(command: Command) -> Result<()> {
         Command::Test { filter } => ci::test(&filter).await,
         Command::Soak { kills, seed } => soak::run(kills, seed).await,
         Command::Golden => ci::golden().await,
-        Command::SimulateMany { runs, seed, profile } => {
-            tokio::task::spawn_blocking(move || simulate_many::run(profile, runs, seed, None)).await?
+        Command::SimulateMany { runs, seed, scenario, profile } => {
+            let many = Many { scenario, runs, first: seed, within: None };
+            tokio::task::spawn_blocking(move || simulate_many::run(profile, &many)).await?
         }
         Command::Ci => ci::run().await,
     }

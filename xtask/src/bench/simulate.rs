@@ -2,7 +2,7 @@
 
 use crate::simulate_many;
 use crate::workspace::{self, Profile};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -20,6 +20,8 @@ const LARGE: [(&str, &str); 6] = [
 ];
 /// Nodes of the large fleet.
 const NODES: usize = 10_000;
+/// How long they may take.
+const LARGE_WITHIN: Duration = Duration::from_mins(30);
 
 /// Measures node updates per second and core, and MiB.
 ///
@@ -28,7 +30,7 @@ const NODES: usize = 10_000;
 pub(super) fn measure() -> Result<(f64, f64)> {
     let program = workspace::build_programs(Profile::Release)?.windlass;
     let began = Instant::now();
-    let tally = simulate_many::one_core(&program, RUNS)?;
+    let tally = simulate_many::one_core(program.clone(), RUNS)?;
     let per_second = number(tally.node_updates) / began.elapsed().as_secs_f64();
     let small = std::fs::read_to_string(workspace::root().join(simulate_many::FLEET))?;
     let file = std::env::temp_dir().join(format!("windlass-10k-{}.yaml", std::process::id()));
@@ -52,7 +54,13 @@ fn memory(program: &Path, scenario: &Path) -> Result<f64> {
         .spawn()
         .context("cannot run windlass simulate")?;
     let mut highest = 0;
+    let until = Instant::now() + LARGE_WITHIN;
     let status = loop {
+        if Instant::now() >= until {
+            child.kill()?;
+            child.wait()?;
+            bail!("the simulation of {NODES} nodes is not through after {} s", LARGE_WITHIN.as_secs());
+        }
         // The kernel keeps the mark itself; only its last moments can be missed.
         let marks = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
         let mark = marks.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()?.parse().ok());

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -39,19 +39,32 @@ pub struct Tally {
     pub broken: Vec<(u64, String)>,
 }
 
-/// Plays so many simulations, from this seed on; begins none after this time.
+/// Which simulations are played.
+#[derive(Debug)]
+pub struct Many {
+    /// The scenario, from the root of the workspace or absolute.
+    pub scenario: PathBuf,
+    /// How many.
+    pub runs: u64,
+    /// The first seed.
+    pub first: u64,
+    /// After this time none is begun any more.
+    pub within: Option<Duration>,
+}
+
+/// Plays simulations on all cores.
 ///
 /// # Errors
 /// The program can not be built or run, or an invariant was broken: the text has the seeds and how to replay them.
-pub fn run(profile: Profile, runs: u64, first: u64, within: Option<Duration>) -> Result<()> {
-    let program = workspace::build_programs(profile)?.windlass;
+pub fn run(profile: Profile, many: &Many) -> Result<()> {
+    let player = Player { program: workspace::build_programs(profile)?.windlass, scenario: &many.scenario };
     let began = Instant::now();
-    let until = within.map(|within| began + within);
-    let bar = if until.is_some() { ProgressBar::new_spinner() } else { ProgressBar::new(runs) };
+    let until = many.within.map(|within| began + within);
+    let bar = if until.is_some() { ProgressBar::new_spinner() } else { ProgressBar::new(many.runs) };
     let style = if until.is_some() { SPINNER } else { BAR };
     bar.set_style(ProgressStyle::with_template(style).context("the bar's style")?);
     bar.enable_steady_tick(Duration::from_secs(1));
-    let tally = all(&program, runs, first, until, &|| bar.inc(1))?;
+    let tally = all(&player, many, until, &|| bar.inc(1))?;
     bar.finish();
     let took = began.elapsed();
     println!(
@@ -65,7 +78,8 @@ pub fn run(profile: Profile, runs: u64, first: u64, within: Option<Duration>) ->
     println!("{:?}", tally.states);
     for (seed, message) in &tally.broken {
         println!("seed {seed}: {message}");
-        println!("  replay: windlass simulate --scenario {FLEET} --faults heavy --seed {seed} --log story.txt");
+        let scenario = many.scenario.display();
+        println!("  replay: windlass simulate --scenario {scenario} --faults heavy --seed {seed} --log story.txt");
     }
     ensure!(tally.broken.is_empty(), "{} simulations broke an invariant", tally.broken.len());
     Ok(())
@@ -75,22 +89,22 @@ pub fn run(profile: Profile, runs: u64, first: u64, within: Option<Duration>) ->
 ///
 /// # Errors
 /// The program can not be run.
-pub fn one_core(program: &Path, runs: u64) -> Result<Tally> {
+pub fn one_core(program: PathBuf, runs: u64) -> Result<Tally> {
     let mut tally = Tally::default();
-    chunk(program, 1, runs, &mut |report| note(&mut tally, report))?;
+    Player { program, scenario: Path::new(FLEET) }.chunk(1, runs, &mut |report| note(&mut tally, report))?;
     Ok(tally)
 }
 
-fn all(program: &Path, runs: u64, first: u64, until: Option<Instant>, done: &(impl Fn() + Sync)) -> Result<Tally> {
+fn all(player: &Player<'_>, many: &Many, until: Option<Instant>, done: &(impl Fn() + Sync)) -> Result<Tally> {
     let next = AtomicU64::new(0);
     let tally = Mutex::new(Tally::default());
     let work = || -> Result<()> {
         loop {
             let from = next.fetch_add(CHUNK, Ordering::Relaxed);
-            if from >= runs || until.is_some_and(|until| Instant::now() >= until) {
+            if from >= many.runs || until.is_some_and(|until| Instant::now() >= until) {
                 return Ok(());
             }
-            chunk(program, first + from, CHUNK.min(runs - from), &mut |report| {
+            player.chunk(many.first + from, CHUNK.min(many.runs - from), &mut |report| {
                 note(&mut tally.lock().unwrap_or_else(PoisonError::into_inner), report);
                 done();
             })?;
@@ -104,24 +118,32 @@ fn all(program: &Path, runs: u64, first: u64, until: Option<Instant>, done: &(im
     Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Plays some seeds, and gives each report.
-fn chunk(program: &Path, seed: u64, count: u64, each: &mut impl FnMut(&Value)) -> Result<()> {
-    let mut child = Command::new(program)
-        .arg("simulate")
-        .args(["--scenario".as_ref(), workspace::root().join(FLEET).as_os_str()])
-        .args(["--faults", "heavy", "--output", "json"])
-        // More than one, so that each report is a line.
-        .args(["--seed", &seed.to_string(), "--runs", &count.max(2).to_string()])
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot run windlass simulate")?;
-    let lines = BufReader::new(child.stdout.take().context("no output")?).lines();
-    for line in lines.take(usize::try_from(count)?) {
-        each(&serde_json::from_str(&line?).context("windlass simulate printed no report")?);
+/// The program, and what it plays.
+struct Player<'a> {
+    program: PathBuf,
+    scenario: &'a Path,
+}
+
+impl Player<'_> {
+    /// Plays some seeds, and gives each report.
+    fn chunk(&self, seed: u64, count: u64, each: &mut impl FnMut(&Value)) -> Result<()> {
+        let mut child = Command::new(&self.program)
+            .arg("simulate")
+            .args(["--scenario".as_ref(), workspace::root().join(self.scenario).as_os_str()])
+            .args(["--faults", "heavy", "--output", "json"])
+            // More than one, so that each report is a line.
+            .args(["--seed", &seed.to_string(), "--runs", &count.max(2).to_string()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot run windlass simulate")?;
+        let lines = BufReader::new(child.stdout.take().context("no output")?).lines();
+        for line in lines.take(usize::try_from(count)?) {
+            each(&serde_json::from_str(&line?).context("windlass simulate printed no report")?);
+        }
+        let status = child.wait()?;
+        ensure!(matches!(status.code(), Some(0 | 3)), "windlass simulate --seed {seed}: {status}");
+        Ok(())
     }
-    let status = child.wait()?;
-    ensure!(matches!(status.code(), Some(0 | 3)), "windlass simulate --seed {seed}: {status}");
-    Ok(())
 }
 
 fn note(tally: &mut Tally, report: &Value) {

@@ -143,8 +143,7 @@ fn names<K>(store: &Parsed<K>, wanted: impl Fn(&K) -> bool) -> Vec<String>
 where
     K: Resource<DynamicType = ()> + Clone,
 {
-    let found = store.state_filter(|guard| guard.parsed().is_some_and(|object| wanted(object)));
-    found.iter().filter_map(|guard| guard.meta().name.clone()).collect()
+    Stores::select(store, wanted).iter().filter_map(|object| object.meta().name.clone()).collect()
 }
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub async fn reconcile(ctx: &Context, shown: &Guarded<NodeSnapshot>) -> Result<A
     };
     if let Ok(left) = Duration::try_from(due.duration_since(now))
         && !left.is_zero()
-        && !is_one_too_many(&snapshot, &Stores::all(&ctx.stores.snapshots))
+        && !is_one_too_many(&snapshot, |beside| Stores::select(&ctx.stores.snapshots, beside).len())
     {
         return Ok(Again::after(left.min(LOOK_AGAIN)));
     }
@@ -101,12 +101,15 @@ fn due(snapshot: &NodeSnapshot, rollout: Option<&UpdateRollout>) -> Option<Times
     }
 }
 
-/// Whether as many newer snapshots of the node as are to be kept at most are there.
-fn is_one_too_many(snapshot: &NodeSnapshot, all: &[Arc<NodeSnapshot>]) -> bool {
+/// Whether as many newer snapshots of the node as are to be kept at most are there; `count` looks through all there are.
+fn is_one_too_many(snapshot: &NodeSnapshot, count: impl Fn(&dyn Fn(&NodeSnapshot) -> bool) -> usize) -> bool {
     let Some(most) = snapshot.spec.keep_at_most.and_then(|most| usize::try_from(most).ok()) else { return false };
-    let (taken, node) = (snapshot.spec.captured.at.0, &snapshot.spec.node_name);
-    let newer = all.iter().filter(|other| other.spec.node_name == *node && other.spec.captured.at.0 > taken);
-    newer.filter(|other| other.metadata.deletion_timestamp.is_none()).count() >= most
+    let newer = |other: &NodeSnapshot| {
+        other.spec.node_name == snapshot.spec.node_name
+            && other.spec.captured.at.0 > snapshot.spec.captured.at.0
+            && other.metadata.deletion_timestamp.is_none()
+    };
+    count(&newer) >= most
 }
 
 fn retain(snapshot: &NodeSnapshot) -> SignedDuration {
@@ -128,9 +131,12 @@ mod tests {
             Arc::new(snapshot)
         };
         let all = [taken(1, "a", Some(2)), taken(2, "a", Some(2)), taken(3, "a", Some(2)), taken(4, "b", Some(2))];
-        let too_many: Vec<_> = all.iter().map(|snapshot| is_one_too_many(snapshot, &all)).collect();
+        let is_too_many = |snapshot: &NodeSnapshot| {
+            is_one_too_many(snapshot, |beside| all.iter().filter(|other| beside(other)).count())
+        };
+        let too_many: Vec<_> = all.iter().map(|snapshot| is_too_many(snapshot)).collect();
         assert_eq!(too_many, [true, false, false, false]);
-        assert!(!is_one_too_many(&taken(0, "a", None), &all), "nobody has set a bound");
+        assert!(!is_too_many(&taken(0, "a", None)), "nobody has set a bound");
     }
 
     #[test]

@@ -24,15 +24,33 @@ impl<K: Resource, F> Reading<K, F> {
     pub fn renew(&mut self, mut objects: Vec<Arc<K>>, read: impl Fn(&K) -> F) {
         // A store has no order, and what is decided must not depend on chance.
         objects.sort_unstable_by(|a, b| name(a).cmp(&name(b)));
+        if self.are_of(&objects) {
+            // Mostly no object has come or gone, and few have changed: nothing is moved for those that have not.
+            for (object, (source, facts)) in objects.into_iter().zip(self.sources.iter_mut().zip(&mut self.facts)) {
+                if source.as_ref().is_none_or(|source| !Arc::ptr_eq(source, &object)) {
+                    *facts = read(&object);
+                    *source = Some(object);
+                }
+            }
+            return;
+        }
         let sources = std::mem::take(&mut self.sources).into_iter();
         let known = sources.zip(std::mem::take(&mut self.facts)).filter_map(|(source, facts)| Some((source?, facts)));
         let mut known = known.peekable();
+        self.facts.reserve(objects.len());
+        self.sources.reserve(objects.len());
         for object in objects {
             while known.next_if(|(source, _)| name(source) < name(&object)).is_some() {}
             let same = known.next_if(|(source, _)| Arc::ptr_eq(source, &object));
             self.facts.push(same.map_or_else(|| read(&object), |(_, facts)| facts));
             self.sources.push(Some(object));
         }
+    }
+
+    /// Whether what was read is of objects of the same names.
+    fn are_of(&self, objects: &[Arc<K>]) -> bool {
+        let same = |(source, object): (&Source<K>, &Arc<K>)| source.as_ref().is_some_and(|s| name(s) == name(object));
+        self.sources.len() == objects.len() && self.sources.iter().zip(objects).all(same)
     }
 
     /// The facts, in the order of the objects' names.

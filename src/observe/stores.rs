@@ -12,7 +12,7 @@ use futures::channel::mpsc::UnboundedSender;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::core::error_boundary::InvalidObject;
 use kube::runtime::{reflector::Store, watcher};
-use kube::{Api, Client, Resource, ResourceExt, runtime::reflector::ObjectRef};
+use kube::{Api, Client, Resource, runtime::reflector::ObjectRef};
 use serde::de::DeserializeOwned;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -154,9 +154,18 @@ impl Stores {
     where
         K: Resource<DynamicType = ()> + Clone,
     {
-        let mut all: Vec<_> = store.state().iter().filter_map(|guard| guard.parsed().cloned()).collect();
-        all.sort_by_key(|object| object.name_any());
+        let mut all = Self::select(store, |_| true);
+        all.sort_unstable_by(|a, b| a.meta().name.cmp(&b.meta().name));
         all
+    }
+
+    /// The objects of a kind that parse and are wanted, in no order.
+    pub fn select<K>(store: &Parsed<K>, wanted: impl Fn(&K) -> bool) -> Vec<Arc<K>>
+    where
+        K: Resource<DynamicType = ()> + Clone,
+    {
+        let found = store.state_filter(|guard| guard.parsed().is_some_and(|object| wanted(object)));
+        found.iter().filter_map(|guard| guard.parsed().cloned()).collect()
     }
 
     /// The object of that name, if it is there and parses.

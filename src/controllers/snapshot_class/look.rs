@@ -1,7 +1,7 @@
 //! What is known of a class's provider: asked when the class has changed, each hour, and each minute while something is amiss.
 
 use super::sweep::{self, Swept};
-use crate::api::{NodeSnapshot, SnapshotClass};
+use crate::api::SnapshotClass;
 use crate::controllers::context::Context;
 use crate::controllers::provider;
 use crate::domain::Capability;
@@ -11,7 +11,7 @@ use crate::ports::{ProviderError, SnapshotProvider};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long what a provider said holds: orphans are looked for as often.
@@ -69,17 +69,17 @@ impl Looks {
 }
 
 /// Looks at a class: what is known, or what its provider says now.
-pub(super) async fn at(ctx: &Context, class: &SnapshotClass, snapshots: &[Arc<NodeSnapshot>]) -> Look {
+pub(super) async fn at(ctx: &Context, class: &SnapshotClass) -> Look {
     let now = ctx.clock.now();
     if let Some(look) = ctx.looks.known(class, now) {
         return look;
     }
-    let look = ask(ctx, class, snapshots).await;
+    let look = ask(ctx, class).await;
     ctx.looks.learn(class, now, &look);
     look
 }
 
-async fn ask(ctx: &Context, class: &SnapshotClass, snapshots: &[Arc<NodeSnapshot>]) -> Look {
+async fn ask(ctx: &Context, class: &SnapshotClass) -> Look {
     let provider = match ctx.means.providers.of_class(&class.name_any()) {
         Ok(provider) => provider,
         Err(error) => {
@@ -89,7 +89,7 @@ async fn ask(ctx: &Context, class: &SnapshotClass, snapshots: &[Arc<NodeSnapshot
     };
     let can = provider.capabilities();
     let capabilities = Capability::ALL.into_iter().filter(|c| can.has(*c)).map(|c| c.as_str().to_owned()).collect();
-    let asked = ask_provider(ctx, class, provider.as_ref(), snapshots).await;
+    let asked = ask_provider(ctx, class, provider.as_ref()).await;
     let (trouble, orphans) = match asked {
         Ok(Swept { orphans, trouble }) => {
             (trouble.map(|error| self::trouble(StallCode::ProviderNotReady, &error)), orphans)
@@ -103,13 +103,12 @@ async fn ask_provider(
     ctx: &Context,
     class: &SnapshotClass,
     provider: &dyn SnapshotProvider,
-    snapshots: &[Arc<NodeSnapshot>],
 ) -> Result<Swept, ProviderError> {
     provider::ready(provider).await?;
     if class.metadata.deletion_timestamp.is_some() {
         return Ok(Swept::default());
     }
-    sweep::sweep(ctx, class, provider, snapshots).await
+    sweep::sweep(ctx, class, provider).await
 }
 
 fn trouble(code: StallCode, error: &ProviderError) -> ClassTrouble {

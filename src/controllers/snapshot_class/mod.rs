@@ -34,8 +34,7 @@ pub async fn reconcile(ctx: &Context, shown: &Guarded<SnapshotClass>) -> Result<
         }
     };
     let name = class.name_any();
-    let all = Stores::all(&ctx.stores.snapshots);
-    let of_class: Vec<_> = all.iter().filter(|snapshot| snapshot.spec.class_name == name).map(Arc::as_ref).collect();
+    let of_class = Stores::select(&ctx.stores.snapshots, |snapshot| snapshot.spec.class_name == name);
     let figures = figures(&of_class);
     let price = class.spec.price.as_ref().and_then(|p| Some((p.per_gib_month.parse::<f64>().ok()?, &p.currency)));
     let cost = price.map(|(price, currency)| (price * gib(figures.bytes), currency.as_str()));
@@ -47,12 +46,12 @@ pub async fn reconcile(ctx: &Context, shown: &Guarded<SnapshotClass>) -> Result<
         ctx.looks.forget(&class);
         return Ok(Again::on_change());
     }
-    let look = look::at(ctx, &class, &all).await;
+    let look = look::at(ctx, &class).await;
     say(ctx, &class, &look, needed).await?;
     Ok(Again::after(look.holds()))
 }
 
-fn figures(snapshots: &[&NodeSnapshot]) -> SnapshotFigures {
+fn figures(snapshots: &[Arc<NodeSnapshot>]) -> SnapshotFigures {
     SnapshotFigures {
         count: i64::try_from(snapshots.len()).unwrap_or(i64::MAX),
         bytes: snapshots.iter().filter_map(|snapshot| snapshot.spec.captured.size_bytes).sum(),

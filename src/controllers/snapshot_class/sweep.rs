@@ -1,7 +1,7 @@
 //! Orphans: snapshots with this installation's mark that no NodeSnapshot knows, that no node update in work waits for, and
 //! whose time, by their own mark, is over. They are told of, and deleted only where the class says so.
 
-use crate::api::{NodeSnapshot, Orphans, SnapshotClass};
+use crate::api::{NodeUpdate, Orphans, SnapshotClass};
 use crate::controllers::context::Context;
 use crate::observe::Stores;
 use crate::ports::{Found, ProviderError, SnapshotProvider};
@@ -9,7 +9,6 @@ use crate::record::Tone;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::collections::HashSet;
-use std::sync::Arc;
 
 /// Most names that a text about orphans lists.
 const NAMED: usize = 10;
@@ -31,14 +30,14 @@ pub(super) async fn sweep(
     ctx: &Context,
     class: &SnapshotClass,
     provider: &dyn SnapshotProvider,
-    snapshots: &[Arc<NodeSnapshot>],
 ) -> Result<Swept, ProviderError> {
     let name = class.name_any();
     let found = provider.list().await?;
+    let snapshots = Stores::select(&ctx.stores.snapshots, |_| true);
     let known = snapshots.iter().map(|snapshot| snapshot.spec.handle.as_str()).collect();
-    let updates = Stores::all(&ctx.stores.updates);
-    let in_work = updates.iter().filter(|u| u.status.as_ref().is_none_or(|s| s.outcome.is_none()));
-    let in_work: HashSet<_> = in_work.filter_map(|update| update.uid()).collect();
+    let in_work = |update: &NodeUpdate| update.status.as_ref().is_none_or(|status| status.outcome.is_none());
+    let in_work = Stores::select(&ctx.stores.updates, in_work);
+    let in_work: HashSet<_> = in_work.iter().filter_map(|update| update.uid()).collect();
     let mut left = orphans(&found, &known, &in_work, ctx.clock.now());
     let trouble = match class.spec.orphans {
         Orphans::Report => None,

@@ -2,17 +2,29 @@
 
 use crate::api::{CLAIMED_BY, CORDONED_BY_US, KEEP_CORDONED, PROVIDER_ID, QUARANTINE, SKIP};
 use crate::domain::{NodeRef, NodeSeen, NodeState, Readiness};
-use k8s_openapi::api::core::v1::{Node, NodeCondition};
+use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, NodeSystemInfo};
 use kube::ResourceExt;
 use kube::runtime::reflector::Store;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Drops what no decision reads and what makes most of a Node's size (`managedFields`, the list of images).
+/// Drops what no decision reads, and what makes most of a Node's size: thousands of them are kept. Labels, annotations and
+/// spec stay whole: what others wrote there is not ours to undo.
 pub fn trim(node: &mut Node) {
     node.metadata.managed_fields = None;
-    if let Some(status) = &mut node.status {
-        status.images = None;
-    }
+    let ready = ready_condition(node).cloned();
+    let Some(status) = node.status.take() else { return };
+    let info = status.node_info.map(|info| NodeSystemInfo {
+        boot_id: info.boot_id,
+        kernel_version: info.kernel_version,
+        system_uuid: info.system_uuid,
+        ..NodeSystemInfo::default()
+    });
+    node.status = Some(NodeStatus {
+        conditions: Some(Vec::from_iter(ready)),
+        node_info: info,
+        volumes_attached: status.volumes_attached,
+        ..NodeStatus::default()
+    });
 }
 
 /// Reads all nodes of a store, in the order of their names: a store itself has none, and what is decided must not depend

@@ -48,8 +48,8 @@ struct Kubelet {
     health: Health,
     /// The faults on its machine that were told of, each with whether it goes on.
     faults: BTreeMap<String, bool>,
-    /// The pods that are bound to its node, by key.
-    pods: BTreeMap<String, Run>,
+    /// The pods that are bound to its node, by key; boxed, as a map has room for some more of them than there are.
+    pods: BTreeMap<String, Box<Run>>,
     /// Since when its node is Ready, while it is.
     ready_since: Option<Timestamp>,
 }
@@ -200,7 +200,8 @@ impl Cluster {
         if new {
             let Some(view) = PodView::from_pod(pod) else { return };
             let (boot, slot) = (kubelet.facts.boot, kubelet.pods.len());
-            kubelet.pods.insert(key_of(pod.as_ref()), Run::new(view, boot, kubelet.identity.index, slot, now));
+            let run = Run::new(view, boot, kubelet.identity.index, slot, now);
+            kubelet.pods.insert(key_of(pod.as_ref()), Box::new(run));
         } else if let Some(run) = kubelet.pods.get_mut(&key_of(pod.as_ref())) {
             let ends = pod.metadata.deletion_timestamp.is_some();
             if !ends || run.view.deletion_grace.is_some() {

@@ -4,9 +4,9 @@
 use super::error::call;
 use super::{ActContext, ActError, node_patch};
 use crate::domain::{NodeSeen, StepKey, StepResult};
+use crate::observe::Stores;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use serde_json::Value;
 use std::sync::Arc;
@@ -65,7 +65,7 @@ pub(super) async fn read(ctx: &ActContext<'_>) -> Result<Node, ActError> {
 
 /// The node as the watch shows it, if it is the machine that is meant.
 fn watched(ctx: &ActContext<'_>) -> Option<Arc<Node>> {
-    let node = ctx.means.nodes.get(&ObjectRef::new(&ctx.intent.node.name))?;
+    let node = Stores::get(&ctx.means.nodes, &ctx.intent.node.name)?;
     (node.uid().as_deref() == Some(expected_uid(ctx))).then_some(node)
 }
 

@@ -7,10 +7,7 @@ use crate::observe::Parsed;
 use crate::ports::{Monitoring, SnapshotProviders};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::{
-    Api, Client, ResourceExt,
-    runtime::reflector::{ObjectRef, Store},
-};
+use kube::{Api, Client, ResourceExt, runtime::reflector::ObjectRef};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -27,7 +24,7 @@ pub struct Means {
     /// Who answers queries of probes.
     pub monitoring: Arc<dyn Monitoring>,
     /// The Windows nodes, watched.
-    pub nodes: Store<Node>,
+    pub nodes: Parsed<Node>,
     /// Agent and probe pods.
     pub pods: PodStores,
     /// What this process did lately.

@@ -18,7 +18,6 @@ use crate::plan::node::{Decision, Observed, conclude, decide};
 use crate::record::{NodeUpdateLog, Recorded, Tone};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
-use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,7 +190,7 @@ async fn ended(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<Again, Reconci
 /// service, and the request to release it is made here.
 fn holds(ctx: &Context, update: &NodeUpdate) -> bool {
     let status = update.status.as_ref();
-    let node = ctx.stores.nodes.get(&ObjectRef::new(&update.spec.node_name));
+    let node = Stores::get(&ctx.stores.nodes, &update.spec.node_name);
     status.is_some_and(|s| s.outcome == Some(Outcome::Held) && s.last_handled_request.as_deref() != Some(RELEASE))
         && node.is_some_and(|node| observe::node::read(&node).claimed_by == update.uid())
 }
@@ -220,7 +219,7 @@ fn parse(update: &NodeUpdate) -> Result<(Intent, History), String> {
 async fn node_seen(ctx: &Context, intent: &Intent, now: Timestamp) -> Result<NodeSeen, ReconcileError> {
     let name = &intent.node.name;
     let seen = |found| observe::node::seen(&intent.node, found);
-    let shown = ctx.stores.nodes.get(&ObjectRef::new(name)).map(|node| observe::node::read(&node));
+    let shown = Stores::get(&ctx.stores.nodes, name).map(|node| observe::node::read(&node));
     let mut found = seen(shown);
     if found.here().is_none() {
         let api: Api<Node> = Api::all(ctx.means.clients.read.clone());
@@ -253,7 +252,7 @@ fn held_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Option<Strin
         return None;
     }
     let spec = &update.spec;
-    let node = ctx.stores.nodes.get(&ObjectRef::new(&spec.node_name));
+    let node = Stores::get(&ctx.stores.nodes, &spec.node_name);
     let labels = node.map(|node| node.labels().iter().collect()).unwrap_or_default();
     let to = spec.to_build.parse().ok()?;
     against(&holds, &spec.rollout_name, &labels, (&spec.updates, to), now).map(|held| held.to_string())
@@ -261,7 +260,7 @@ fn held_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Option<Strin
 
 /// A number for all that a pass reads besides the object itself.
 fn inputs(ctx: &Context, update: &NodeUpdate) -> u64 {
-    let node = ctx.stores.nodes.get(&ObjectRef::new(&update.spec.node_name));
+    let node = Stores::get(&ctx.stores.nodes, &update.spec.node_name);
     let uid = update.uid().unwrap_or_default();
     let pods = [&ctx.stores.agent_phases, &ctx.stores.probe_phases].map(|phases| phases.fingerprint(&uid));
     let wish = wish(ctx, update, ctx.clock.now());

@@ -8,7 +8,6 @@ use crate::domain::{History, Intent, StepKey, StepResult};
 use crate::observe::{self, Stores};
 use jiff::Timestamp;
 use kube::ResourceExt;
-use kube::runtime::reflector::ObjectRef;
 use std::sync::Arc;
 
 /// Longest part of a request that an answer repeats.
@@ -91,7 +90,7 @@ fn unanswered(update: &NodeUpdate) -> Option<String> {
 async fn give_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Result<String, ReconcileError> {
     // One with an impossible spec has touched nothing.
     let Ok(intent) = Intent::parse(update) else { return Ok("nothing was touched".to_owned()) };
-    let shown = ctx.stores.nodes.get(&ObjectRef::new(&intent.node.name)).map(|node| observe::node::read(&node));
+    let shown = Stores::get(&ctx.stores.nodes, &intent.node.name).map(|node| observe::node::read(&node));
     let node = observe::node::seen(&intent.node, shown);
     let history = History::default();
     let key = StepKey { node_update_uid: intent.uid.clone(), step: Step::Uncordon, round: 1, attempt: 1 };

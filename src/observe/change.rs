@@ -62,9 +62,10 @@ pub trait Watched: Resource<DynamicType = ()> + Clone {
     }
 }
 
-impl Watched for Node {
+impl Watched for Guarded<Node> {
     fn fingerprint(&self) -> u64 {
-        super::node::fingerprint(self)
+        let meta = self.meta();
+        self.parsed().map_or_else(|| hash(&(&meta.uid, &meta.resource_version)), |node| super::node::fingerprint(node))
     }
 
     fn change(&self) -> Change {

@@ -146,15 +146,17 @@ fn key<K: Watched>(object: &K) -> (String, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::Guarded;
     use k8s_openapi::api::core::v1::Node;
     use kube::runtime::reflector;
 
-    fn node(name: &str, version: &str, unschedulable: bool) -> Node {
-        serde_json::from_value(serde_json::json!({
+    fn node(name: &str, version: &str, unschedulable: bool) -> Guarded<Node> {
+        let node: Node = serde_json::from_value(serde_json::json!({
             "metadata": {"name": name, "uid": name, "resourceVersion": version},
             "spec": {"unschedulable": unschedulable},
         }))
-        .expect("a Node")
+        .expect("a Node");
+        Guarded::of(node)
     }
 
     fn names(changes: Vec<Change>) -> Vec<String> {
@@ -165,9 +167,9 @@ mod tests {
 
     #[test]
     fn a_list_tells_what_is_new_changed_and_gone_and_nothing_else() {
-        let (store, mut writer) = reflector::store::<Node>();
+        let (store, mut writer) = reflector::store::<Guarded<Node>>();
         let mut known = HashMap::new();
-        let mut tell = |event: Event<Node>| {
+        let mut tell = |event: Event<Guarded<Node>>| {
             writer.apply_watcher_event(&event);
             names(changed(&mut known, &store, &event))
         };

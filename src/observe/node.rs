@@ -4,7 +4,6 @@ use crate::api::{CLAIMED_BY, CORDONED_BY_US, KEEP_CORDONED, PROVIDER_ID, QUARANT
 use crate::domain::{NodeRef, NodeSeen, NodeState, Readiness};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, NodeSystemInfo};
 use kube::ResourceExt;
-use kube::runtime::reflector::Store;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Drops what no decision reads, and what makes most of a Node's size: thousands of them are kept. Labels, annotations and
@@ -25,14 +24,6 @@ pub fn trim(node: &mut Node) {
         volumes_attached: status.volumes_attached,
         ..NodeStatus::default()
     });
-}
-
-/// Reads all nodes of a store, in the order of their names: a store itself has none, and what is decided must not depend
-/// on chance.
-pub fn all(store: &Store<Node>) -> Vec<NodeState> {
-    let mut nodes = store.state();
-    nodes.sort_unstable_by(|a, b| a.metadata.name.cmp(&b.metadata.name));
-    nodes.iter().map(|node| read(node)).collect()
 }
 
 /// Reads a Node.

@@ -29,7 +29,7 @@ pub type Parsed<K> = Store<Guarded<K>>;
 #[derive(Clone)]
 pub struct Stores {
     /// The Windows nodes, without what no decision reads.
-    pub nodes: Store<Node>,
+    pub nodes: Parsed<Node>,
     /// Update policies.
     pub policies: Parsed<UpdatePolicy>,
     /// Update rings.
@@ -66,7 +66,7 @@ pub struct StoresError {
 /// The feeds of [`Stores`] that no watch fills: whoever has them says what the API server would.
 #[expect(missing_docs, reason = "named as the stores are")]
 pub struct Feeds {
-    pub nodes: Feed<Node>,
+    pub nodes: Feed<Guarded<Node>>,
     pub policies: Feed<Guarded<UpdatePolicy>>,
     pub rings: Feed<Guarded<UpdateRing>>,
     pub rollouts: Feed<Guarded<UpdateRollout>>,
@@ -101,7 +101,7 @@ impl Stores {
         let (agent_pods, agent_phases) = watches.pods(agents_namespace);
         let (probe_pods, probe_phases) = watches.pods(probes_namespace);
         Self {
-            nodes: watches.follow(Api::all(client.clone()), windows, node::trim).0,
+            nodes: watches.follow(Api::all(client.clone()), windows, trim_node).0,
             policies: watches.ours(),
             rings: watches.ours(),
             rollouts: watches.ours(),
@@ -149,7 +149,8 @@ impl Stores {
         filled(&self.probe_pods, "pods in the probes' namespace", until).await
     }
 
-    /// The objects of a kind that parse, in the order of their names.
+    /// The objects of a kind that parse, in the order of their names: a store itself has none, and what is decided must not
+    /// depend on chance.
     pub fn all<K>(store: &Parsed<K>) -> Vec<Arc<K>>
     where
         K: Resource<DynamicType = ()> + Clone,
@@ -209,6 +210,12 @@ impl Watches<'_> {
         let phases = feed.phases();
         self.tasks.spawn(follow(feed, api, config, trim, Arc::clone(&self.witness)));
         (store, phases)
+    }
+}
+
+fn trim_node(node: &mut Guarded<Node>) {
+    if let Ok(node) = &mut node.0 {
+        node::trim(Arc::make_mut(node));
     }
 }
 

@@ -50,7 +50,7 @@ impl Pass<'_> {
         let stores = &self.ctx.stores;
         let (rings, policies) = (Stores::all(&stores.rings), Stores::all(&stores.policies));
         let classes = providers::of_classes(self.ctx);
-        let nodes = observe::node::all(&stores.nodes);
+        let nodes: Vec<_> = Stores::all(&stores.nodes).iter().map(|node| observe::node::read(node)).collect();
         let resolve_with = |other_nodes: &[Labels]| {
             let catalogue =
                 Catalogue { rings: &rings, policies: &policies, classes: &classes, nodes: &nodes, other_nodes };

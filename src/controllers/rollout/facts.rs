@@ -5,7 +5,7 @@ use crate::api::{NodeUpdate, UpdateRollout, UpdateRolloutStatus};
 use crate::controllers::context::Context;
 use crate::controllers::holds;
 use crate::domain::NodeState;
-use crate::observe;
+use crate::observe::{self, Stores};
 use crate::plan::fleet::{Fleet, SoakSeen, UpdateSeen};
 use crate::plan::holds::HoldSeen;
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ impl Facts {
             let place = read.updates.facts().partition_point(|seen| seen.name < made.name);
             read.updates.add(place, made);
         }
-        read.nodes.renew(ctx.stores.nodes.state(), observe::node::read);
+        read.nodes.renew(Stores::select(&ctx.stores.nodes, |_| true), observe::node::read);
         let claims = claims(ctx, &uid, &others).await;
         if !claims.is_empty() {
             read.nodes.correct(|node| claim(node, &claims));

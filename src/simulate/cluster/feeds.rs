@@ -2,7 +2,7 @@
 
 use super::{AGENTS, Cluster, Kept, Object, PROBES, Table};
 use crate::api::Guarded;
-use crate::observe::{Feed, Feeds, Watched, node};
+use crate::observe::{Feed, Feeds, Watched};
 use crate::simulate::agenda::Due;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
@@ -79,7 +79,7 @@ impl Cluster {
 impl Subscriber {
     fn fill(&mut self, tables: &super::Tables) {
         let feeds = &mut self.feeds;
-        let windows: Vec<_> = tables.nodes.all().filter(|node| is_windows(node)).map(|node| trimmed(node)).collect();
+        let windows: Vec<_> = tables.nodes.all().filter(|node| is_windows(node)).map(guarded).collect();
         list(&mut feeds.nodes, windows);
         list(&mut feeds.policies, parsed(&tables.policies));
         list(&mut feeds.rings, parsed(&tables.rings));
@@ -96,7 +96,7 @@ impl Subscriber {
     fn show(&mut self, object: &Object, gone: bool) {
         let feeds = &mut self.feeds;
         match object {
-            Object::Node(node) if is_windows(node) => show(&mut feeds.nodes, trimmed(node), gone),
+            Object::Node(node) if is_windows(node) => show(&mut feeds.nodes, guarded(node), gone),
             Object::Pod(pod) => match pod.metadata.namespace.as_deref() {
                 Some(AGENTS) => show(&mut feeds.agent_pods, guarded(pod), gone),
                 Some(PROBES) => show(&mut feeds.probe_pods, guarded(pod), gone),
@@ -134,12 +134,6 @@ fn is_watched(object: &Object) -> bool {
 
 fn is_windows(node: &Node) -> bool {
     node.labels().get("kubernetes.io/os").is_some_and(|os| os == "windows")
-}
-
-fn trimmed(shown: &Node) -> Node {
-    let mut shown = shown.clone();
-    node::trim(&mut shown);
-    shown
 }
 
 fn guarded<K>(object: &Arc<K>) -> Guarded<K> {

@@ -12,6 +12,8 @@ pub enum Whose<'a> {
     /// Those of the node update with this UID, at once: its machine is about to get another disk, and must not find
     /// any of them to run again.
     NodeUpdate(&'a str),
+    /// Those of the node updates with these UIDs, which have ended.
+    NodeUpdates(&'a [String]),
     /// All of the rollout with this UID; those still running are asked to end.
     Rollout(&'a str),
     /// Those that probed nodes in service for the rollout with this UID.
@@ -26,6 +28,7 @@ pub async fn clean_up(means: &Means, whose: Whose<'_>) -> Result<(), ActError> {
     let both = [Place::Agents, Place::Probes].as_slice();
     let (places, selector, grace_period_seconds) = match whose {
         Whose::NodeUpdate(uid) => (both, format!("{NODE_UPDATE_LABEL}={uid}"), Some(0)),
+        Whose::NodeUpdates(uids) => (both, format!("{NODE_UPDATE_LABEL} in ({})", uids.join(",")), None),
         Whose::Rollout(uid) => (both, format!("{ROLLOUT_LABEL}={uid}"), None),
         Whose::Soak(uid) => ([Place::Probes].as_slice(), format!("{ROLLOUT_LABEL}={uid},!{NODE_UPDATE_LABEL}"), None),
     };

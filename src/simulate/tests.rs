@@ -40,6 +40,22 @@ fn a_good_update_goes_through_and_the_same_seed_tells_the_same_story() {
     assert_eq!(first.story, second.story);
 }
 
+/// Sixty nodes: after each 25 that are updated their pods go, those of the last ten with the rollout's end.
+#[test]
+fn pods_of_many_updated_nodes_do_not_wait_for_the_rollouts_end() {
+    let fleet =
+        FLEET.replace("count: 8", "count: 20").replace("count: 12", "count: 40").replace("first: 9", "first: 21");
+    let fleet =
+        fleet.replace("maxUnavailable: 4", "maxUnavailable: 10").replace("maxUnavailable: 2", "maxUnavailable: 5");
+    let mut setup = Setup::new(Scenario::parse(&fleet).expect("a scenario"), vec![]);
+    setup.name_calls = true;
+    let outcome = audited(&setup);
+    assert_eq!(state(&outcome), ("Completed", 60, 0));
+    let deletions = outcome.call_names.iter().filter(|call| *call == "DELETE pods windlass-agents/");
+    assert_eq!(deletions.count(), 3);
+    assert_eq!(outcome.tables.pods.within("windlass-agents").count(), 0);
+}
+
 #[test]
 fn an_update_that_breaks_pods_is_reverted_and_halts_the_rollout() {
     let fault = "faults:\n- name: dead\n  when: {phase: running, kb: KB5039227}\n  effects: [podNetworkDead]\n";

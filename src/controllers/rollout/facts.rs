@@ -46,6 +46,11 @@ impl Facts {
         self.read.nodes.facts()
     }
 
+    /// The node updates of the rollout.
+    pub fn updates(&self) -> &[UpdateSeen] {
+        self.read.updates.facts()
+    }
+
     /// Leaves behind what the next pass need not read again.
     pub fn leave(self, memory: &mut Memory) {
         memory.read = self.read;
@@ -65,7 +70,7 @@ impl Facts {
             deleting: rollout.metadata.deletion_timestamp.is_some(),
             status,
             nodes: self.nodes(),
-            updates: self.read.updates.facts(),
+            updates: self.updates(),
             holds: &self.holds,
             soak,
             operator_node: ctx.settings.operator_node.as_deref(),

@@ -7,7 +7,7 @@ use crate::plan::fleet::{SoakObservation, SoakSeen, UpdateSeen};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -54,6 +54,8 @@ pub struct Memory {
     pub(super) soak: Soak,
     /// What was read in the last pass: most of it is still so in the next.
     pub(super) read: Read,
+    /// UIDs of the node updates whose pods were deleted.
+    pub(super) tidied: HashSet<String>,
     last_pass: Option<Instant>,
     /// Since when a status is to be written in which only numbers are new.
     counts_since: Option<Instant>,

@@ -11,6 +11,7 @@ mod scan;
 mod soak;
 mod start;
 mod story;
+mod tidy;
 
 pub use memory::Memories;
 
@@ -140,6 +141,7 @@ impl Pass<'_> {
             return self.finish().await;
         }
         self.start_nodes(&plan).await?;
+        self.tidy(facts, status).await;
         let probed = self.probe(&plan, status).await?;
         let wake = plan.next_wake(now).unwrap_or(LOOK_AGAIN);
         Ok(Next::After([probed, counts_wait].into_iter().flatten().fold(wake, Duration::min)))

@@ -63,8 +63,7 @@ struct Inside {
 
 impl From<&Machine> for Inside {
     fn from(machine: &Machine) -> Self {
-        let mut disk = machine.disk.clone();
-        let files = std::mem::take(&mut disk.files).into_keys().collect();
+        let files = machine.disk.files.keys().cloned().collect();
         Self {
             name: machine.name().to_owned(),
             state: machine.state(),
@@ -79,7 +78,7 @@ impl From<&Machine> for Inside {
             dns_ok: machine.dns_ok(),
             counters: machine.counters().clone(),
             files,
-            disk,
+            disk: machine.disk.clone(),
         }
     }
 }

@@ -3,8 +3,9 @@
 use super::{fault::Conditions, hresult::Hresult};
 use crate::scenario::{MachineGroup, Period, Timings};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use windlass_protocol::{Build, KbId, ServiceState};
 
 /// Where the boot counter of a fresh machine stands: some boots happened while its image was made.
@@ -32,16 +33,21 @@ pub struct Disk {
     pub servicing_lingers_until: Option<Timestamp>,
     /// Boots of this disk: Windows' boot id. A restore rewinds it.
     pub boots: u64,
-    /// Files of the agent's state folder, by name.
-    pub files: BTreeMap<String, Vec<u8>>,
+    /// Files of the agent's state folder, by name. What is here is shared with the snapshots of the disk, and so is what
+    /// nothing on a machine ever changes.
+    #[serde(skip)]
+    pub files: BTreeMap<String, Arc<[u8]>>,
     /// The registered one-shot task that runs at startup, in the agent's own words.
     pub task: Option<String>,
     /// Services by name.
-    pub services: BTreeMap<String, ServiceState>,
+    #[serde(serialize_with = "shared")]
+    pub services: Arc<BTreeMap<String, ServiceState>>,
     /// Host networks (HNS).
-    pub networks: BTreeSet<String>,
+    #[serde(serialize_with = "shared")]
+    pub networks: Arc<BTreeSet<String>>,
     /// Drivers of the network adapters.
-    pub drivers: BTreeSet<String>,
+    #[serde(serialize_with = "shared")]
+    pub drivers: Arc<BTreeSet<String>>,
     /// Kinds of critical events in the log (`source/id`).
     pub critical_events: BTreeSet<String>,
     /// Values of the Windows Update policy in the registry.
@@ -57,6 +63,11 @@ pub struct Disk {
     /// Faults whose cause lies on this disk: a restore heals them.
     #[serde(skip)]
     pub(super) conditions: Conditions,
+}
+
+/// What is shared is shown as if it were not.
+fn shared<T: Serialize, S: Serializer>(value: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.as_ref().serialize(serializer)
 }
 
 /// When an update became effective.
@@ -122,9 +133,9 @@ impl Disk {
             boots: FIRST_BOOT,
             files: BTreeMap::new(),
             task: None,
-            services: group.services.iter().map(|name| (name.clone(), ServiceState::Running)).collect(),
-            networks: group.networks.clone(),
-            drivers: group.drivers.clone(),
+            services: Arc::new(group.services.iter().map(|name| (name.clone(), ServiceState::Running)).collect()),
+            networks: Arc::new(group.networks.clone()),
+            drivers: Arc::new(group.drivers.clone()),
             critical_events: BTreeSet::new(),
             policy: group.policy.clone(),
             certificate: Certificate::issue(now, timings.kubelet_certificate),

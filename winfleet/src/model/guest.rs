@@ -194,7 +194,7 @@ impl Guest<'_> {
 
     /// A file of the agent's state folder.
     pub fn read_file(&self, name: &str) -> Option<&[u8]> {
-        self.machine.disk.files.get(name).map(Vec::as_slice)
+        self.machine.disk.files.get(name).map(AsRef::as_ref)
     }
 
     /// Names of the files in the agent's state folder.
@@ -212,7 +212,7 @@ impl Guest<'_> {
             return Err(Hresult::DISK_FULL);
         }
         self.machine.writes += 1;
-        self.machine.disk.files.insert(name.to_owned(), content.to_vec());
+        self.machine.disk.files.insert(name.to_owned(), content.into());
         Ok(())
     }
 

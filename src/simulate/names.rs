@@ -182,7 +182,7 @@ impl<'a> There<'a> {
     /// The labels of each node: those that it has at the start, and those that somebody gives it.
     fn labels(&self) -> Vec<Labels> {
         let of_machine = |machine: &MachineSpec| {
-            let mut labels = machine.labels.clone();
+            let mut labels = machine.labels.as_ref().clone();
             labels.extend(default_labels(&machine.name, machine.group.build));
             labels
         };

@@ -2,7 +2,7 @@
 
 use crate::model::Machine;
 use jiff::Timestamp;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use windlass_protocol::Build;
 
 /// What never changes about a machine.
@@ -13,7 +13,7 @@ pub struct MachineIdentity {
     /// Provider ID (`simulated://<hypervisor>/<name>`).
     pub provider_id: String,
     /// Labels from the scenario, the zone's among them.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Arc<BTreeMap<String, String>>,
     /// Whether its node registers cordoned.
     pub cordoned: bool,
     /// Number of the machine in the scenario, from 0; its pods' addresses come from it.
@@ -70,7 +70,7 @@ impl MachineIdentity {
         Self {
             name: machine.name().to_owned(),
             provider_id: machine.provider_id().to_owned(),
-            labels: machine.spec().labels.clone(),
+            labels: Arc::clone(&machine.spec().labels),
             cordoned: machine.spec().group.cordoned,
             index,
         }
@@ -129,7 +129,7 @@ pub(super) mod tests {
         MachineIdentity {
             name: "win-1".into(),
             provider_id: "simulated://sim/win-1".into(),
-            labels: BTreeMap::from([("pool".to_owned(), "a".to_owned())]),
+            labels: Arc::new(BTreeMap::from([("pool".to_owned(), "a".to_owned())])),
             cordoned: false,
             index: 3,
         }

@@ -46,7 +46,7 @@ pub fn node(
     ready_since: Timestamp,
     now: Timestamp,
 ) -> Node {
-    let mut labels = identity.labels.clone();
+    let mut labels = identity.labels.as_ref().clone();
     labels.extend(default_labels(&identity.name, facts.build));
     Node {
         metadata: ObjectMeta { name: Some(identity.name.clone()), labels: Some(labels), ..ObjectMeta::default() },

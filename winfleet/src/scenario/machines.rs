@@ -98,8 +98,8 @@ pub struct MachineSpec {
     pub name: String,
     /// Its zone, if it has one.
     pub zone: Option<String>,
-    /// Labels of its Node object, the zone's among them.
-    pub labels: BTreeMap<String, String>,
+    /// Labels of its Node object, the zone's among them; a copy shares them.
+    pub labels: Arc<BTreeMap<String, String>>,
     /// Everything that the machines of its group share.
     pub group: Arc<MachineGroup>,
 }
@@ -138,7 +138,7 @@ impl MachineGroup {
         if let Some(zone) = &zone {
             labels.insert(ZONE_LABEL.into(), zone.clone());
         }
-        MachineSpec { name, zone, labels, group: Arc::clone(self) }
+        MachineSpec { name, zone, labels: Arc::new(labels), group: Arc::clone(self) }
     }
 }
 

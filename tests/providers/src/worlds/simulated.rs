@@ -80,7 +80,7 @@ impl Fleet {
         self.world.with(|world, _| {
             let machine = world.machine(machine).context("no such machine")?;
             let text = machine.disk.files.get(FILE).cloned().unwrap_or_default();
-            Ok(String::from_utf8(text)?)
+            Ok(String::from_utf8(text.to_vec())?)
         })
     }
 

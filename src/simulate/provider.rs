@@ -64,6 +64,7 @@ impl Hypervisor {
                 Verdict::Dead => None,
                 Verdict::Throttled(retry_after) => Some(Err(ProviderError::Throttled { retry_after })),
                 Verdict::Unanswered | Verdict::Conflict => {
+                    cluster.tell(now, &Event::Unanswered);
                     Some(Err(ProviderError::Transient("the hypervisor does not answer".to_owned())))
                 }
             };

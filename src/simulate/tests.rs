@@ -139,6 +139,24 @@ fn each_trouble_around_the_operator_delays_and_nothing_else() {
     }
 }
 
+/// A hypervisor that does not answer for hours after the rollout's end deletes nothing: that is nobody's neglect, and the
+/// snapshots go once it answers.
+#[test]
+fn snapshots_wait_for_a_hypervisor_that_is_away() {
+    let late = |hours: u8| {
+        let mut setup = stories::setup(&format!(
+            "lasts: 2d\nacts: [{{after: {hours}h, act: {{approve: {{rollout: june, gate: Resume, approver: alice}}}}}}]"
+        ));
+        let from = setup.start + SignedDuration::from_hours(1);
+        setup.troubles =
+            vec![Trouble { from, until: from + SignedDuration::from_hours(9), what: What::HypervisorDown }];
+        let outcome = audited(&setup);
+        assert_eq!(state(&outcome), ("Completed", 1, 0));
+        outcome.world.snapshots().count()
+    };
+    assert_eq!((late(6), late(14)), (1, 0));
+}
+
 /// A budget that lets nobody go blocks the drain, until somebody mends it or takes it away.
 #[test]
 fn people_mend_a_budget_that_blocks_a_drain() {

@@ -54,6 +54,8 @@ pub enum Event<'a> {
         /// The key of the work; empty for a deletion.
         key: &'a str,
     },
+    /// A provider was asked for something, and did not answer.
+    Unanswered,
     /// The ground truth about a machine may have changed.
     Machine {
         /// Its name.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// How much longer than its time a step may stay: the API server, the operator and its retries have bad days.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
-/// How much longer than agreed a snapshot may stay at the provider.
+/// How much longer than agreed a snapshot may stay at the provider, or after that was last asked and did not answer.
 const RETENTION_PATIENCE: SignedDuration = SignedDuration::from_hours(2);
 
 /// A node update, and what was true when it was made.
@@ -46,6 +46,8 @@ pub struct Books {
     pub holds: BTreeMap<String, (Timestamp, Arc<UpdateHold>)>,
     /// What people have approved.
     pub approvals: Approvals,
+    /// When a provider was asked for something at last and did not answer: until then nothing could be deleted.
+    pub unanswered: Option<Timestamp>,
     snapshots: HashMap<String, Arc<NodeSnapshot>>,
     classes: HashMap<String, Arc<SnapshotClass>>,
     /// Snapshots whose record is gone, and which people wanted to keep at the provider.
@@ -205,14 +207,19 @@ impl Books {
                 return None;
             }
             // A step that ran out of time may leave one behind; by its mark, it is swept up once its time is over.
-            let until = truth.unwanted_from(handle).map(|from| from + RETENTION_PATIENCE);
+            let until = truth.unwanted_from(handle).map(|from| self.patient_until(from));
             return until
                 .is_none_or(|until| until < at)
                 .then(|| format!("snapshot {handle} of {machine} is on no record"));
         };
         let ended = *self.ended.get(&snapshot.spec.rollout_uid)?;
-        let until = ended + SignedDuration::from_secs(snapshot.spec.retain_seconds) + RETENTION_PATIENCE;
+        let until = self.patient_until(ended + SignedDuration::from_secs(snapshot.spec.retain_seconds));
         (until < at).then(|| format!("snapshot {handle} of {} should be gone since {until}", snapshot.spec.node_name))
+    }
+
+    /// Until when something may stay at the provider that is not wanted from this time on.
+    fn patient_until(&self, from: Timestamp) -> Timestamp {
+        self.unanswered.map_or(from, |unanswered| unanswered.max(from)) + RETENTION_PATIENCE
     }
 
     fn set_due(&mut self, uid: &str, at: Option<Timestamp>) {

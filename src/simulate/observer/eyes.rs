@@ -10,6 +10,7 @@ impl Observer for Auditor {
         match event {
             Event::Wrote { actor, before, after } => self.wrote(at, *actor, (*before, *after), view),
             Event::Provider { what: ProviderCall::Restore, subject, .. } => self.restore(at, subject),
+            Event::Unanswered => self.unanswered(at),
             Event::End => self.end(at, view.world),
             Event::Provider { .. } | Event::Machine { .. } | Event::Killed { .. } | Event::Started { .. } => {}
         }

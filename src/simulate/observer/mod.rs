@@ -187,6 +187,12 @@ impl Auditor {
         self.add(at, breaches);
     }
 
+    /// A provider was asked for something, and did not answer.
+    pub fn unanswered(&mut self, at: Timestamp) {
+        self.time(at);
+        self.books.unanswered = Some(at);
+    }
+
     /// The simulation is over.
     pub fn end(&mut self, at: Timestamp, truth: &dyn Truth) {
         self.time(at);

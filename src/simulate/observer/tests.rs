@@ -601,4 +601,10 @@ fn snapshots_that_nobody_has_on_record() {
     scene.now += SignedDuration::from_hours(2);
     scene.auditor.end(scene.now, &scene.truth);
     scene.finds(&[Invariant::Orphan]);
+    // A provider that does not answer deletes nothing either: the time runs from then on.
+    scene.auditor.unanswered(scene.now);
+    scene.auditor.end(scene.now + SignedDuration::from_hours(2), &scene.truth);
+    scene.finds(&[Invariant::Orphan]);
+    scene.auditor.end(scene.now + SignedDuration::from_hours(3), &scene.truth);
+    scene.finds(&[Invariant::Orphan, Invariant::Orphan]);
 }

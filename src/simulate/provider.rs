@@ -62,7 +62,13 @@ impl Hypervisor {
                     cluster.calls.end(*instance).then_some(result)
                 }
                 Verdict::Dead => None,
-                Verdict::Throttled(retry_after) => Some(Err(ProviderError::Throttled { retry_after })),
+                Verdict::Throttled(retry_after) => {
+                    // What is not deleted for that is nobody's neglect.
+                    if what == ProviderCall::Delete {
+                        cluster.tell(now, &Event::Unanswered);
+                    }
+                    Some(Err(ProviderError::Throttled { retry_after }))
+                }
                 Verdict::Unanswered | Verdict::Conflict => {
                     cluster.tell(now, &Event::Unanswered);
                     Some(Err(ProviderError::Transient("the hypervisor does not answer".to_owned())))

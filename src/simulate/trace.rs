@@ -54,7 +54,7 @@ pub enum Event<'a> {
         /// The key of the work; empty for a deletion.
         key: &'a str,
     },
-    /// A provider was asked for something, and did not answer.
+    /// A provider was asked for something, and did not answer; or for a deletion, and was too busy.
     Unanswered,
     /// The ground truth about a machine may have changed.
     Machine {

@@ -3,7 +3,7 @@
 use super::calls::{Callee, Verdict};
 use super::cluster::{Answer, Request, Served};
 use super::shared::Shared;
-use super::trace::Actor;
+use super::trace::{Actor, Event};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
@@ -64,7 +64,10 @@ impl Door {
                     let answer = Answer::conflict(&request.plural, &request.key());
                     Some(Ok(Served::Answer(answer)))
                 }
-                Verdict::Unanswered | Verdict::Throttled(_) => Some(Err("connection refused")),
+                Verdict::Unanswered | Verdict::Throttled(_) => {
+                    cluster.tell(now, &Event::Unanswered);
+                    Some(Err("connection refused"))
+                }
             }
         });
         match served {

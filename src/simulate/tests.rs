@@ -157,15 +157,17 @@ fn snapshots_wait_for_a_hypervisor_that_is_away() {
     assert_eq!((late(6), late(14)), (1, 0));
 }
 
-/// Seed 108516 of the small fleet: half of all requests are refused until the end, and of three in a row always one. What
-/// a step that ran out of time left behind can not be swept up.
+/// Seeds of the small fleet in which a snapshot stays that could not be deleted. 108516: half of all requests are refused
+/// until the end, and of three in a row always one. 148895: the API server was away for four hours until shortly before.
 #[test]
-fn what_is_refused_to_be_deleted_is_nobodys_neglect() {
+fn what_can_not_be_deleted_is_nobodys_neglect() {
     let small = include_str!("../../xtask/src/simulate_many/small.yaml");
-    let mut setup = Setup { seed: 108_516, ..Setup::new(Scenario::parse(small).expect("a scenario"), vec![]) };
-    random::add(&mut setup, Faults::Heavy);
-    let outcome = audited(&setup);
-    assert!(outcome.world.find_snapshot("snap-00000001").is_some(), "it is there, and no breach");
+    for seed in [108_516, 148_895] {
+        let mut setup = Setup { seed, ..Setup::new(Scenario::parse(small).expect("a scenario"), vec![]) };
+        random::add(&mut setup, Faults::Heavy);
+        let outcome = audited(&setup);
+        assert!(outcome.world.find_snapshot("snap-00000001").is_some(), "seed {seed}: it is there, and no breach");
+    }
 }
 
 /// A budget that lets nobody go blocks the drain, until somebody mends it or takes it away.

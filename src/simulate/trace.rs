@@ -54,7 +54,8 @@ pub enum Event<'a> {
         /// The key of the work; empty for a deletion.
         key: &'a str,
     },
-    /// A provider was asked for something, and did not answer; or for a deletion, and was too busy.
+    /// A provider or the API server was asked for something, and did not answer; or a provider for a deletion, and was too
+    /// busy.
     Unanswered,
     /// The ground truth about a machine may have changed.
     Machine {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// How much longer than its time a step may stay: the API server, the operator and its retries have bad days.
 const PATIENCE: SignedDuration = SignedDuration::from_hours(24);
-/// How much longer than agreed a snapshot may stay at the provider, or after that was last asked and did not answer.
+/// How much longer than agreed a snapshot may stay at the provider, or after somebody was last asked and did not answer.
 const RETENTION_PATIENCE: SignedDuration = SignedDuration::from_hours(2);
 
 /// A node update, and what was true when it was made.
@@ -46,7 +46,8 @@ pub struct Books {
     pub holds: BTreeMap<String, (Timestamp, Arc<UpdateHold>)>,
     /// What people have approved.
     pub approvals: Approvals,
-    /// When a provider was asked for something at last and did not answer: until then nothing could be deleted.
+    /// When a provider or the API server was asked for something at last and did not answer: until then nothing could be
+    /// deleted.
     pub unanswered: Option<Timestamp>,
     snapshots: HashMap<String, Arc<NodeSnapshot>>,
     classes: HashMap<String, Arc<SnapshotClass>>,

@@ -187,7 +187,8 @@ impl Auditor {
         self.add(at, breaches);
     }
 
-    /// A provider was asked for something, and did not answer; or for a deletion, and was too busy.
+    /// A provider or the API server was asked for something, and did not answer; or a provider for a deletion, and was too
+    /// busy.
     pub fn unanswered(&mut self, at: Timestamp) {
         self.time(at);
         self.books.unanswered = Some(at);

@@ -238,3 +238,10 @@ pub struct NodeUpdateStatus {
     #[schemars(length(max = 64))]
     pub last_handled_request: Option<String>,
 }
+
+impl NodeUpdate {
+    /// Whether it is still going on.
+    pub fn in_work(&self) -> bool {
+        self.status.as_ref().is_none_or(|status| status.outcome.is_none())
+    }
+}

@@ -113,8 +113,7 @@ fn live_rollouts(stores: &Stores, started: bool) -> Vec<String> {
 fn updates_in_work(stores: &Stores, nodes: &BTreeSet<&str>, rollouts: &BTreeSet<&str>) -> Vec<String> {
     names(&stores.updates, |update: &NodeUpdate| {
         let spec = &update.spec;
-        update.status.as_ref().is_none_or(|s| s.outcome.is_none())
-            && (nodes.contains(spec.node_name.as_str()) || rollouts.contains(spec.rollout_name.as_str()))
+        update.in_work() && (nodes.contains(spec.node_name.as_str()) || rollouts.contains(spec.rollout_name.as_str()))
     })
 }
 

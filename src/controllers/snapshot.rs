@@ -6,7 +6,7 @@ use super::context::Context;
 use super::error::ReconcileError;
 use super::invalid;
 use crate::api::{DeletionPolicy, Guarded, NodeSnapshot, SNAPSHOT_FINALIZER, UpdateRollout};
-use crate::observe::Stores;
+use crate::observe::{Parsed, Stores};
 use crate::ports::Handle;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
@@ -55,7 +55,7 @@ pub async fn reconcile(ctx: &Context, shown: &Guarded<NodeSnapshot>) -> Result<A
     };
     if let Ok(left) = Duration::try_from(due.duration_since(now))
         && !left.is_zero()
-        && !is_one_too_many(&snapshot, |beside| Stores::select(&ctx.stores.snapshots, beside).len())
+        && !is_one_too_many(&snapshot, &ctx.stores.snapshots)
     {
         return Ok(Again::after(left.min(LOOK_AGAIN)));
     }
@@ -101,15 +101,15 @@ fn due(snapshot: &NodeSnapshot, rollout: Option<&UpdateRollout>) -> Option<Times
     }
 }
 
-/// Whether as many newer snapshots of the node as are to be kept at most are there; `count` looks through all there are.
-fn is_one_too_many(snapshot: &NodeSnapshot, count: impl Fn(&dyn Fn(&NodeSnapshot) -> bool) -> usize) -> bool {
+/// Whether as many newer snapshots of the node as are to be kept at most are there.
+fn is_one_too_many(snapshot: &NodeSnapshot, all: &Parsed<NodeSnapshot>) -> bool {
     let Some(most) = snapshot.spec.keep_at_most.and_then(|most| usize::try_from(most).ok()) else { return false };
     let newer = |other: &NodeSnapshot| {
         other.spec.node_name == snapshot.spec.node_name
             && other.spec.captured.at.0 > snapshot.spec.captured.at.0
             && other.metadata.deletion_timestamp.is_none()
     };
-    count(&newer) >= most
+    Stores::select(all, newer).len() >= most
 }
 
 fn retain(snapshot: &NodeSnapshot) -> SignedDuration {
@@ -128,15 +128,13 @@ mod tests {
             let at: Timestamp = format!("2026-11-22T{hour:02}:00:00Z").parse().expect("a time");
             snapshot.spec.captured.at = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at);
             (snapshot.spec.node_name, snapshot.spec.keep_at_most) = (node.to_owned(), most);
-            Arc::new(snapshot)
+            snapshot
         };
         let all = [taken(1, "a", Some(2)), taken(2, "a", Some(2)), taken(3, "a", Some(2)), taken(4, "b", Some(2))];
-        let is_too_many = |snapshot: &NodeSnapshot| {
-            is_one_too_many(snapshot, |beside| all.iter().filter(|other| beside(other)).count())
-        };
-        let too_many: Vec<_> = all.iter().map(|snapshot| is_too_many(snapshot)).collect();
+        let there = samples::stores(vec![], vec![], all.to_vec()).snapshots;
+        let too_many: Vec<_> = all.iter().map(|snapshot| is_one_too_many(snapshot, &there)).collect();
         assert_eq!(too_many, [true, false, false, false]);
-        assert!(!is_too_many(&taken(0, "a", None)), "nobody has set a bound");
+        assert!(!is_one_too_many(&taken(0, "a", None), &there), "nobody has set a bound");
     }
 
     #[test]

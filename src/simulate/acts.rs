@@ -48,7 +48,6 @@ impl Cluster {
                     Kind::Node => self.patch::<Node>(name, patch, now),
                     Kind::PodDisruptionBudget => self.patch::<PodDisruptionBudget>(name, patch, now),
                 };
-                self.budgets_changed(*kind == Kind::PodDisruptionBudget);
                 if let Some(why) = refused {
                     self.books.tell(now, || format!("user: it is refused: {why}"));
                 }
@@ -64,7 +63,6 @@ impl Cluster {
                     Kind::Node => self.delete::<Node>(Actor::User, name, now),
                     Kind::PodDisruptionBudget => self.delete::<PodDisruptionBudget>(Actor::User, name, now),
                 }
-                self.budgets_changed(*kind == Kind::PodDisruptionBudget);
             }
             Deed::Approve { rollout, gate, approver, comment, expires_after } => {
                 let gate = match gate {
@@ -92,7 +90,6 @@ impl Cluster {
         if let Err(error) = manifests::create(self, &manifest, now) {
             self.books.tell(now, || format!("user: it is refused: {error}"));
         }
-        self.budgets_changed(object["kind"] == "PodDisruptionBudget");
     }
 
     /// A person looks at the gate of a rollout, and approves what there is to see. Only a gate that is closed has a hash.

@@ -118,14 +118,9 @@ impl Cluster {
             self.tables.keep_other("windlass-approvals", object);
         }
     }
-}
 
-impl Cluster {
-    /// Where a person has changed budgets, each Deployment has the one that selects its pods now.
-    pub(super) fn budgets_changed(&mut self, changed: bool) {
-        if !changed {
-            return;
-        }
+    /// A budget was made, changed or removed: each Deployment has the one that selects its pods now.
+    pub(super) fn budgets_changed(&mut self) {
         let budget = |budget: &Arc<PodDisruptionBudget>| {
             let object = serde_json::to_value(budget.as_ref()).unwrap_or_default();
             Manifest { file: String::new(), line: 0, object }

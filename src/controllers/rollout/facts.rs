@@ -80,8 +80,7 @@ impl Facts {
 
 /// What other rollouts work on: UIDs of their node updates by the name of the node.
 async fn claims(ctx: &Context, uid: &str, others: &[Arc<NodeUpdate>]) -> HashMap<String, String> {
-    let in_work = |update: &&Arc<NodeUpdate>| update.status.as_ref().is_none_or(|status| status.outcome.is_none());
-    let shown = others.iter().filter(in_work);
+    let shown = others.iter().filter(|update| update.in_work());
     let shown = shown.map(|update| (update.spec.node_name.clone(), update.metadata.uid.clone().unwrap_or_default()));
     let mut claims: HashMap<_, _> = shown.collect();
     for other in ctx.memories.others(uid) {

@@ -35,8 +35,7 @@ pub(super) async fn sweep(
     let found = provider.list().await?;
     let snapshots = Stores::select(&ctx.stores.snapshots, |_| true);
     let known = snapshots.iter().map(|snapshot| snapshot.spec.handle.as_str()).collect();
-    let in_work = |update: &NodeUpdate| update.status.as_ref().is_none_or(|status| status.outcome.is_none());
-    let in_work = Stores::select(&ctx.stores.updates, in_work);
+    let in_work = Stores::select(&ctx.stores.updates, NodeUpdate::in_work);
     let in_work: HashSet<_> = in_work.iter().filter_map(|update| update.uid()).collect();
     let mut left = orphans(&found, &known, &in_work, ctx.clock.now());
     let trouble = match class.spec.orphans {

@@ -200,6 +200,7 @@ impl Cluster {
             (before, Some(Object::Pod(pod))) => self.pod_changed(before.is_none(), pod, now),
             (Some(Object::Pod(pod)), None) => self.pod_gone(pod, now),
             (_, Some(Object::Node(_))) | (Some(Object::Node(_)), None) => self.node_changed(now),
+            (_, Some(Object::Budget(_))) | (Some(Object::Budget(_)), None) => self.budgets_changed(),
             _ => {}
         }
     }

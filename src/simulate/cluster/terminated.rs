@@ -6,6 +6,7 @@ use crate::simulate::trace::Actor;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use std::collections::BTreeSet;
+use winfleet::kubelet::pod::{Phase, phase};
 
 /// How many pods that have ended may stay (kube-controller-manager, `--terminated-pod-gc-threshold`).
 const THRESHOLD: usize = 12_500;
@@ -40,8 +41,7 @@ impl Terminated {
 
 /// Whether all containers of a pod have ended for good.
 pub fn has_ended(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
+    pod.status.as_ref().is_some_and(|status| phase(status) == Phase::Terminal)
 }
 
 impl Cluster {

@@ -141,7 +141,8 @@ fn restart_policy(spec: &PodSpec) -> RestartPolicy {
     }
 }
 
-fn phase(status: &PodStatus) -> Phase {
+/// The phase that the API server has, of a status.
+pub fn phase(status: &PodStatus) -> Phase {
     match status.phase.as_deref() {
         Some("Succeeded" | "Failed") => Phase::Terminal,
         Some("Running") => Phase::Running,

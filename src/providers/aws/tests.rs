@@ -258,57 +258,6 @@ async fn a_ca_secret_without_certificates_is_named() {
     assert!(matches!(&error, ProviderError::Denied(text) if text.contains("Secret ca has no key ca.crt")), "{error}");
 }
 
-/// What is written to a log.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("a lock").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Also not at the level `trace`, at which the signer tells what it signs and the HTTP client what it sends. The secrets
-/// come back in every answer, too.
-#[tokio::test]
-async fn no_log_of_any_crate_tells_a_secret() {
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
-    let bench = bench(|action, times| match (action, times) {
-        ("DescribeSnapshots", 0) => (500, None, "planted-token planted-key AKIAPLANTED".to_owned()),
-        ("DescribeSnapshots", _) => ok(NO_SNAPSHOTS),
-        ("DescribeInstances", _) => ok(INSTANCES),
-        _ => {
-            let message = "planted-token planted-key AKIAPLANTED";
-            let body = format!(
-                "<Response><Errors><Error><Code>Odd</Code><Message>{message}</Message></Error></Errors></Response>"
-            );
-            (400, None, body)
-        }
-    })
-    .await;
-    let error = bench.ensure().await.expect_err("a refusal");
-    let text = String::from_utf8(log.0.lock().expect("a lock").clone()).expect("text");
-    assert!(
-        text.contains("aws_sigv4") && text.contains("asked again"),
-        "the log has nothing of the signer or of us:\n{text}"
-    );
-    for secret in ["planted-token", "planted-key"] {
-        assert!(!text.contains(secret) && !error.to_string().contains(secret), "{secret} is in:\n{text}\n{error}");
-    }
-}
-
 /// The snapshot of `recorded/describe-snapshots.xml`, encrypted or not, in this state.
 fn snapshots(state: &str, encrypted: bool) -> String {
     let key = "<encrypted>true</encrypted><kmsKeyId>arn:aws:kms:us-east-1:123456789012:key/k</kmsKeyId>";

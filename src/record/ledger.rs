@@ -136,13 +136,11 @@ where
         self.lock().remove(name);
     }
 
+    /// Keeps what was written. What was written before outlives a write that failed, whatever it failed for: the store
+    /// may show what is older still, and decided on that, a step that is done would be done again.
     async fn answered(&self, name: &str, answer: impl Future<Output = kube::Result<K>>) -> Result<Arc<K>, RecordError> {
         let answer = tokio::time::timeout(WRITE_TIMEOUT, answer).await;
-        let Ok(answer) = answer else {
-            // Nobody knows whether it was written: believe the store again.
-            self.forget(name);
-            return Err(RecordError::TimedOut { name: name.to_owned() });
-        };
+        let answer = answer.map_err(|_| RecordError::TimedOut { name: name.to_owned() })?;
         match answer {
             Ok(mut object) => {
                 object.meta_mut().managed_fields = None;
@@ -151,8 +149,11 @@ where
                 Ok(object)
             }
             Err(error) => {
-                self.forget(name);
-                Err(RecordError::of(name, error))
+                let error = RecordError::of(name, error);
+                if matches!(error, RecordError::Gone { .. }) {
+                    self.forget(name);
+                }
+                Err(error)
             }
         }
     }
@@ -223,6 +224,33 @@ mod tests {
         assert!(!is_newer(&node("u", "9"), &node("u", "9")));
         assert!(!is_newer(&node("u", "10"), &node("v", "9")), "made anew");
         assert!(!is_newer(&node("u", "x"), &node("u", "9")));
+    }
+
+    /// A ledger, and the codes its writes are answered with in turn; each write makes the next version from 10 on.
+    fn ledger(codes: &'static [u16]) -> Ledger<Node> {
+        let mut calls = codes.iter().zip(10_u32..);
+        let service = tower::service_fn(move |_: http::Request<kube::client::Body>| {
+            let (&code, version) = calls.next().expect("no more writes");
+            let body = match code {
+                200 => serde_json::to_vec(&node("u", &version.to_string())),
+                _ => serde_json::to_vec(&serde_json::json!({"code": code, "message": "m", "reason": "r"})),
+            };
+            let body = kube::client::Body::from(body.expect("JSON"));
+            std::future::ready(http::Response::builder().status(code).body(body))
+        });
+        Ledger::new(Client::new(service, "default"))
+    }
+
+    #[tokio::test]
+    async fn what_was_written_outlives_a_write_that_fails_till_the_object_is_gone() {
+        let ledger = ledger(&[200, 409, 500, 422, 404]);
+        let shown = Arc::new(node("u", "9"));
+        let mut latest = Vec::new();
+        for _ in 0..5 {
+            let _ = ledger.set_finalizer(&shown, "windlass.dev/f", true).await;
+            latest.push(ledger.latest(Arc::clone(&shown)).resource_version().expect("a version"));
+        }
+        assert_eq!(latest, ["10", "10", "10", "10", "9"]);
     }
 
     #[test]

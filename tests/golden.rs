@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use windlass::simulate::{self, Auditor, Manifest, Setup, cli, misses};
+use windlass::simulate::{self, Auditor, Setup, cli, misses};
 use winfleet::scenario::Scenario;
 
 /// What all stories begin with.
@@ -55,8 +55,7 @@ fn tell(name: &str) -> (String, Vec<String>) {
     let own = |kind: &str, name: &str| {
         scenario.manifests.iter().any(|m| m.object["kind"] == kind && m.object["metadata"]["name"] == name)
     };
-    let manifests = base.into_iter().filter(|manifest| !own(manifest.kind(), manifest.name()));
-    setup.manifests.extend(manifests.map(|m| Manifest { file: m.file, line: m.line, object: m.object }));
+    setup.manifests.extend(base.into_iter().filter(|manifest| !own(manifest.kind(), manifest.name())));
     setup.story = true;
     let outcome =
         simulate::run(&setup, vec![Box::new(Auditor::default())]).unwrap_or_else(|error| panic!("{name}: {error}"));

@@ -219,7 +219,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "expect: ",
-        "- apiVersion: policy/v1\n  kind: PodDisruptionBudget\n  metadata: {name: db, namespace: shop}\n  spec: {minAvailable: 1}\nacts: [{after: 1h, act: {delete: {kind: PodDisruptionBudget, name: db}}}]\nexpect: ",
+        "- apiVersion: policy/v1\n  kind: PodDisruptionBudget\n  metadata: {name: db, namespace: shop}\n  spec: {minAvailable: 1, selector: {}}\nworkloads: [{name: db, namespace: shop, replicas: 1}]\nacts: [{after: 1h, act: {delete: {kind: PodDisruptionBudget, name: db}}}]\nexpect: ",
         "acts[0].act.delete.name: there is no PodDisruptionBudget db; there is: shop/db",
     ),
     (
@@ -263,6 +263,51 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "acts[0].act.create.spec.scope.rollouts[0]: there is no UpdateRollout june; there is: july",
     ),
     ("updated: 4, reverted: 1}", "updated: 4, reverted: 1, updated: 4}", "expect.updated: updated is there twice"),
+    (
+        "expect: ",
+        "- apiVersion: policy/v1\n  kind: PodDisruptionBudget\n  metadata: {name: db}\n  spec: {minAvailabel: 1}\nexpect: ",
+        "manifests[5].spec.minAvailabel: unknown field \"spec.minAvailabel\", expected one of maxUnavailable, minAvailable, ",
+    ),
+    (
+        "expect: ",
+        "- apiVersion: apps/v1\n  kind: Deployment\n  metadata: {name: db}\n  spec: {replicas: one}\nexpect: ",
+        "manifests[5].spec.replicas: Invalid value: \"string\": spec.replicas in body must be of type integer",
+    ),
+    (
+        "expect: ",
+        "- apiVersion: apps/v1\n  kind: Deploymnt\n  metadata: {name: db}\nexpect: ",
+        "manifests[5].kind: no matches for kind \"Deploymnt\" in version \"apps/v1\", expected one of ControllerRevision, DaemonSet, Deployment, ",
+    ),
+    (
+        "kind: UpdateRollout",
+        "kind: UpdateRolout",
+        "manifests[4].kind: no matches for kind \"UpdateRolout\" in version \"windlass.dev/v1alpha1\", expected one of ",
+    ),
+    (
+        "expect: ",
+        "- apiVersion: windlass.dev/v1\n  kind: UpdateHold\n  metadata: {name: h}\n  spec: {reason: r}\nexpect: ",
+        "manifests[5].apiVersion: no matches for kind \"UpdateHold\" in version \"windlass.dev/v1\", expected windlass.dev/v1alpha1",
+    ),
+    (
+        "expect: ",
+        "- apiVersion: policy/v1\n  kind: PodDisruptionBudget\n  metadata: {name: db, namespace: shop}\n  spec: {minAvailable: 1, selector: {matchLabels: {app: dbb}}}\nworkloads: [{name: db, namespace: shop, replicas: 1}]\nexpect: ",
+        "manifests[5].spec.selector: selects no pods; there is: workload shop/db with the labels app=db",
+    ),
+    (
+        "expect: ",
+        "- apiVersion: v1\n  kind: List\n  items:\n  - apiVersion: windlass.dev/v1alpha1\n    kind: UpdateHold\n    metadata: {name: h}\n    spec: {reason: r, scope: {rollouts: [june]}}\nexpect: ",
+        "manifests[5].items[0].spec.scope.rollouts[0]: there is no UpdateRollout june; there is: july",
+    ),
+    (
+        "expect: ",
+        "- apiVersion: windlass.dev/v1alpha1\n  kind: UpdateRollout\n  metadata: {name: july}\n  spec: {rings: [web], updates: {classifications: [Security]}}\nexpect: ",
+        "manifests[5].metadata.name: Duplicate value: \"july\": this UpdateRollout stands in ",
+    ),
+    (
+        "expect: ",
+        "acts: [{after: 1h, act: {create: {apiVersion: v1, kind: List, items: []}}}]\nexpect: ",
+        "acts[0].act.create.kind: an act makes one object, not a List of them",
+    ),
     (
         "when: {phase: boot}",
         "when: {phase: bot}",
@@ -308,13 +353,72 @@ fn a_manifest_is_refused_with_its_own_file_and_line() {
 }
 
 #[test]
+fn what_stands_in_the_scenario_and_in_the_files_is_refused_with_both_places() {
+    let folder = Folder::new();
+    let scenario = folder.file("s.yaml", example());
+    let ring = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: windlass.dev/v1alpha1\n  kind: UpdateRing\n  metadata: {name: web}\n  spec: {policyName: standard, nodeSelector: {matchLabels: {pool: web}}}\n";
+    let file = folder.file("ring.yaml", ring);
+    let said = simulate(&scenario, &["--manifests", file.to_str().unwrap()]);
+    assert_eq!(said.code, Some(2), "{}", said.out);
+    let line = example().lines().position(|line| line == "  metadata: {name: web}").unwrap() - 1;
+    let expected = format!(
+        "windlass simulate: {}: line {}: manifests[2].metadata.name: Duplicate value: \"web\": this UpdateRing stands in {} already, line 4\n",
+        scenario.display(),
+        line,
+        file.display()
+    );
+    assert_eq!(said.error, expected);
+}
+
+/// A budget of what is not simulated is no mistake where it comes with all that is applied to a cluster.
+#[test]
+fn a_budget_from_a_file_that_selects_no_pods_is_worth_a_word() {
+    let folder = Folder::new();
+    let scenario = folder.file("s.yaml", example());
+    let budget = "apiVersion: policy/v1\nkind: PodDisruptionBudget\nmetadata: {name: dns, namespace: kube-system}\nspec: {minAvailable: 1, selector: {matchLabels: {k8s-app: kube-dns}}}\n";
+    let file = folder.file("budget.yaml", budget);
+    let said = simulate(&scenario, &["--manifests", file.to_str().unwrap()]);
+    let expected = format!("note: {}: line 1: spec.selector: selects no pods; there is none\n", file.display());
+    assert_eq!((said.code, said.error), (Some(0), expected), "{}", said.out);
+}
+
+/// A hold in a List holds.
+#[test]
+fn the_objects_of_a_list_are_played() {
+    let folder = Folder::new();
+    let scenario = folder.file("s.yaml", example());
+    let hold = "apiVersion: v1\nkind: List\nitems:\n- apiVersion: windlass.dev/v1alpha1\n  kind: UpdateHold\n  metadata: {name: h}\n  spec: {reason: a freeze}\n";
+    let said = simulate(&scenario, &["--manifests", folder.file("hold.yaml", hold).to_str().unwrap()]);
+    assert_eq!(said.code, Some(4), "{}{}", said.out, said.error);
+    assert!(said.out.contains("updated 0, "), "{}", said.out);
+}
+
+#[test]
+fn a_log_that_can_not_be_written_is_refused_before_anything_is_played() {
+    let folder = Folder::new();
+    let log = folder.0.join("nowhere/story.log");
+    let said = simulate(&folder.file("s.yaml", example()), &["--log", log.to_str().unwrap()]);
+    assert_eq!((said.code, said.out.as_str()), (Some(2), ""));
+    assert!(said.error.starts_with(&format!("windlass simulate: {}: ", log.display())), "{}", said.error);
+}
+
+#[test]
 fn what_is_not_there_is_exit_code_2() {
     let said = simulate(Path::new("no-such-file.yaml"), &[]);
     assert_eq!(said.code, Some(2));
     assert!(said.error.contains("no-such-file.yaml: "), "{}", said.error);
     let folder = Folder::new();
     let (without, _) = example().split_once("manifests:").unwrap();
-    let said = simulate(&folder.file("s.yaml", without), &[]);
+    let scenario = folder.file("s.yaml", without);
+    let nowhere = folder.0.join("nowhere");
+    let said = simulate(&scenario, &["--manifests", nowhere.to_str().unwrap()]);
+    assert_eq!(said.code, Some(2));
+    assert_eq!(said.error, format!("windlass simulate: {}: no such file or folder\n", nowhere.display()));
+    std::fs::create_dir(&nowhere).unwrap();
+    let said = simulate(&scenario, &["--manifests", nowhere.to_str().unwrap()]);
+    assert_eq!(said.code, Some(2));
+    assert!(said.error.ends_with("nowhere: there is no .yaml, .yml or .json file in it\n"), "{}", said.error);
+    let said = simulate(&scenario, &[]);
     assert_eq!(said.code, Some(2));
     assert!(said.error.contains("there is no UpdateRollout"), "{}", said.error);
 }

@@ -48,7 +48,9 @@ pub(super) fn read(text: &str) -> Result<Vec<Document>, Unreadable> {
             serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => format!("{key} is there twice"),
             other => other.to_string(),
         };
-        Unreadable { line, message: message.split(" at line ").next().unwrap_or(&message).to_owned() }
+        let message = message.split(" at line ").next().unwrap_or(&message);
+        let written = usize::try_from(line).ok().and_then(|line| text.lines().nth(line.checked_sub(1)?));
+        Unreadable { line, message: plainly(message, written.unwrap_or_default()) }
     })?;
     let documents = trees.into_iter().map(|tree| {
         let mut lines = HashMap::from([(String::new(), tree.referenced.line())]);
@@ -56,6 +58,15 @@ pub(super) fn read(text: &str) -> Result<Vec<Document>, Unreadable> {
         Document { value, lines: Lines(lines) }
     });
     Ok(documents.filter(|document| !document.value.is_null()).collect())
+}
+
+/// What the parser says of a line, in words that need no parser.
+fn plainly(message: &str, line: &str) -> String {
+    match message {
+        _ if line.contains("{{") => "a template is no manifest yet: render it first (helm template)".to_owned(),
+        "expected string scalar" => "the name of a field must be a text".to_owned(),
+        other => other.to_owned(),
+    }
 }
 
 /// YAML with its lines.

@@ -2,11 +2,14 @@
 //!
 //! The rules are those of our own CRDs, and the words are the API server's: `windlass simulate` refuses a manifest with
 //! the sentence that `kubectl apply` would show, and adds the file and the line. What only shows against a stored object
-//! (a frozen field) is not checked here. Objects of other groups are passed on as they are.
+//! (a frozen field) is not checked here. Of Kubernetes' own kinds those that a simulation reads are looked at, too; objects
+//! of other groups are passed on as they are.
 
+mod builtin;
 mod cel;
 mod defaults;
 mod document;
+mod list;
 mod lists;
 mod metadata;
 mod object;
@@ -17,7 +20,7 @@ mod span;
 
 pub use document::Lines;
 pub use object::Kinds;
-pub use refusal::{FieldError, NO_FIELD};
+pub use refusal::FieldError;
 
 use crate::api::{GROUP, VERSION};
 use document::Document;
@@ -25,15 +28,18 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// One object, with the defaults that the API server would write into it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Manifest {
     /// The file it stands in.
     pub file: String,
     /// The line it begins at, from 1.
     pub line: u64,
+    /// The field it stands at, `manifests[3]` in a scenario and `items[3]` in a List; empty for a document of its own.
+    pub field: String,
     /// The object.
     pub object: Value,
 }
@@ -81,7 +87,11 @@ pub struct Complaint {
 
 impl fmt::Display for Complaint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: line {}: {}: {}", self.file, self.line, self.field, self.message)
+        match self {
+            // About the file, not about anything in it.
+            Self { file, line: 0, field, message } if field == "." => write!(f, "{file}: {message}"),
+            Self { file, line, field, message } => write!(f, "{file}: line {line}: {field}: {message}"),
+        }
     }
 }
 
@@ -90,14 +100,18 @@ impl fmt::Display for Complaint {
 /// # Errors
 /// Everything that is wrong, in the order of the files and lines.
 pub fn load(path: &Path) -> Result<Vec<Manifest>, Vec<Complaint>> {
-    let unreadable = |path: &Path, error: &dyn fmt::Display| Complaint {
-        file: path.display().to_string(),
-        line: 0,
-        field: ".".into(),
-        message: error.to_string(),
+    let about =
+        |path: &Path, message| Complaint { file: path.display().to_string(), line: 0, field: ".".into(), message };
+    let unreadable = |path: &Path, error: &std::io::Error| match error.kind() {
+        ErrorKind::NotFound => about(path, "no such file or folder".into()),
+        ErrorKind::InvalidData => about(path, "no text".into()),
+        _ => about(path, error.to_string()),
     };
     let mut files = Vec::new();
     collect(path, &mut files).map_err(|error| vec![unreadable(path, &error)])?;
+    if files.is_empty() {
+        return Err(vec![about(path, "there is no .yaml, .yml or .json file in it".into())]);
+    }
     let kinds = Kinds::default();
     let (mut manifests, mut complaints) = (Vec::new(), Vec::new());
     for file in files {
@@ -126,13 +140,16 @@ pub fn parse(kinds: &Kinds, file: &str, text: &str) -> Result<Vec<Manifest>, Vec
     let documents = document::read(text).map_err(|error| vec![complain(error.line, ".", error.message)])?;
     let (mut manifests, mut complaints) = (Vec::new(), Vec::new());
     for Document { value, lines } in documents {
-        let line = lines.of("");
-        match kinds.admit(value) {
-            Ok(object) => manifests.push(Manifest { file: file.into(), line, object }),
-            Err(errors) => complaints.extend(errors.iter().map(|error| {
-                let field = if error.field == NO_FIELD { "." } else { &error.field };
-                complain(lines.of(&error.field), field, error.told())
-            })),
+        for admitted in kinds.admit_each("", value) {
+            match admitted {
+                Ok((field, object)) => {
+                    manifests.push(Manifest { file: file.into(), line: lines.of(&field), field, object });
+                }
+                Err((field, message)) => {
+                    let shown = if field.is_empty() { "." } else { &field };
+                    complaints.push(complain(lines.of(&field), shown, message));
+                }
+            }
         }
     }
     if complaints.is_empty() { Ok(manifests) } else { Err(complaints) }
@@ -144,8 +161,13 @@ pub fn lines(text: &str) -> Lines {
     documents.into_iter().next().map(|document| document.lines).unwrap_or_default()
 }
 
+/// The path of a field of what stands at another one.
+pub fn within(place: &str, field: &str) -> String {
+    if place.is_empty() { field.to_owned() } else { format!("{place}.{field}") }
+}
+
 /// Objects that stand there twice: the API server would keep the later one without a word.
-fn repeated(manifests: &[Manifest]) -> Vec<Complaint> {
+pub fn repeated(manifests: &[Manifest]) -> Vec<Complaint> {
     let mut seen = HashMap::new();
     let mut complaints = Vec::new();
     for manifest in manifests {
@@ -154,7 +176,7 @@ fn repeated(manifests: &[Manifest]) -> Vec<Complaint> {
             complaints.push(Complaint {
                 file: manifest.file.clone(),
                 line: manifest.line,
-                field: "metadata.name".into(),
+                field: within(&manifest.field, "metadata.name"),
                 message: format!(
                     "Duplicate value: {:?}: this {} stands in {} already, line {}",
                     manifest.name(),

@@ -1,8 +1,8 @@
 //! One object on its way through the door.
 
-use super::refusal::{Cause, FieldError};
-use super::{defaults, lists, metadata, ours, rules, schema};
-use crate::api::crds;
+use super::refusal::{Cause, FieldError, NO_FIELD};
+use super::{builtin, defaults, list, lists, metadata, ours, rules, schema, within};
+use crate::api::{GROUP, VERSION, crds};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -10,6 +10,12 @@ use std::collections::BTreeMap;
 /// What is said when the rules could not be looked at, as in the API server.
 const RULES_NOT_CHECKED: &str = "some validation rules were not checked because the object was invalid; \
     correct the existing errors to complete validation";
+
+/// The schema of an object, by who has made it.
+enum Schema<'a> {
+    Ours(&'a JSONSchemaProps),
+    BuiltIn(&'static JSONSchemaProps),
+}
 
 /// Our kinds and their schemas.
 #[derive(Clone, Debug)]
@@ -27,43 +33,63 @@ impl Default for Kinds {
 }
 
 impl Kinds {
-    /// Takes an object as the API server would take a new one, and gives it back with its defaults. An object of another
-    /// group is given back as it is.
+    /// Takes an object as the API server would take a new one, and gives it back with its defaults. An object of a kind
+    /// that a simulation does not read is given back as it is.
     ///
     /// # Errors
     /// All that the API server would say.
-    pub fn admit(&self, mut object: Value) -> Result<Value, Vec<FieldError>> {
-        let Some(schema) = self.schema_of(&object)? else { return Ok(object) };
-        let mut errors = unknown(&object, schema);
-        if !errors.is_empty() {
-            return Err(errors);
+    pub fn admit(&self, object: Value) -> Result<Value, Vec<FieldError>> {
+        match self.schema_of(&object)? {
+            None => Ok(object),
+            Some(Schema::Ours(schema)) => admit_ours(object, schema),
+            Some(Schema::BuiltIn(schema)) => admit_built_in(object, schema),
         }
-        // Whoever creates an object cannot say what became of it.
-        object.as_object_mut().and_then(|members| members.remove("status"));
-        defaults::prune_nulls(&mut object, schema);
-        defaults::fill(&mut object, schema);
-        errors.extend(metadata::check(&object));
-        schema::check(schema, &object, "", &mut errors);
-        lists::check(schema, &object, "", &mut errors);
-        if errors.iter().any(FieldError::blocks_rules) {
-            errors.push(FieldError::invalid("", Some(&Value::Null), RULES_NOT_CHECKED));
-        } else {
-            rules::check(schema, &object, &mut errors);
-        }
-        if errors.is_empty() { Ok(object) } else { Err(errors) }
     }
 
-    /// The schema of an object of ours; none for an object of another group.
-    fn schema_of(&self, object: &Value) -> Result<Option<&JSONSchemaProps>, Vec<FieldError>> {
-        let text = |field: &str| object[field].as_str().filter(|text| !text.is_empty());
-        let refuse = |field: &str, body: &str| vec![FieldError::new(Cause::Decoding, field, body.to_owned())];
-        let api_version = text("apiVersion").ok_or_else(|| refuse("apiVersion", "apiVersion not set"))?;
-        let kind = text("kind").ok_or_else(|| refuse("kind", "kind not set"))?;
-        match ours(api_version) {
-            None => Ok(None),
-            Some(true) if self.0.contains_key(kind) => Ok(self.0.get(kind)),
-            Some(_) => Err(refuse("kind", &format!("no matches for kind {kind:?} in version {api_version:?}"))),
+    /// Takes what stands at a place as whoever applies it would: the object, or each one that is in a List. Each with its
+    /// place, or with the field that is refused and what is said of it.
+    pub fn admit_each(&self, place: &str, object: Value) -> Vec<Result<(String, Value), (String, String)>> {
+        let refused = |error: FieldError| {
+            let field = if error.field == NO_FIELD { place.to_owned() } else { within(place, &error.field) };
+            Err((field, error.told()))
+        };
+        if list::is_list(&object) {
+            return match list::items(object) {
+                Ok(items) => {
+                    items.into_iter().flat_map(|(at, item)| self.admit_each(&within(place, &at), item)).collect()
+                }
+                Err(error) => vec![refused(error)],
+            };
         }
+        match self.admit(object) {
+            Ok(object) => vec![Ok((place.to_owned(), object))],
+            Err(errors) => errors.into_iter().map(refused).collect(),
+        }
+    }
+
+    /// The schema of an object; none for one of a kind that is not read.
+    fn schema_of(&self, object: &Value) -> Result<Option<Schema<'_>>, Vec<FieldError>> {
+        let text = |field: &str| object[field].as_str().filter(|text| !text.is_empty());
+        let refuse = |field: &str, body: String, allowed| {
+            vec![FieldError { allowed, ..FieldError::new(Cause::Decoding, field, body) }]
+        };
+        let missing = |field: &str| refuse(field, format!("{field} not set"), Vec::new());
+        let api_version = text("apiVersion").ok_or_else(|| missing("apiVersion"))?;
+        let kind = text("kind").ok_or_else(|| missing("kind"))?;
+        let served = || vec![format!("{GROUP}/{VERSION}")];
+        let no_match = match ours(api_version) {
+            Some(true) if self.0.contains_key(kind) => return Ok(self.0.get(kind).map(Schema::Ours)),
+            Some(true) => ("kind", self.0.keys().cloned().collect()),
+            Some(false) => ("apiVersion", served()),
+            None => match builtin::no_match(api_version, kind) {
+                Some(no_match) => no_match,
+                // Of another group it would be taken for ours.
+                None if self.0.contains_key(kind) => ("apiVersion", served()),
+                None => return Ok(builtin::schema(api_version, kind).map(Schema::BuiltIn)),
+            },
+        };
+        let (field, allowed) = no_match;
+        Err(refuse(field, format!("no matches for kind {kind:?} in version {api_version:?}"), allowed))
     }
 
     /// What the API server answers in one sentence, when it refuses an object for these errors.
@@ -84,10 +110,51 @@ impl Kinds {
     }
 }
 
+/// An object of ours as a new one.
+fn admit_ours(mut object: Value, schema: &JSONSchemaProps) -> Result<Value, Vec<FieldError>> {
+    let mut errors = unknown(&object, schema);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    // Whoever creates an object cannot say what became of it.
+    object.as_object_mut().and_then(|members| members.remove("status"));
+    defaults::prune_nulls(&mut object, schema);
+    defaults::fill(&mut object, schema);
+    errors.extend(metadata::check(&object));
+    schema::check(schema, &object, "", &mut errors);
+    lists::check(schema, &object, "", &mut errors);
+    if errors.iter().any(FieldError::blocks_rules) {
+        errors.push(FieldError::invalid("", Some(&Value::Null), RULES_NOT_CHECKED));
+    } else {
+        rules::check(schema, &object, &mut errors);
+    }
+    if errors.is_empty() { Ok(object) } else { Err(errors) }
+}
+
+/// One of Kubernetes' own objects as a new one. Its values are looked at as far as the types of its fields say.
+fn admit_built_in(mut object: Value, schema: &JSONSchemaProps) -> Result<Value, Vec<FieldError>> {
+    // Who wrote which field is noted by the API server, in a form of its own.
+    let metadata = object.get_mut("metadata").and_then(Value::as_object_mut);
+    metadata.and_then(|metadata| metadata.remove("managedFields"));
+    let mut errors = unknown(&object, schema);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    builtin::quantities_as_texts(&mut object);
+    defaults::prune_nulls(&mut object, schema);
+    errors.extend(metadata::check(&object));
+    schema::check(schema, &object, "", &mut errors);
+    errors.extend(builtin::values(&object));
+    if errors.is_empty() { Ok(object) } else { Err(errors) }
+}
+
 /// Fields that the schema does not have: a strict client's object is refused for them before anything else.
 fn unknown(object: &Value, schema: &JSONSchemaProps) -> Vec<FieldError> {
     let mut paths = Vec::new();
-    metadata::unknown(object, &mut paths);
+    // Kubernetes' own kinds have it in their schemas.
+    if schema.properties.as_ref().is_none_or(|properties| !properties.contains_key("metadata")) {
+        metadata::unknown(object, &mut paths);
+    }
     schema::unknown(schema, object, "", &mut paths);
     let error = |path: String| FieldError {
         allowed: schema::beside(schema, &path),

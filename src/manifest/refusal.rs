@@ -29,7 +29,7 @@ pub struct FieldError {
     pub field: String,
     /// What is said of it, without the path.
     pub body: String,
-    /// The fields that may stand where an unknown one does: the API server does not name them.
+    /// What may stand there instead: the API server does not name it.
     pub(super) allowed: Vec<String>,
 }
 
@@ -51,7 +51,11 @@ impl FieldError {
     /// What is said of it, and what may stand there instead.
     pub fn told(&self) -> String {
         let Self { body, allowed, .. } = self;
-        if allowed.is_empty() { body.clone() } else { format!("{body}, expected one of {}", allowed.join(", ")) }
+        match &allowed[..] {
+            [] => body.clone(),
+            [one] => format!("{body}, expected {one}"),
+            _ => format!("{body}, expected one of {}", allowed.join(", ")),
+        }
     }
 
     pub(super) fn required(field: &str, detail: &str) -> Self {

@@ -43,8 +43,21 @@ fn a_complaint_names_file_line_and_field() {
         (("  policyName: standard\n", ""), "ring.yaml: line 5: spec.policyName: Required value"),
         (
             ("kind: UpdateRing", "kind: UpdateRang"),
-            "ring.yaml: line 2: kind: no matches for kind \"UpdateRang\" in version \"windlass.dev/v1alpha1\"",
+            "ring.yaml: line 2: kind: no matches for kind \"UpdateRang\" in version \"windlass.dev/v1alpha1\", expected one of NodeSnapshot, ",
         ),
+        (
+            ("windlass.dev/v1alpha1", "windlass.dev/v1"),
+            "ring.yaml: line 1: apiVersion: no matches for kind \"UpdateRing\" in version \"windlass.dev/v1\", expected windlass.dev/v1alpha1",
+        ),
+        (
+            ("windlass.dev/v1alpha1", "windlas.dev/v1alpha1"),
+            "ring.yaml: line 1: apiVersion: no matches for kind \"UpdateRing\" in version \"windlas.dev/v1alpha1\", expected windlass.dev/v1alpha1",
+        ),
+        (
+            ("name: canary", "name: {{ .Values.ring }}"),
+            "ring.yaml: line 4: .: a template is no manifest yet: render it first",
+        ),
+        (("name: canary", "? [a]\n  : b"), "ring.yaml: line 4: .: the name of a field must be a text"),
         (
             ("{pool: canary}", "{pool: 'no value'}"),
             "ring.yaml: line 8: spec.nodeSelector.matchLabels: Invalid value: keys must be label names such as example.com/pool, values at most 63 letters, digits, '-', '_' or '.'",
@@ -66,6 +79,45 @@ fn each_document_is_looked_at_and_empty_ones_are_not() {
     let second = RING.replace("1h", "61d");
     let found = complaints(&format!("# a comment\n---\n{RING}---\n---\n{second}"));
     assert_eq!(found, ["ring.yaml: line 24: spec.soak.duration: Invalid value: \"61d\": must be at most 60d"]);
+}
+
+/// A List of two rings, the second one in a List of its own.
+fn list() -> String {
+    let item = |text: &str| {
+        let indented: Vec<_> = text.lines().map(|line| format!("  {line}")).collect();
+        format!("- {}\n", indented.join("\n").trim_start())
+    };
+    let inner = "apiVersion: v1\nkind: List\nitems:\n";
+    let inner = format!("{inner}{}", item(&RING.replace("canary", "early")));
+    format!("apiVersion: v1\nkind: List\nmetadata: {{resourceVersion: \"\"}}\nitems:\n{}{}", item(RING), item(&inner))
+}
+
+#[test]
+fn the_items_of_a_list_are_taken_as_if_they_stood_alone() {
+    let manifests = parse(&Kinds::default(), "list.yaml", &list()).unwrap_or_else(|e| panic!("{e:#?}\n{}", list()));
+    let places: Vec<_> = manifests.iter().map(|m| (m.name(), m.field.as_str(), m.line)).collect();
+    assert_eq!(places, [("canary", "items[0]", 5), ("early", "items[1].items[0]", 18)]);
+    assert_eq!(manifests[1].object["spec"]["soak"]["interval"], "5m", "with defaults");
+    assert_eq!(
+        complaints(&list().replace("duration: 1h", "durations: 1h"))[1],
+        "ring.yaml: line 27: items[1].items[0].spec.soak.durations: unknown field \"spec.soak.durations\", \
+         expected one of duration, failureThreshold, interval, minUpdated"
+    );
+    let of_a_kind =
+        "apiVersion: windlass.dev/v1alpha1\nkind: UpdateHoldList\nitems:\n- metadata: {name: h}\n  spec: {}\n";
+    assert_eq!(complaints(of_a_kind)[0], "ring.yaml: line 5: items[0].spec.reason: Required value");
+    let cases = [
+        (
+            "itms: []",
+            "ring.yaml: line 3: itms: unknown field \"itms\", expected one of apiVersion, items, kind, metadata",
+        ),
+        ("metadata: {}", "ring.yaml: line 1: items: Required value"),
+        ("items: {}", "ring.yaml: line 3: items: must be a list of objects"),
+        ("items: [{kind: UpdateHold}]", "ring.yaml: line 3: items[0].apiVersion: apiVersion not set"),
+    ];
+    for (rest, expected) in cases {
+        assert_eq!(complaints(&format!("apiVersion: v1\nkind: List\n{rest}\n")), [expected]);
+    }
 }
 
 #[test]
@@ -98,7 +150,7 @@ fn an_object_may_stand_there_once_only() {
 #[test]
 fn a_missing_file_is_named() {
     let complaints = load(Path::new("no-such-folder")).unwrap_err();
-    assert_eq!(complaints[0].file, "no-such-folder");
+    assert_eq!(complaints[0].to_string(), "no-such-folder: no such file or folder");
 }
 
 /// The cases that the end-to-end tests put to a real API server, one file for each kind.

@@ -1,11 +1,12 @@
 //! What people do while a simulation goes on.
 
 use super::cluster::{Answer, Cluster, Kept, Request};
-use super::manifests::{self, Manifest};
+use super::manifests;
 use super::trace::Actor;
 use crate::api::{
     Gate, NodeUpdate, UpdateApproval, UpdateApprovalSpec, UpdateHold, UpdatePolicy, UpdateRing, UpdateRollout,
 };
+use crate::manifest::Manifest;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -82,7 +83,7 @@ impl Cluster {
     }
 
     fn create_object(&mut self, object: &Value, now: Timestamp) {
-        let manifest = Manifest { file: String::new(), line: 0, object: object.clone() };
+        let manifest = Manifest { object: object.clone(), ..Manifest::default() };
         self.books.tell(now, || {
             let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
             format!("user: makes {} {}", text("/kind"), text("/metadata/name"))

@@ -1,9 +1,10 @@
 //! `windlass simulate`: flags in, report out.
 
-use super::manifests::Manifest;
 use super::{Auditor, Miss, Outcome, Setup, SimulateError, files, misses, names, random, run};
 use crate::config::{Output, Simulate as Flags};
+use crate::manifest::Manifest;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 use winfleet::scenario::Scenario;
@@ -45,10 +46,14 @@ pub fn main(flags: &Flags) -> Ending {
     }
 }
 
+/// What is played, checked.
+struct Input {
+    scenario: Scenario,
+    manifests: Vec<Manifest>,
+}
+
 fn simulate(flags: &Flags, show: &mut impl FnMut(&str)) -> Result<Ending, SimulateError> {
-    let scenario = scenario(&flags.scenario)?;
-    let manifests = flags.manifests.as_deref().map(files::read).transpose()?.unwrap_or_default();
-    names::check(&scenario, &manifests, &flags.scenario)?;
+    let Input { scenario, manifests } = input(flags)?;
     let first = flags.seed.unwrap_or(scenario.seed);
     let mut ending = Ending::Good;
     for number in 0..flags.runs {
@@ -61,11 +66,33 @@ fn simulate(flags: &Flags, show: &mut impl FnMut(&str)) -> Result<Ending, Simula
             eprintln!("{}: {miss} (seed {})", flags.scenario.display(), outcome.report.seed);
         }
         if let Some(log) = &flags.log {
-            std::fs::write(log, story(&outcome))
-                .map_err(|e| SimulateError::Input(format!("{}: {e}", log.display())))?;
+            std::fs::write(log, story(&outcome)).map_err(|why| about(log, &why))?;
         }
     }
     Ok(ending)
+}
+
+fn about(path: &Path, why: &dyn std::fmt::Display) -> SimulateError {
+    SimulateError::Input(format!("{}: {why}", path.display()))
+}
+
+/// Reads and checks all that is played, and that the story can be written: after hours of simulation it is too late.
+fn input(flags: &Flags) -> Result<Input, SimulateError> {
+    let file = &flags.scenario;
+    let text = std::fs::read_to_string(file).map_err(|why| about(file, &why))?;
+    let mut scenario = Scenario::parse(&text).map_err(|why| about(file, &why))?;
+    let embedded = files::admit(&mut scenario, file, &text)?;
+    let applied = flags.manifests.as_deref().map(files::read).transpose()?.unwrap_or_default();
+    let manifests = files::together(applied, embedded)?;
+    let notes = names::check(&scenario, &manifests, file, &text)?;
+    if let Some(log) = &flags.log {
+        // What is in it stays until there is another story.
+        File::options().append(true).create(true).open(log).map_err(|why| about(log, &why))?;
+    }
+    for note in notes {
+        eprintln!("note: {note}");
+    }
+    Ok(Input { scenario, manifests })
 }
 
 /// A broken invariant is worse than a missed expectation, and both stay what they are in later runs.
@@ -84,14 +111,6 @@ fn setup(flags: &Flags, scenario: &Scenario, manifests: &[Manifest], seed: u64) 
     setup.story = flags.log.is_some();
     random::add(&mut setup, flags.faults);
     setup
-}
-
-fn scenario(path: &Path) -> Result<Scenario, SimulateError> {
-    let bad = |why: &dyn std::fmt::Display| SimulateError::Input(format!("{}: {why}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| bad(&e))?;
-    let mut scenario = Scenario::parse(&text).map_err(|e| bad(&e))?;
-    files::admit(&mut scenario, path, &text)?;
-    Ok(scenario)
 }
 
 /// The report as it was asked for.

@@ -1,8 +1,7 @@
 //! Manifests from files, refused as the API server would.
 
 use super::SimulateError;
-use super::manifests::Manifest;
-use crate::manifest::{self, Complaint, Kinds, NO_FIELD};
+use crate::manifest::{self, Complaint, Kinds, Manifest};
 use std::path::Path;
 use winfleet::scenario::{Deed, Scenario};
 
@@ -11,37 +10,52 @@ use winfleet::scenario::{Deed, Scenario};
 /// # Errors
 /// [`SimulateError::Input`] with a line for everything that is wrong: file, line, field, and what the API server says.
 pub fn read(path: &Path) -> Result<Vec<Manifest>, SimulateError> {
-    let manifests = manifest::load(path).map_err(|complaints| refused(&complaints))?;
-    Ok(manifests.into_iter().map(|m| Manifest { file: m.file, line: m.line, object: m.object }).collect())
+    manifest::load(path).map_err(|complaints| refused(&complaints))
 }
 
-/// Admits the objects that a scenario has in it, in place.
+/// Admits the objects that a scenario has in it: those that an act makes in place, and the others are taken out of it.
 ///
 /// # Errors
 /// As [`read`]; the lines are those of the scenario's `text`.
-pub fn admit(scenario: &mut Scenario, file: &Path, text: &str) -> Result<(), SimulateError> {
-    let (kinds, mut complaints) = (Kinds::default(), Vec::new());
-    let mut lines = None;
-    let mut admit = |object: &mut serde_json::Value, line, place: String| match kinds.admit(object.clone()) {
-        Ok(admitted) => *object = admitted,
-        Err(errors) => complaints.extend(errors.into_iter().map(|error| {
-            let field = if error.field == NO_FIELD { place.clone() } else { format!("{place}.{}", error.field) };
-            let line = match lines.get_or_insert_with(|| manifest::lines(text)).of(&field) {
-                0 => line,
-                known => known,
-            };
-            Complaint { file: file.display().to_string(), line, field, message: error.told() }
-        })),
+pub fn admit(scenario: &mut Scenario, file: &Path, text: &str) -> Result<Vec<Manifest>, SimulateError> {
+    let (kinds, lines, file) = (Kinds::default(), manifest::lines(text), file.display().to_string());
+    let (mut manifests, mut complaints) = (Vec::new(), Vec::new());
+    let mut complain = |(field, message): (String, String)| {
+        complaints.push(Complaint { file: file.clone(), line: lines.of(&field), field, message });
     };
-    for (at, manifest) in scenario.manifests.iter_mut().enumerate() {
-        admit(&mut manifest.object, manifest.line, format!("manifests[{at}]"));
-    }
-    for (at, act) in scenario.acts.iter_mut().enumerate() {
-        if let Deed::Create(object) = &mut act.deed {
-            admit(object, act.line, format!("acts[{at}].act.create"));
+    for (at, embedded) in std::mem::take(&mut scenario.manifests).into_iter().enumerate() {
+        for admitted in kinds.admit_each(&format!("manifests[{at}]"), embedded.object) {
+            match admitted {
+                Ok((field, object)) => {
+                    manifests.push(Manifest { file: file.clone(), line: lines.of(&field), field, object });
+                }
+                Err(refused) => complain(refused),
+            }
         }
     }
-    if complaints.is_empty() { Ok(()) } else { Err(refused(&complaints)) }
+    for (at, act) in scenario.acts.iter_mut().enumerate() {
+        let Deed::Create(object) = &mut act.deed else { continue };
+        let place = format!("acts[{at}].act.create");
+        let mut admitted = kinds.admit_each(&place, object.take());
+        match (admitted.pop(), admitted.is_empty()) {
+            (Some(Ok((at, one))), true) if at == place => *object = one,
+            (Some(Err(error)), _) => {
+                admitted.into_iter().filter_map(Result::err).chain([error]).for_each(&mut complain);
+            }
+            _ => complain((manifest::within(&place, "kind"), "an act makes one object, not a List of them".to_owned())),
+        }
+    }
+    if complaints.is_empty() { Ok(manifests) } else { Err(refused(&complaints)) }
+}
+
+/// All of them, if none is there twice.
+///
+/// # Errors
+/// As [`read`].
+pub fn together(mut applied: Vec<Manifest>, embedded: Vec<Manifest>) -> Result<Vec<Manifest>, SimulateError> {
+    applied.extend(embedded);
+    let complaints = manifest::repeated(&applied);
+    if complaints.is_empty() { Ok(applied) } else { Err(refused(&complaints)) }
 }
 
 fn refused(complaints: &[Complaint]) -> SimulateError {

@@ -5,7 +5,9 @@ use super::SimulateError;
 use super::cluster::{Cluster, Kept};
 use super::trace::Actor;
 use super::workloads::Workload;
-use crate::api::{SnapshotClass, UpdateApproval, UpdateHold, UpdatePolicy, UpdateRing, UpdateRollout};
+use crate::api::{NodeSelector, SnapshotClass, UpdateApproval, UpdateHold, UpdatePolicy, UpdateRing, UpdateRollout};
+use crate::manifest::{Manifest, within};
+use crate::plan::selector;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -15,16 +17,8 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// One object that somebody applies, and where it is written.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Manifest {
-    /// The file; empty for one that is embedded in a scenario.
-    pub file: String,
-    /// The line in it, from 1.
-    pub line: u64,
-    /// The object.
-    pub object: Value,
-}
+/// The namespace of what is in none that is named.
+pub(super) const NO_NAMESPACE: &str = "default";
 
 impl Manifest {
     fn text(&self, path: &str) -> &str {
@@ -47,7 +41,7 @@ impl Manifest {
 
     fn refused(&self, field: &str, why: &dyn std::fmt::Display) -> SimulateError {
         let place = if self.file.is_empty() { "scenario" } else { &self.file };
-        SimulateError::Input(format!("{place}: line {}: {field}: {why}", self.line))
+        SimulateError::Input(format!("{place}: line {}: {}: {why}", self.line, within(&self.field, field)))
     }
 }
 
@@ -119,11 +113,11 @@ impl Cluster {
         }
     }
 
-    /// A budget was made, changed or removed: each Deployment has the one that selects its pods now.
+    /// A budget was made, changed or removed: each workload has the one that selects its pods now.
     pub(super) fn budgets_changed(&mut self) {
         let budget = |budget: &Arc<PodDisruptionBudget>| {
             let object = serde_json::to_value(budget.as_ref()).unwrap_or_default();
-            Manifest { file: String::new(), line: 0, object }
+            Manifest { object, ..Manifest::default() }
         };
         let budgets: Vec<_> = self.tables.budgets.all().map(budget).collect();
         self.workloads.follow_budgets(|workload| min_available(budgets.iter(), workload));
@@ -139,7 +133,7 @@ pub fn workloads(manifests: &[Manifest]) -> Vec<Workload> {
         let namespace = namespace(manifest);
         let workload = Workload {
             min_available: None,
-            deployed: true,
+            follows_budgets: true,
             name: manifest.text("/metadata/name").to_owned(),
             replicas,
             annotations: manifest.map("/spec/template/metadata/annotations"),
@@ -159,16 +153,22 @@ pub fn workloads(manifests: &[Manifest]) -> Vec<Workload> {
 
 /// How many pods of a Deployment its budget wants to work: the first one that selects them.
 fn min_available<'a>(mut budgets: impl Iterator<Item = &'a Manifest>, of: &Workload) -> Option<usize> {
-    let selects = |budget: &&Manifest| {
-        let wanted = budget.map("/spec/selector/matchLabels");
-        namespace(budget) == of.namespace && wanted.iter().all(|(key, value)| of.labels.get(key) == Some(value))
+    let is_of_it = |budget: &&Manifest| {
+        namespace(budget) == of.namespace && selects(&budget.object["spec"]["selector"], &of.labels)
     };
-    budgets.find(selects).and_then(|budget| wanted(budget, of.replicas))
+    budgets.find(is_of_it).and_then(|budget| wanted(budget, of.replicas))
+}
+
+/// Whether the selector of a budget selects pods with these labels: an empty one selects all, and none selects none.
+pub(super) fn selects(selector: &Value, labels: &BTreeMap<String, String>) -> bool {
+    // It is written as that of a ring.
+    let selector = serde_json::from_value::<NodeSelector>(selector.clone());
+    selector.is_ok_and(|selector| selector::matches(&selector, &labels.clone().into_iter().collect()))
 }
 
 fn namespace(manifest: &Manifest) -> String {
     let named = manifest.text("/metadata/namespace");
-    if named.is_empty() { "default".to_owned() } else { named.to_owned() }
+    if named.is_empty() { NO_NAMESPACE.to_owned() } else { named.to_owned() }
 }
 
 /// How many of so many pods a budget wants to work.

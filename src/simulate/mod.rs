@@ -33,7 +33,6 @@ pub use acts::Act;
 pub use calls::{Boundary, Kill, Trouble, What, When};
 pub use cluster::{Object, Table, Tables};
 pub use expect::{Miss, misses};
-pub use manifests::Manifest;
 pub use observer::Auditor;
 pub use report::{Invariants, NodeReport, Report, RolloutReport};
 pub use run::run;

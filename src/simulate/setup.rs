@@ -2,7 +2,7 @@
 
 use super::acts::Act;
 use super::calls::{Boundary, Kill, Trouble, What, When};
-use super::manifests::Manifest;
+use crate::manifest::Manifest;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 use winfleet::scenario::{ApiServerEffect, Deed, HypervisorEffect, Period, Scenario, Side};
@@ -44,8 +44,11 @@ pub struct Setup {
 impl Setup {
     /// A scenario with its own seed, where nothing goes wrong but what it says.
     pub fn new(scenario: Scenario, mut manifests: Vec<Manifest>) -> Self {
-        let embedded =
-            |m: &winfleet::scenario::Manifest| Manifest { file: String::new(), line: m.line, object: m.object.clone() };
+        let embedded = |m: &winfleet::scenario::Manifest| Manifest {
+            line: m.line,
+            object: m.object.clone(),
+            ..Manifest::default()
+        };
         manifests.extend(scenario.manifests.iter().map(embedded));
         let lag = scenario.api_server.cache_lag.to_std();
         Self {

@@ -3,6 +3,7 @@
 use super::crash::stories;
 use super::{Auditor, Boundary, Kill, Outcome, Setup, Trouble, What, When, random, run};
 use crate::config::Faults;
+use crate::manifest::Manifest;
 use jiff::SignedDuration;
 use std::time::Duration;
 use winfleet::scenario::Scenario;
@@ -194,11 +195,14 @@ fn people_mend_a_budget_that_blocks_a_drain() {
         (patch("{minAvailable: 1}"), "Failed"),
         (format!("[{{after: 5m, act: {{delete: {{{budget}}}}}}}]"), "Updated"),
     ] {
-        let mut setup = stories::setup(&format!("workloads: []\nacts: {acts}"));
-        let manifest = |object| super::Manifest { file: String::new(), line: 0, object };
-        setup.manifests.extend(objects.iter().cloned().map(manifest));
-        let came = audited(&setup).report;
-        assert_eq!(came.nodes[0].outcome.as_deref(), Some(outcome), "{acts}: {}", came.text());
+        // The pods are those of a Deployment, or those of a workload that says nothing of a budget.
+        for (workloads, objects) in [("", &objects[..]), ("{name: db, namespace: shop, replicas: 2}", &objects[1..])] {
+            let mut setup = stories::setup(&format!("workloads: [{workloads}]\nacts: {acts}"));
+            let manifest = |object| Manifest { object, ..Manifest::default() };
+            setup.manifests.extend(objects.iter().cloned().map(manifest));
+            let came = audited(&setup).report;
+            assert_eq!(came.nodes[0].outcome.as_deref(), Some(outcome), "{workloads} {acts}: {}", came.text());
+        }
     }
 }
 

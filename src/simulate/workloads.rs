@@ -34,8 +34,8 @@ pub struct Workload {
     pub node_selector: BTreeMap<String, String>,
     /// How many of them its disruption budget wants to work; none without one.
     pub min_available: Option<usize>,
-    /// Whether it comes of a Deployment, whose budget is an object of its own.
-    pub deployed: bool,
+    /// Whether its budget is an object of its own, if it has one.
+    pub follows_budgets: bool,
     /// Seconds that its pods have to end.
     pub grace: i64,
 }
@@ -81,7 +81,7 @@ impl Workload {
             annotations: stops.into_iter().collect(),
             node_selector: spec.node_selector.clone(),
             min_available: spec.min_available.and_then(|min| usize::try_from(min.of(spec.replicas)).ok()),
-            deployed: false,
+            follows_budgets: spec.min_available.is_none(),
             grace: 30,
         }
     }
@@ -111,9 +111,9 @@ impl Workloads {
         (left < min).then(words)
     }
 
-    /// Gives each Deployment the budget that this says.
+    /// Gives each workload whose budget is an object of its own what this says.
     pub fn follow_budgets(&mut self, min_available: impl Fn(&Workload) -> Option<usize>) {
-        for Running { wanted, .. } in self.all.iter_mut().filter(|running| running.wanted.deployed) {
+        for Running { wanted, .. } in self.all.iter_mut().filter(|running| running.wanted.follows_budgets) {
             wanted.min_available = min_available(wanted);
         }
     }

@@ -98,6 +98,8 @@ pub(super) fn manifest(object: &serde_json::Value) -> Result<(), Complaint> {
     match object {
         object if !text(&object["apiVersion"]) => Err(("apiVersion", "is needed, like windlass.dev/v1alpha1".into())),
         object if !text(&object["kind"]) => Err(("kind", "is needed, like UpdatePolicy".into())),
+        // Nobody names a List: what counts is in it.
+        object if object["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) => Ok(()),
         object if !text(&object["metadata"]["name"]) => Err(("metadata.name", "is needed".into())),
         _ => Ok(()),
     }

@@ -13,8 +13,7 @@ use anyhow::{Context, Result, ensure};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use windlass::manifest;
-use windlass::simulate::Manifest;
+use windlass::manifest::{self, Manifest};
 
 /// The manifests that all scenarios are played with.
 const DEFAULT: &str = "examples/default";
@@ -119,9 +118,8 @@ fn scenarios(folder: &Path, meant: &dyn Fn(&Path) -> bool) -> Result<Vec<PathBuf
 
 fn manifests() -> Result<Vec<Manifest>> {
     let folder = workspace::root().join(DEFAULT);
-    let all = manifest::load(&folder).map_err(|complaints| {
+    manifest::load(&folder).map_err(|complaints| {
         let lines: Vec<String> = complaints.iter().map(ToString::to_string).collect();
         anyhow::anyhow!(lines.join("\n"))
-    })?;
-    Ok(all.into_iter().map(|m| Manifest { file: m.file.clone(), line: m.line, object: m.object.clone() }).collect())
+    })
 }

@@ -4,7 +4,8 @@ use anyhow::{Context, Result};
 use jiff::SignedDuration;
 use std::path::Path;
 use windlass::api::{IntOrPercent, UpdateRing};
-use windlass::simulate::{self, Auditor, Broken, Manifest, Outcome, RolloutReport, Setup};
+use windlass::manifest::Manifest;
+use windlass::simulate::{self, Auditor, Broken, Outcome, RolloutReport, Setup};
 use winfleet::scenario::Scenario;
 
 /// What a scenario came to.

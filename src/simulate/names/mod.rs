@@ -1,11 +1,12 @@
 //! Names and selectors by which a scenario and its manifests mean each other. One that meets nothing is a mistake, and what
 //! would be played after it says nothing.
 
+mod budgets;
+
 use super::SimulateError;
-use super::manifests::Manifest;
 use crate::api::NodeSelector;
 use crate::domain::Labels;
-use crate::manifest::{self, Complaint};
+use crate::manifest::{self, Complaint, Lines, Manifest};
 use crate::plan::selector;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,19 +15,29 @@ use winfleet::kubelet::node_object::default_labels;
 use winfleet::scenario::{Act, Deed, Expectation, Expected, Kind, MachineSpec, Scenario, instead};
 
 /// Checks the names that expectations and acts give, the rings that a rollout lists with their policies and selectors, and
-/// what the scenario's own holds are about. A hold from a file of its own may be of updates and nodes that are not played.
+/// what the scenario's own holds and disruption budgets are about; says what else is worth a word. What comes from a file of
+/// its own may be about updates, nodes and pods that are not played.
 ///
 /// # Errors
-/// [`SimulateError::Input`] with a line for each: file, line, field, and what there is instead.
-pub fn check(scenario: &Scenario, manifests: &[Manifest], file: &Path) -> Result<(), SimulateError> {
-    let there = There::new(scenario, manifests, file);
+/// [`SimulateError::Input`] with a line for each: file, line, field, and what there is instead. The lines are those of the
+/// scenario's `text`.
+pub fn check(
+    scenario: &Scenario,
+    manifests: &[Manifest],
+    file: &Path,
+    text: &str,
+) -> Result<Vec<Complaint>, SimulateError> {
+    let there = There::new(scenario, manifests, file, manifest::lines(text));
     let expected = scenario.expect.iter().filter_map(|one| there.expected(one));
     let acts = scenario.acts.iter().enumerate().filter_map(|(at, act)| there.act(at, act));
     let rings = there.unknown_rings().into_iter().chain(there.rings());
     let holds = there.holds().into_iter();
-    let complaints: Vec<_> =
-        rings.chain(holds).chain(acts).chain(expected).map(|complaint| complaint.to_string()).collect();
-    if complaints.is_empty() { Ok(()) } else { Err(SimulateError::Input(complaints.join("\n"))) }
+    let (budgets, notes) = there.budgets();
+    let complaints: Vec<_> = rings.chain(holds).chain(budgets).chain(acts).chain(expected).collect();
+    if complaints.is_empty() {
+        return Ok(notes);
+    }
+    Err(SimulateError::Input(complaints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
 }
 
 /// An object, and where it stands: file, line, field.
@@ -37,6 +48,8 @@ struct Placed<'a> {
     field: String,
     /// Whether it stands in the scenario itself.
     own: bool,
+    /// Whether it is made by an act.
+    later: bool,
 }
 
 /// What there is to mean.
@@ -44,28 +57,29 @@ struct There<'a> {
     scenario: &'a Scenario,
     objects: Vec<Placed<'a>>,
     file: String,
+    lines: Lines,
 }
 
 impl<'a> There<'a> {
-    fn new(scenario: &'a Scenario, manifests: &'a [Manifest], file: &Path) -> Self {
+    fn new(scenario: &'a Scenario, manifests: &'a [Manifest], file: &Path, lines: Lines) -> Self {
         let file = file.display().to_string();
-        let own = |list: &str, at: usize, end: &str, line, object| {
-            let field = format!("{list}[{at}].{end}");
-            Placed { object, file: file.clone(), line, field, own: true }
-        };
-        let embedded = scenario.manifests.iter().enumerate().map(|(at, m)| own("manifests", at, "", m.line, &m.object));
-        let made = scenario.acts.iter().enumerate().filter_map(|(at, act)| match &act.deed {
-            Deed::Create(object) => Some(own("acts", at, "act.create.", act.line, object)),
-            _ => None,
-        });
-        let applied = manifests.iter().map(|m| Placed {
+        let applied = |m: &'a Manifest| Placed {
             object: &m.object,
             file: m.file.clone(),
             line: m.line,
-            field: String::new(),
-            own: false,
+            field: m.field.clone(),
+            own: m.file == file,
+            later: false,
+        };
+        let made = scenario.acts.iter().enumerate().filter_map(|(at, act)| match &act.deed {
+            Deed::Create(object) => {
+                let field = format!("acts[{at}].act.create");
+                Some(Placed { object, file: file.clone(), line: act.line, field, own: true, later: true })
+            }
+            _ => None,
         });
-        Self { objects: embedded.chain(made).chain(applied).collect(), scenario, file: file.clone() }
+        let objects = manifests.iter().map(applied).chain(made).collect();
+        Self { objects, scenario, file: file.clone(), lines }
     }
 
     fn of_kind(&self, kind: &str) -> impl Iterator<Item = &Placed<'a>> {
@@ -81,6 +95,13 @@ impl<'a> There<'a> {
 
     fn complain(&self, line: u64, field: String, message: String) -> Complaint {
         Complaint { file: self.file.clone(), line, field, message }
+    }
+
+    /// What is wrong with a field of an object.
+    fn blame(&self, placed: &Placed<'_>, field: &str, message: String) -> Complaint {
+        let field = manifest::within(&placed.field, field);
+        let line = if placed.own { self.lines.of(&field) } else { placed.line };
+        Complaint { file: placed.file.clone(), line, field, message }
     }
 
     fn expected(&self, one: &Expectation) -> Option<Complaint> {
@@ -125,7 +146,7 @@ impl<'a> There<'a> {
             let unknown = |(at, ring)| Some((at, self.unknown("UpdateRing", ring)?));
             rings
                 .filter_map(unknown)
-                .map(|(at, message)| rollout.complain(&format!("spec.rings[{at}]"), message))
+                .map(|(at, message)| self.blame(rollout, &format!("spec.rings[{at}]"), message))
                 .collect::<Vec<_>>()
         };
         self.of_kind("UpdateRollout").flat_map(of).collect()
@@ -142,8 +163,8 @@ impl<'a> There<'a> {
         let of = |ring: &Placed<'_>| {
             let policy = ring.object["spec"]["policyName"].as_str().and_then(|name| self.unknown("UpdatePolicy", name));
             let empty = self.fits_no_machine(&ring.object["spec"]["nodeSelector"], &machines);
-            let empty = empty.map(|message| ring.complain("spec.nodeSelector", message));
-            empty.into_iter().chain(policy.map(|message| ring.complain("spec.policyName", message)))
+            let empty = empty.map(|message| self.blame(ring, "spec.nodeSelector", message));
+            empty.into_iter().chain(policy.map(|message| self.blame(ring, "spec.policyName", message)))
         };
         rings.flat_map(of).collect()
     }
@@ -159,14 +180,14 @@ impl<'a> There<'a> {
                 .filter(|(_, kb)| !kbs.iter().any(|one| one.to_string() == *kb));
             let kb = kb.map(|(at, kb)| {
                 let message = format!("{kb} is not in updates{}", instead::of_kbs(&kbs));
-                hold.complain(&format!("spec.updates.kbs[{at}]"), message)
+                self.blame(hold, &format!("spec.updates.kbs[{at}]"), message)
             });
             let rollouts = texts(&spec["scope"]["rollouts"]).enumerate();
             let rollouts = rollouts.filter_map(|(at, name)| {
-                Some(hold.complain(&format!("spec.scope.rollouts[{at}]"), self.unknown("UpdateRollout", name)?))
+                Some(self.blame(hold, &format!("spec.scope.rollouts[{at}]"), self.unknown("UpdateRollout", name)?))
             });
             let empty = self.fits_no_machine(&spec["scope"]["nodeSelector"], &machines);
-            let empty = empty.map(|message| hold.complain("spec.scope.nodeSelector", message));
+            let empty = empty.map(|message| self.blame(hold, "spec.scope.nodeSelector", message));
             kb.chain(rollouts).chain(empty).collect::<Vec<_>>()
         };
         self.of_kind("UpdateHold").filter(|hold| hold.own).flat_map(of).collect()
@@ -201,21 +222,6 @@ impl<'a> There<'a> {
         }
         all.into_iter().map(Labels::from_iter).collect()
     }
-}
-
-impl Placed<'_> {
-    /// What is wrong with a field of it.
-    fn complain(&self, field: &str, message: String) -> Complaint {
-        let (file, field) = (self.file.clone(), format!("{}{field}", self.field));
-        let line = if self.own { line_of(&file, &field).unwrap_or(self.line) } else { self.line };
-        Complaint { file, line, field, message }
-    }
-}
-
-/// The line of a field of the scenario.
-fn line_of(file: &str, field: &str) -> Option<u64> {
-    let lines = manifest::lines(&std::fs::read_to_string(file).ok()?);
-    Some(lines.of(field)).filter(|line| *line > 0)
 }
 
 /// Its name, behind its namespace where it has one.

@@ -18,11 +18,15 @@ pub enum ApiError {
     Kube(#[from] kube::Error),
 }
 
-/// Makes one call, bounded in time.
-pub(super) async fn call<T>(request: impl Future<Output = kube::Result<T>>) -> Result<T, ApiError> {
-    match tokio::time::timeout(CALL_TIMEOUT, request).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(ApiError::TimedOut),
+/// Makes one call, bounded in time. It is boxed: else each effect, and each pass that waits for one, would be as large as
+/// the client's futures, and be moved about with them.
+pub(super) fn call<T>(request: impl Future<Output = kube::Result<T>>) -> impl Future<Output = Result<T, ApiError>> {
+    let answer = tokio::time::timeout(CALL_TIMEOUT, Box::pin(request));
+    async move {
+        match answer.await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(ApiError::TimedOut),
+        }
     }
 }
 

@@ -88,10 +88,14 @@ pub(super) async fn ensure(
     template: impl FnOnce() -> Pod,
     now: Timestamp,
 ) -> Result<Arc<Pod>, ActError> {
-    if let Some(seen) = means.pod(place, &name, now) {
-        return Ok(seen);
+    match means.pod(place, &name, now) {
+        Some(seen) => Ok(seen),
+        // Boxed, as it is rare: whoever only looks at a pod is not to be as large as whoever makes one.
+        None => Box::pin(make(means, (place, name), template(), now)).await,
     }
-    let pod = template();
+}
+
+async fn make(means: &Means, (place, name): (Place, String), pod: Pod, now: Timestamp) -> Result<Arc<Pod>, ActError> {
     let error = |source| ActError::CreatePod { pod: format!("{}/{name}", means.namespace(place)), source };
     match call(means.writing(place).create(&PostParams::default(), &pod)).await {
         Ok(made) => Ok(means.made(place, made, now)),

@@ -253,7 +253,7 @@ fn held_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Option<Strin
     }
     let spec = &update.spec;
     let node = Stores::get(&ctx.stores.nodes, &spec.node_name);
-    let labels = node.map(|node| node.labels().iter().collect()).unwrap_or_default();
+    let labels = node.map(|node| node.labels().into()).unwrap_or_default();
     let to = spec.to_build.parse().ok()?;
     against(&holds, &spec.rollout_name, &labels, (&spec.updates, to), now).map(|held| held.to_string())
 }

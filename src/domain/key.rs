@@ -2,7 +2,7 @@
 
 use crate::api::Step;
 use sha2::{Digest, Sha256};
-use std::fmt::{self, Write};
+use std::fmt;
 
 /// Names one attempt of one step of one node update.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,7 +32,7 @@ impl fmt::Display for StepKey {
 
 /// A short text that only this text has: 16 hex digits.
 pub fn digest(text: &str) -> String {
-    hex(text, 8)
+    hex(text, 16)
 }
 
 /// Longest name of a child: a DNS label.
@@ -50,16 +50,15 @@ pub fn child_name(parents: &[&str], identity: &str) -> String {
         .take(MAX_NAME - 9)
         .collect();
     stem.truncate(stem.trim_end_matches('-').len());
-    format!("{stem}-{}", hex(identity, 4))
+    format!("{stem}-{}", hex(identity, 8))
 }
 
-/// The first `bytes` bytes of the text's SHA-256, as hex digits.
-fn hex(text: &str, bytes: usize) -> String {
-    Sha256::digest(text.as_bytes()).iter().take(bytes).fold(String::with_capacity(2 * bytes), |mut hex, byte| {
-        // Writing to a String can not fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+/// The first `digits` hex digits of the text's SHA-256; at most 16.
+fn hex(text: &str, digits: usize) -> String {
+    let hash = Sha256::digest(text.as_bytes());
+    let mut hex = format!("{:016x}", u64::from_be_bytes(hash.first_chunk().copied().unwrap_or_default()));
+    hex.truncate(digits);
+    hex
 }
 
 #[cfg(test)]

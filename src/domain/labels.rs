@@ -1,5 +1,6 @@
 //! The labels of a node, in one piece of memory.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Labels of an object, by key.
@@ -34,10 +35,20 @@ impl Labels {
     }
 }
 
+impl From<&BTreeMap<String, String>> for Labels {
+    fn from(labels: &BTreeMap<String, String>) -> Self {
+        let mut lines = String::with_capacity(labels.iter().map(|(key, value)| key.len() + value.len() + 2).sum());
+        for text in labels.iter().flat_map(|(key, value)| [key, "=", value, "\n"]) {
+            lines.push_str(text);
+        }
+        Self { lines: lines.into() }
+    }
+}
+
 impl<K: AsRef<str> + Ord, V: AsRef<str>> FromIterator<(K, V)> for Labels {
     /// Of two with the same key the later one counts.
     fn from_iter<T: IntoIterator<Item = (K, V)>>(labels: T) -> Self {
-        let labels: std::collections::BTreeMap<K, V> = labels.into_iter().collect();
+        let labels: BTreeMap<K, V> = labels.into_iter().collect();
         let lines: String = labels.iter().flat_map(|(key, value)| [key.as_ref(), "=", value.as_ref(), "\n"]).collect();
         Self { lines: lines.into() }
     }

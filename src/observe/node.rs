@@ -53,7 +53,7 @@ pub fn read(node: &Node) -> NodeState {
         skip: is_true(SKIP),
         quarantined: taints(node).any(|(key, _)| key == QUARANTINE),
         volumes_attached: volumes,
-        labels: node.labels().iter().collect(),
+        labels: node.labels().into(),
     }
 }
 

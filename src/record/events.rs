@@ -86,7 +86,7 @@ impl Events {
         };
         // One that is kept takes a second halt for the first one, counted twice, and tells the first one's note.
         let recorder = Recorder::new(self.client.clone(), self.reporter.clone());
-        let published = tokio::time::timeout(PUBLISH_TIMEOUT, recorder.publish(&event, regarding)).await;
+        let published = tokio::time::timeout(PUBLISH_TIMEOUT, Box::pin(recorder.publish(&event, regarding))).await;
         let name = regarding.name.as_deref().unwrap_or_default();
         match published {
             Ok(Ok(())) => {}

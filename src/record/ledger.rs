@@ -138,22 +138,29 @@ where
 
     /// Keeps what was written. What was written before outlives a write that failed, whatever it failed for: the store
     /// may show what is older still, and decided on that, a step that is done would be done again.
-    async fn answered(&self, name: &str, answer: impl Future<Output = kube::Result<K>>) -> Result<Arc<K>, RecordError> {
-        let answer = tokio::time::timeout(WRITE_TIMEOUT, answer).await;
-        let answer = answer.map_err(|_| RecordError::TimedOut { name: name.to_owned() })?;
-        match answer {
-            Ok(mut object) => {
-                object.meta_mut().managed_fields = None;
-                let object = Arc::new(object);
-                self.lock().insert(name.to_owned(), Arc::clone(&object));
-                Ok(object)
-            }
-            Err(error) => {
-                let error = RecordError::of(name, error);
-                if matches!(error, RecordError::Gone { .. }) {
-                    self.forget(name);
+    /// It is boxed: a pass that may write is not to be as large as the client's futures.
+    fn answered<'a>(
+        &'a self,
+        name: &'a str,
+        answer: impl Future<Output = kube::Result<K>> + 'a,
+    ) -> impl Future<Output = Result<Arc<K>, RecordError>> + 'a {
+        let answer = tokio::time::timeout(WRITE_TIMEOUT, Box::pin(answer));
+        async move {
+            let answer = answer.await.map_err(|_| RecordError::TimedOut { name: name.to_owned() })?;
+            match answer {
+                Ok(mut object) => {
+                    object.meta_mut().managed_fields = None;
+                    let object = Arc::new(object);
+                    self.lock().insert(name.to_owned(), Arc::clone(&object));
+                    Ok(object)
                 }
-                Err(error)
+                Err(error) => {
+                    let error = RecordError::of(name, error);
+                    if matches!(error, RecordError::Gone { .. }) {
+                        self.forget(name);
+                    }
+                    Err(error)
+                }
             }
         }
     }

@@ -78,7 +78,7 @@ impl Pass<'_> {
         let api: Api<PartialObjectMeta<Node>> = Api::all(self.ctx.means.clients.read.clone());
         let list = ListParams::default().labels("kubernetes.io/os!=windows");
         let nodes = api.list(&list).await.map_err(ReconcileError::api("listing nodes"))?;
-        Ok(nodes.items.into_iter().map(|node| node.labels().iter().collect()).collect())
+        Ok(nodes.items.into_iter().map(|node| node.labels().into()).collect())
     }
 
     /// A ring that is there but does not parse is not missing.

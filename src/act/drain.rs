@@ -39,9 +39,8 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
         tenants.note_leaving(pod, ctx.now);
     }
     if let Some((pod, words)) = asked.iter().find_map(|(p, e)| refused(e).map(|words| (p, words))) {
-        let on =
-            WaitingOn::DisruptionBudget { budget: budgets::of_pod(ctx.means, pod, words).await?, pod: full_name(pod) };
-        return Ok(wait(on, BUDGET_AGAIN));
+        let budget = budget(ctx, &tenants, pod, words).await?;
+        return Ok(wait(WaitingOn::DisruptionBudget { budget, pod: full_name(pod) }, BUDGET_AGAIN));
     }
     let evicted = asked.iter().filter(|(_, evicted)| *evicted != Evicted::Gone);
     let mut left: Vec<_> =
@@ -89,6 +88,16 @@ async fn ask_to_leave(ctx: &ActContext<'_>, pods: Vec<Arc<Pod>>) -> Result<Vec<(
         Ok::<_, ActError>((pod, evicted))
     });
     stream::iter(evictions).buffered(AT_ONCE).try_collect().await
+}
+
+/// Names the budget that refused a pod with these words.
+async fn budget(ctx: &ActContext<'_>, tenants: &Tenants, pod: &Pod, words: &str) -> Result<String, ActError> {
+    if let Some(budget) = tenants.budget(pod, words) {
+        return Ok(budget);
+    }
+    let budget = budgets::of_pod(ctx.means, pod, words).await?;
+    tenants.note_budget(pod, words, &budget);
+    Ok(budget)
 }
 
 fn refused(evicted: &Evicted) -> Option<&str> {

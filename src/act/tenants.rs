@@ -22,8 +22,18 @@ const UNLOOKED: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 pub(super) struct Tenants {
     pods: Pods,
+    refusal: Mutex<Option<Refusal>>,
     /// Sent to with each look. The watch holds the other end as long as it lasts.
     looks: watch::Sender<()>,
+}
+
+/// What stood in a pod's way.
+#[derive(Debug)]
+struct Refusal {
+    pod_uid: Option<String>,
+    /// The API server's words.
+    words: String,
+    budget: String,
 }
 
 /// Pods by UID.
@@ -45,7 +55,7 @@ impl Tenants {
         let pods = Arc::new(Mutex::new(pods));
         let (looks, looked) = watch::channel(());
         tokio::spawn(keep(Arc::clone(&pods), events, looked));
-        Ok(Self { pods, looks })
+        Ok(Self { pods, refusal: Mutex::default(), looks })
     }
 
     /// Whether the watch goes on. When it does not, what is known here is of the past.
@@ -57,6 +67,20 @@ impl Tenants {
     pub(super) fn look(&self) -> Vec<Arc<Pod>> {
         self.looks.send_replace(());
         lock(&self.pods).values().cloned().collect()
+    }
+
+    /// The budget that stood in this pod's way when the API server last said the same. It is asked again every few seconds,
+    /// and would mostly be found by the same request.
+    pub(super) fn budget(&self, pod: &Pod, words: &str) -> Option<String> {
+        let refusal = lock(&self.refusal);
+        let same = refusal.as_ref().filter(|r| r.pod_uid == pod.metadata.uid && r.words == words);
+        same.map(|refusal| refusal.budget.clone())
+    }
+
+    /// Notes which budget it is that the API server speaks of.
+    pub(super) fn note_budget(&self, pod: &Pod, words: &str, budget: &str) {
+        let (words, budget) = (words.to_owned(), budget.to_owned());
+        *lock(&self.refusal) = Some(Refusal { pod_uid: pod.uid(), words, budget });
     }
 
     /// Notes that a pod was told to end, until the watch says so.
@@ -92,9 +116,9 @@ async fn unlooked(mut looked: watch::Receiver<()>, patience: Duration) {
     while let Ok(Ok(())) = tokio::time::timeout(patience, looked.changed()).await {}
 }
 
-/// The map is whole even if a thread panicked while holding it.
-fn lock(pods: &Mutex<HashMap<String, Arc<Pod>>>) -> MutexGuard<'_, HashMap<String, Arc<Pod>>> {
-    pods.lock().unwrap_or_else(PoisonError::into_inner)
+/// What is held is whole even if a thread panicked while holding it.
+fn lock<T>(held: &Mutex<T>) -> MutexGuard<'_, T> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -112,7 +136,7 @@ mod tests {
         let (tell, events) = mpsc::unbounded();
         let (looks, looked) = watch::channel(());
         tokio::spawn(keep(Arc::clone(&pods), events, looked));
-        (Tenants { pods, looks }, tell)
+        (Tenants { pods, refusal: Mutex::default(), looks }, tell)
     }
 
     async fn settle() {
@@ -142,6 +166,16 @@ mod tests {
         let pods = tenants.look();
         assert_eq!(pods.len(), 1);
         assert!(pods[0].metadata.deletion_timestamp.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_budget_is_known_for_the_same_pod_and_the_same_words() {
+        let (tenants, _tell) = tenants(&["a", "b"]);
+        assert_eq!(tenants.budget(&pod("a"), "needs 2"), None);
+        tenants.note_budget(&pod("a"), "needs 2", "shop/web");
+        assert_eq!(tenants.budget(&pod("a"), "needs 2").as_deref(), Some("shop/web"));
+        assert_eq!(tenants.budget(&pod("a"), "needs 3"), None);
+        assert_eq!(tenants.budget(&pod("b"), "needs 2"), None);
     }
 
     #[tokio::test]

@@ -34,8 +34,8 @@ pub struct RingCensus<'a> {
     pub vanished: usize,
     /// The first by name of the nodes that are unavailable and not in work: it spends budget without getting on.
     pub first_away: Option<&'a str>,
-    /// Nodes that we hold, and that are unavailable until a person has looked at them.
-    pub held: usize,
+    /// Updates whose node we hold, and that is unavailable until a person has looked at it.
+    pub held: Vec<&'a UpdateSeen>,
     /// Domains of the nodes that are in work.
     pub domains: BTreeSet<&'a str>,
     /// Nodes that have still to start, in any order.
@@ -280,7 +280,7 @@ impl<'f, 'a> Census<'f, 'a> {
             Some(_) => {}
         }
         let held = update.outcome == Some(Outcome::Held);
-        ring.held += usize::from(held && !node.available());
+        ring.held.extend(Some(update.update).filter(|_| held && !node.available()));
         ring.count_away(node, held);
     }
 

@@ -67,7 +67,8 @@ fn judge_open<'a>(fleet: &Fleet<'a>, ring: &'a RingStatus, census: &RingCensus<'
         let max = max_unavailable(ring.revision.ring.batch.max_unavailable, census.present);
         if max == 0 {
             judged.stalled = stalled(StallCode::BudgetZero, words::budget_zero(ring));
-        } else if census.in_work == 0 && census.held >= max && !census.pending.iter().any(Pending::costs_nothing) {
+        } else if census.in_work == 0 && census.held.len() >= max && !census.pending.iter().any(Pending::costs_nothing)
+        {
             judged.stalled = stalled(StallCode::BudgetHeld, words::budget_held(ring, census));
         }
         return judged;

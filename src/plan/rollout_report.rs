@@ -79,6 +79,7 @@ impl Waiting<'_> {
             | Hold::UpdateHeld(_)
             | Hold::Ended
             | Hold::Window(_)
+            | Hold::ProviderAway { .. }
             | Hold::NodesVanished { .. }
             | Hold::Domain { .. }
             | Hold::Budget { .. } => on.to_string(),
@@ -202,9 +203,9 @@ pub fn budget_zero(ring: &RingStatus) -> String {
 /// Says that the nodes a person has to look at take up all of a ring's budget.
 pub fn budget_held(ring: &RingStatus, census: &RingCensus<'_>) -> String {
     let limit = ring.revision.ring.batch.max_unavailable;
-    let held = census.failures.iter().find(|update| update.outcome == Some(Outcome::Held));
-    let first = held.map_or("", |update| update.node.as_str());
-    format!("ring {}: held nodes take up its budget (maxUnavailable {limit}), the first is {first}", ring.name)
+    let example = census.held.split_first().map(|(first, rest)| culprit(first, rest.len())).unwrap_or_default();
+    let text = format!("ring {}: held nodes take up its budget (maxUnavailable {limit}); {example}", ring.name);
+    cut(&text, MAX_REASON)
 }
 
 /// Cuts a text to so many characters, the last of them `…` when something is missing.

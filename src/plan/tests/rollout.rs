@@ -4,6 +4,7 @@ use super::*;
 use crate::api::{IntOrPercent, RolloutState, Step};
 use crate::domain::Build;
 use crate::plan::rollout::StallCode;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 type Case = (&'static str, fn(&mut World), RolloutState, &'static [&'static str], &'static str);
 
@@ -176,7 +177,18 @@ const CASES: &[Case] = &[
         },
         RolloutState::Stalled,
         &[],
-        "ring canary: held nodes take up its budget (maxUnavailable 1), the first is canary-0",
+        "ring canary: held nodes take up its budget (maxUnavailable 1); canary-0 held: x",
+    ),
+    (
+        "held nodes take up the budget of a ring that was resumed",
+        |w| {
+            w.update("canary-0", Some(Outcome::Held), "x");
+            w.node("canary-0").unschedulable = true;
+            w.ring("canary").resumed_at = Some(MicroTime(noon()));
+        },
+        RolloutState::Stalled,
+        &[],
+        "ring canary: held nodes take up its budget (maxUnavailable 1); canary-0 held: x",
     ),
     ("not pinned yet", |w| w.sample.status.rings.clear(), RolloutState::Pending, &[], ""),
 ];

@@ -9,9 +9,12 @@ const READY_WITHIN: Duration = Duration::from_secs(15);
 /// Asks the provider whether it can work.
 ///
 /// # Errors
-/// What it says; nothing when it is only slow.
+/// What it says; nothing when it is only slow, or busy: it works, and whoever needs it waits for a turn.
 pub(super) async fn ready(provider: &dyn SnapshotProvider) -> Result<(), ProviderError> {
-    tokio::time::timeout(READY_WITHIN, provider.ready()).await.unwrap_or(Ok(()))
+    match tokio::time::timeout(READY_WITHIN, provider.ready()).await {
+        Ok(Err(ProviderError::Throttled { .. })) | Err(_) => Ok(()),
+        Ok(answer) => answer,
+    }
 }
 
 /// Whether it stays so until a person does something.

@@ -55,12 +55,14 @@ pub(super) fn targets(changes: &[Change], stores: &Stores) -> Targets {
     let held = if changes.contains(&Change::Hold) { live_rollouts(stores, true) } else { Vec::new() };
     let mut nodes = BTreeSet::new();
     let mut rollouts: BTreeSet<_> = held.iter().map(String::as_str).collect();
-    let mut catalogue = false;
+    // A rollout may wait for what is to be known when it freezes its rings, and later for a class whose provider was away.
+    let (mut catalogue, mut waits_for_class) = (false, false);
     for change in changes {
         match change {
             Change::Catalogue => catalogue = true,
             Change::SnapshotClass(name) => {
                 catalogue = true;
+                waits_for_class = true;
                 targets.classes.insert(name.clone());
             }
             Change::Hold => {}
@@ -87,7 +89,7 @@ pub(super) fn targets(changes: &[Change], stores: &Stores) -> Targets {
         }
     }
     if catalogue || !nodes.is_empty() {
-        targets.rollouts.extend(live_rollouts(stores, !nodes.is_empty()));
+        targets.rollouts.extend(live_rollouts(stores, waits_for_class || !nodes.is_empty()));
     }
     if !nodes.is_empty() || !rollouts.is_empty() {
         targets.updates.extend(updates_in_work(stores, &nodes, &rollouts));

@@ -26,6 +26,8 @@ pub struct Fleet<'a> {
     pub holds: &'a [HoldSeen],
     /// What is known of the soak.
     pub soak: SoakSeen<'a>,
+    /// SnapshotClasses whose provider does not work now, each with why.
+    pub providers_away: &'a [(String, String)],
     /// Name of the node the operator runs on: it is the last of its ring.
     pub operator_node: Option<&'a str>,
 }

@@ -37,6 +37,13 @@ pub enum Hold<'a> {
     },
     /// No node may start at this time.
     Window(Arc<Closed>),
+    /// The provider of its snapshots does not work now: it could neither be snapshotted nor reverted.
+    ProviderAway {
+        /// The SnapshotClass.
+        class: &'a str,
+        /// Why.
+        why: &'a str,
+    },
     /// Many nodes of the ring are not Ready, and none of our work has done it.
     NodesVanished {
         /// So many are not Ready.
@@ -72,6 +79,7 @@ impl Hold<'_> {
             Self::Predecessor { .. } => "Predecessor",
             Self::Claimed { .. } => "Claimed",
             Self::Window(_) => "Window",
+            Self::ProviderAway { .. } => "ProviderAway",
             Self::NodesVanished { .. } => "NodesVanished",
             Self::OwnNode => "OwnNode",
             Self::Domain { .. } => "Domain",
@@ -91,6 +99,9 @@ impl fmt::Display for Hold<'_> {
             Self::Predecessor { update } => write!(f, "node update {update} of the machine before it is still in work"),
             Self::Claimed { by } => write!(f, "is claimed by node update {by}"),
             Self::Window(closed) => write!(f, "{closed}"),
+            Self::ProviderAway { class, why } => {
+                write!(f, "the provider of SnapshotClass {class} does not work: {why}")
+            }
             Self::NodesVanished { vanished, of } => {
                 write!(f, "{vanished} of {of} nodes of the ring are not Ready, and not by an update")
             }
@@ -139,6 +150,8 @@ pub struct Gatehouse<'a> {
     pub budget: Budget,
     /// The first node by name that is unavailable and not in work.
     pub away: Option<&'a str>,
+    /// The SnapshotClass of the ring, and why its provider does not work, when it does not.
+    pub provider_away: Option<(&'a str, &'a str)>,
     /// Nodes of the ring that are there.
     pub present: usize,
     /// Nodes that are not Ready, and not ours.
@@ -154,7 +167,7 @@ pub struct Gatehouse<'a> {
 type Gate = for<'a> fn(&Gatehouse<'a>, &Candidate<'a>) -> Option<Hold<'a>>;
 
 /// The gates, in the order in which they are asked; the first that holds a node back gives the reason.
-const GATES: [Gate; 11] = [
+const GATES: [Gate; 12] = [
     running,
     not_held,
     ready,
@@ -162,6 +175,7 @@ const GATES: [Gate; 11] = [
     name_is_free,
     unclaimed,
     in_window,
+    provider_works,
     not_vanished,
     own_node_last,
     in_domain,
@@ -213,6 +227,10 @@ fn unclaimed<'a>(_: &Gatehouse<'a>, candidate: &Candidate<'a>) -> Option<Hold<'a
 
 fn in_window<'a>(house: &Gatehouse<'a>, _: &Candidate<'a>) -> Option<Hold<'a>> {
     house.window.clone().map(Hold::Window)
+}
+
+fn provider_works<'a>(house: &Gatehouse<'a>, _: &Candidate<'a>) -> Option<Hold<'a>> {
+    house.provider_away.map(|(class, why)| Hold::ProviderAway { class, why })
 }
 
 /// More than the budget, and more than a fifth of the ring: below that it is the budget's business alone.

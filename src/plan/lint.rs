@@ -55,6 +55,8 @@ pub enum Rule {
     OverBudget,
     /// No node starts under an UpdateHold.
     UnderHold,
+    /// No node starts that could not be snapshotted.
+    ProviderAway,
     /// No node starts outside of the maintenance windows or on a denied day.
     OutsideWindow,
     /// Nodes of one domain only are in work, where the ring says so.
@@ -144,6 +146,7 @@ fn start_rules(facts: &Facts<'_, '_>, plan: &Plan<'_>, start: &Start<'_>, now: T
         (Rule::NotPinned, !is_pinned(facts.fleet, start)),
         (Rule::FeatureUpgrade, !start.from.same_os(start.to)),
         (Rule::UnderHold, is_held(facts.fleet, start, now)),
+        (Rule::ProviderAway, ring.is_some_and(|ring| is_away(facts.fleet, ring))),
         (Rule::OutsideWindow, maintenance.is_some_and(|maintenance| !is_allowed(maintenance, now))),
     ];
     checks.into_iter().filter(|(_, broken)| *broken).map(|(rule, _)| rule).collect()
@@ -156,6 +159,13 @@ fn is_void(update: &UpdateSeen) -> bool {
         Some(Outcome::Aborted) => true,
         Some(_) => update.retry,
     }
+}
+
+/// Whether the provider of the ring's snapshots does not work.
+fn is_away(fleet: &Fleet<'_>, ring: &RingStatus) -> bool {
+    let in_place = ring.revision.policy.strategy.in_place.iter();
+    let classes: Vec<_> = in_place.map(|in_place| &in_place.snapshot.class_name).collect();
+    fleet.providers_away.iter().any(|(class, _)| classes.contains(&class))
 }
 
 /// Whether a hold that has not expired forbids this start.

@@ -36,6 +36,7 @@ impl Sample {
             updates: &self.updates,
             holds: &[],
             soak: SoakSeen::default(),
+            providers_away: &[],
             operator_node: None,
         }
     }

@@ -71,7 +71,7 @@ fn closed_window(fleet: &Fleet<'_>, ring: &RingStatus, now: Timestamp) -> Option
 
 fn gatehouse<'a>(
     fleet: &Fleet<'a>,
-    ring: &RingStatus,
+    ring: &'a RingStatus,
     census: &RingCensus<'a>,
     stopped: Option<Hold<'a>>,
     window: Option<Arc<Closed>>,
@@ -90,12 +90,20 @@ fn gatehouse<'a>(
             in_work: census.in_work,
         },
         away: census.first_away,
+        provider_away: provider_away(fleet, ring),
         present: census.present,
         vanished: census.vanished,
         domains: one_domain.then(|| census.domains.clone()),
         unfinished: census.pending.len() + census.in_work,
         operator_node: fleet.operator_node,
     }
+}
+
+/// The ring's SnapshotClass, and why its provider does not work, when it does not.
+fn provider_away<'a>(fleet: &Fleet<'a>, ring: &'a RingStatus) -> Option<(&'a str, &'a str)> {
+    let class = ring.revision.policy.strategy.in_place.as_ref()?.snapshot.class_name.as_str();
+    let (class, why) = fleet.providers_away.iter().find(|(away, _)| away == class)?;
+    Some((class, why))
 }
 
 /// What stops the whole rollout in this state.

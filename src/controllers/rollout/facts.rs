@@ -16,6 +16,7 @@ pub struct Facts {
     name: String,
     read: Read,
     holds: Vec<HoldSeen>,
+    providers_away: Vec<(String, String)>,
 }
 
 impl Facts {
@@ -38,7 +39,7 @@ impl Facts {
             read.nodes.correct(|node| claim(node, &claims));
         }
         let name = rollout.metadata.name.clone().unwrap_or_default();
-        Self { name, read, holds: holds::seen(&ctx.stores) }
+        Self { name, read, holds: holds::seen(&ctx.stores), providers_away: ctx.looks.away() }
     }
 
     /// All Windows nodes.
@@ -73,6 +74,7 @@ impl Facts {
             updates: self.updates(),
             holds: &self.holds,
             soak,
+            providers_away: &self.providers_away,
             operator_node: ctx.settings.operator_node.as_deref(),
         }
     }

@@ -1,4 +1,5 @@
-//! What is known of a class's provider: asked when the class has changed, each hour, and each minute while something is amiss.
+//! What is known of a class's provider: asked when the class has changed, every few minutes, and each minute while something
+//! is amiss. As long as it does not work, no node starts that needs it.
 
 use super::sweep::{self, Swept};
 use crate::api::SnapshotClass;
@@ -11,20 +12,24 @@ use crate::ports::{ProviderError, SnapshotProvider};
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How long what a provider said holds: orphans are looked for as often.
-const ASK_EVERY: Duration = Duration::from_hours(1);
+/// How long it holds that a provider works: about as many nodes as start in this time wait for one that is away.
+const ASK_EVERY: Duration = Duration::from_mins(5);
 /// How long it holds that something is amiss.
 const ASK_AGAIN: Duration = Duration::from_mins(1);
+/// How often orphans are looked for.
+const SWEEP_EVERY: Duration = Duration::from_hours(1);
 
 /// What is known of a class.
 #[derive(Clone, Debug, Default)]
 pub struct Look {
     /// What its provider can do, by name.
     pub capabilities: Vec<String>,
-    /// Why it can not work.
+    /// Why its provider can not work at all.
+    pub away: Option<String>,
+    /// What is amiss.
     pub trouble: Option<ClassTrouble>,
     /// What there is to say about orphans.
     pub orphans: Option<String>,
@@ -38,8 +43,11 @@ impl Look {
 }
 
 struct Known {
+    name: String,
     generation: Option<i64>,
     asked: Timestamp,
+    /// When orphans were looked for with success.
+    swept: Option<Timestamp>,
     look: Look,
 }
 
@@ -48,24 +56,46 @@ struct Known {
 pub struct Looks(Mutex<HashMap<String, Known>>);
 
 impl Looks {
+    /// The classes whose provider can not work, each with why. One that was not asked yet is not among them.
+    pub fn away(&self) -> Vec<(String, String)> {
+        self.lock().values().filter_map(|known| Some((known.name.clone(), known.look.away.clone()?))).collect()
+    }
+
     /// Forgets a class that is gone.
     pub fn forget(&self, class: &SnapshotClass) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&class.uid().unwrap_or_default());
+        self.lock().remove(&class.uid().unwrap_or_default());
     }
 
     /// What is known and still holds.
     fn known(&self, class: &SnapshotClass, now: Timestamp) -> Option<Look> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.lock();
         let known = all.get(&class.uid().unwrap_or_default())?;
-        let age = Duration::try_from(now.duration_since(known.asked)).unwrap_or_default();
-        (known.generation == class.metadata.generation && age < known.look.holds()).then(|| known.look.clone())
+        let holds = known.generation == class.metadata.generation && !is_over(known.look.holds(), known.asked, now);
+        holds.then(|| known.look.clone())
     }
 
-    fn learn(&self, class: &SnapshotClass, now: Timestamp, look: &Look) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = Known { generation: class.metadata.generation, asked: now, look: look.clone() };
-        all.insert(class.uid().unwrap_or_default(), known);
+    /// What was last known of orphans, and when they were looked for, of the class as it is.
+    fn orphans(&self, class: &SnapshotClass) -> (Option<String>, Option<Timestamp>) {
+        let all = self.lock();
+        let known = all.get(&class.uid().unwrap_or_default());
+        let same = known.filter(|known| known.generation == class.metadata.generation);
+        (known.and_then(|known| known.look.orphans.clone()), same.and_then(|known| known.swept))
     }
+
+    fn learn(&self, class: &SnapshotClass, asked: Timestamp, swept: Option<Timestamp>, look: &Look) {
+        let (name, generation) = (class.name_any(), class.metadata.generation);
+        let known = Known { name, generation, asked, swept, look: look.clone() };
+        self.lock().insert(class.uid().unwrap_or_default(), known);
+    }
+
+    /// The map is whole even if a thread panicked while holding it.
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Known>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_over(period: Duration, since: Timestamp, now: Timestamp) -> bool {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default() >= period
 }
 
 /// Looks at a class: what is known, or what its provider says now.
@@ -74,41 +104,53 @@ pub(super) async fn at(ctx: &Context, class: &SnapshotClass) -> Look {
     if let Some(look) = ctx.looks.known(class, now) {
         return look;
     }
-    let look = ask(ctx, class).await;
-    ctx.looks.learn(class, now, &look);
+    let (told, swept) = ctx.looks.orphans(class);
+    let (look, swept) = ask(ctx, class, (told, swept), now).await;
+    ctx.looks.learn(class, now, swept, &look);
     look
 }
 
-async fn ask(ctx: &Context, class: &SnapshotClass) -> Look {
+/// Asks the provider; `told` was last said of orphans, at the time of the search.
+async fn ask(
+    ctx: &Context,
+    class: &SnapshotClass,
+    (told, swept): (Option<String>, Option<Timestamp>),
+    now: Timestamp,
+) -> (Look, Option<Timestamp>) {
     let provider = match ctx.means.providers.of_class(&class.name_any()) {
         Ok(provider) => provider,
         Err(error) => {
-            let trouble = Some(trouble(StallCode::SnapshotClassInvalid, &error));
-            return Look { trouble, ..Look::default() };
+            let (away, trouble) = (Some(error.to_string()), Some(trouble(StallCode::SnapshotClassInvalid, &error)));
+            return (Look { away, trouble, orphans: told, ..Look::default() }, swept);
         }
     };
     let can = provider.capabilities();
     let capabilities = Capability::ALL.into_iter().filter(|c| can.has(*c)).map(|c| c.as_str().to_owned()).collect();
-    let asked = ask_provider(ctx, class, provider.as_ref()).await;
-    let (trouble, orphans) = match asked {
-        Ok(Swept { orphans, trouble }) => {
-            (trouble.map(|error| self::trouble(StallCode::ProviderNotReady, &error)), orphans)
-        }
-        Err(error) => (Some(self::trouble(StallCode::ProviderNotReady, &error)), None),
-    };
-    Look { capabilities, trouble, orphans }
+    if let Err(error) = provider::ready(provider.as_ref()).await {
+        let (away, trouble) = (Some(error.to_string()), Some(trouble(StallCode::ProviderNotReady, &error)));
+        return (Look { capabilities, away, trouble, orphans: told }, swept);
+    }
+    if swept.is_some_and(|swept| !is_over(SWEEP_EVERY, swept, now)) {
+        return (Look { capabilities, away: None, trouble: None, orphans: told }, swept);
+    }
+    // What is not listed says nothing new of orphans: a busy provider would else have them and not have them in turn.
+    let found = look_for_orphans(ctx, class, provider.as_ref(), told.as_deref()).await;
+    let (orphans, error) = found.map_or_else(|error| (told, Some(error)), |found| (found.orphans, found.trouble));
+    let swept = error.is_none().then_some(now);
+    let trouble = error.map(|error| trouble(StallCode::ProviderNotReady, &error));
+    (Look { capabilities, away: None, trouble, orphans }, swept)
 }
 
-async fn ask_provider(
+async fn look_for_orphans(
     ctx: &Context,
     class: &SnapshotClass,
     provider: &dyn SnapshotProvider,
+    told: Option<&str>,
 ) -> Result<Swept, ProviderError> {
-    provider::ready(provider).await?;
     if class.metadata.deletion_timestamp.is_some() {
         return Ok(Swept::default());
     }
-    sweep::sweep(ctx, class, provider).await
+    sweep::sweep(ctx, class, provider, told).await
 }
 
 fn trouble(code: StallCode, error: &ProviderError) -> ClassTrouble {
@@ -131,19 +173,37 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_is_asked_when_its_class_changes_each_hour_and_each_minute_while_something_is_amiss() {
+    fn a_provider_is_asked_when_its_class_changes_every_few_minutes_and_each_minute_while_something_is_amiss() {
         let looks = Looks::default();
         let asks = |generation, seconds| looks.known(&class(generation), at(seconds)).is_none();
         assert!(asks(1, 0));
-        looks.learn(&class(1), at(0), &Look::default());
-        assert!(!asks(1, 30) && !asks(1, 3599), "what it said holds");
+        looks.learn(&class(1), at(0), None, &Look::default());
+        assert!(!asks(1, 30) && !asks(1, 299), "what it said holds");
         assert!(asks(2, 31), "the class has changed");
-        assert!(asks(1, 3600), "an hour is over");
+        assert!(asks(1, 300), "five minutes are over");
         let trouble = Some(ClassTrouble { code: "ProviderNotReady", message: String::new(), for_a_person: true });
-        looks.learn(&class(1), at(4000), &Look { trouble, ..Look::default() });
+        looks.learn(&class(1), at(4000), None, &Look { trouble, ..Look::default() });
         assert!(!asks(1, 4059), "snapshots come and go meanwhile");
         assert!(asks(1, 4060));
         looks.forget(&class(1));
         assert!(asks(1, 4061));
+    }
+
+    #[test]
+    fn what_is_known_of_orphans_outlives_a_change_of_the_class_but_the_search_does_not() {
+        let looks = Looks::default();
+        let orphans = || Some("snap-1".to_owned());
+        looks.learn(&class(1), at(0), Some(at(0)), &Look { orphans: orphans(), ..Look::default() });
+        assert_eq!(looks.orphans(&class(1)), (orphans(), Some(at(0))));
+        assert_eq!(looks.orphans(&class(2)), (orphans(), None));
+    }
+
+    #[test]
+    fn classes_whose_provider_is_away_are_named() {
+        let looks = Looks::default();
+        looks.learn(&class(1), at(0), None, &Look::default());
+        assert_eq!(looks.away(), []);
+        looks.learn(&class(1), at(1), None, &Look { away: Some("no answer".into()), ..Look::default() });
+        assert_eq!(looks.away(), [("sim".to_owned(), "no answer".to_owned())]);
     }
 }

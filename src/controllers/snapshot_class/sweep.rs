@@ -22,7 +22,8 @@ pub(super) struct Swept {
     pub trouble: Option<ProviderError>,
 }
 
-/// Looks for the orphans of a class's provider, and does what the class says.
+/// Looks for the orphans of a class's provider, and does what the class says. An event tells of them when it is something
+/// else than was `told` of them before.
 ///
 /// # Errors
 /// The provider does not list its snapshots.
@@ -30,6 +31,7 @@ pub(super) async fn sweep(
     ctx: &Context,
     class: &SnapshotClass,
     provider: &dyn SnapshotProvider,
+    told: Option<&str>,
 ) -> Result<Swept, ProviderError> {
     let name = class.name_any();
     let found = provider.list().await?;
@@ -43,8 +45,8 @@ pub(super) async fn sweep(
         Orphans::Delete => delete(ctx, class, provider, &mut left).await.err(),
     };
     ctx.metrics.orphans_are(&name, left.len());
-    let text = (!left.is_empty()).then(|| told(&left, class.spec.orphans));
-    if let Some(text) = &text {
+    let text = (!left.is_empty()).then(|| words(&left, class.spec.orphans));
+    if let Some(text) = text.as_ref().filter(|text| told != Some(text.as_str())) {
         tracing::warn!(class = name, text, "orphans at the provider");
         ctx.events.snapshot_class(class, Tone::Warning, "OrphansFound", text).await;
     }
@@ -72,7 +74,7 @@ async fn delete(
     Ok(())
 }
 
-fn told(orphans: &[&Found], policy: Orphans) -> String {
+fn words(orphans: &[&Found], policy: Orphans) -> String {
     let named: Vec<_> = orphans.iter().take(NAMED).map(|o| format!("{} (node {})", o.handle, o.node)).collect();
     let more = if orphans.len() > NAMED { format!(" and {} more", orphans.len() - NAMED) } else { String::new() };
     let deletes = match policy {

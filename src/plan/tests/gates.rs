@@ -52,6 +52,18 @@ const CASES: &[Case] = &[
         &["a-3", "a-1"],
         &["a-0: Claimed", "a-2: Budget"],
     ),
+    (
+        "the provider of the snapshots is away",
+        |w| w.providers_away = vec![("other".into(), "x".into()), ("ebs".into(), "no answer".into())],
+        &[],
+        &["a-0: ProviderAway", "a-3: ProviderAway", "a-1: ProviderAway", "a-2: ProviderAway"],
+    ),
+    (
+        "the provider of other rings is away",
+        |w| w.providers_away = vec![("other".into(), "no answer".into())],
+        &["a-0", "a-3"],
+        &["a-1: Budget", "a-2: Budget"],
+    ),
     ("in quarantine", |w| w.node("a-0").quarantined = true, &["a-3", "a-1"], &["a-0: Quarantined", "a-2: Budget"]),
     (
         "paused comes before all else",

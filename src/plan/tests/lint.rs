@@ -54,6 +54,12 @@ const CASES: &[Case] = &[
         &[OverBudget],
     ),
     ("held since", |w| w.holds.push(HoldSeen::unreadable("h", "x")), |_| {}, &[UnderHold]),
+    (
+        "the provider is away since",
+        |w| w.providers_away.push(("ebs".into(), "no answer".into())),
+        |_| {},
+        &[ProviderAway],
+    ),
     ("the window has closed", |w| window(w, "22:00"), |_| {}, &[OutsideWindow]),
     ("the window is open", |w| window(w, "11:00"), |_| {}, &[]),
     (

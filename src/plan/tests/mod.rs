@@ -49,6 +49,7 @@ struct World {
     deleting: bool,
     operator_node: Option<String>,
     holds: Vec<HoldSeen>,
+    providers_away: Vec<(String, String)>,
     probed_at: Option<Timestamp>,
     fresh: Option<SoakObservation>,
 }
@@ -72,7 +73,15 @@ impl World {
             nodes: nodes.collect(),
             updates: Vec::new(),
         };
-        Self { sample, deleting: false, operator_node: None, holds: Vec::new(), probed_at: None, fresh: None }
+        Self {
+            sample,
+            deleting: false,
+            operator_node: None,
+            holds: Vec::new(),
+            providers_away: Vec::new(),
+            probed_at: None,
+            fresh: None,
+        }
     }
 
     fn fleet(&self) -> Fleet<'_> {
@@ -80,6 +89,7 @@ impl World {
             deleting: self.deleting,
             operator_node: self.operator_node.as_deref(),
             holds: &self.holds,
+            providers_away: &self.providers_away,
             soak: SoakSeen { probed_at: self.probed_at, turn: None, fresh: self.fresh.as_ref() },
             ..self.sample.fleet()
         }

@@ -1,7 +1,8 @@
 //! What people do while a scenario goes on. Only a simulation plays it.
 
 use super::check::Complaint;
-use super::{Period, instead, moment::Moment, surroundings, updates::optional_date_or_time};
+use super::moment::{Course, Moment};
+use super::{Period, instead, surroundings, updates::optional_date_or_time};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
@@ -119,12 +120,17 @@ const fn a_day() -> Period {
 }
 
 /// Checks an act.
-pub(super) fn check(all: &[Spanned<Written>], at: usize, kbs: &BTreeSet<KbId>) -> Result<(), Complaint> {
+pub(super) fn check(
+    all: &[Spanned<Written>],
+    at: usize,
+    kbs: &BTreeSet<KbId>,
+    course: Course,
+) -> Result<(), Complaint> {
     let Written { after, at, act } = &all[at].value;
     match (after, at) {
         (Some(_), Some(_)) => return Err(("at", "either after or at, not both".into())),
         (None, None) => return Err(("after", "after or at is needed".into())),
-        _ => {}
+        _ => course.reaches(*after, *at)?,
     }
     match act {
         Deed::Create(object) => {
@@ -136,13 +142,6 @@ pub(super) fn check(all: &[Spanned<Written>], at: usize, kbs: &BTreeSet<KbId>) -
         }
         _ => Ok(()),
     }
-}
-
-/// Whether an act comes before the scenario's end.
-pub(super) fn in_time(act: &Written, start: Timestamp, end: Timestamp, lasts: Period) -> Result<(), Complaint> {
-    let late = Moment::of(act.after, act.at).is_some_and(|moment| moment.time(start) >= end);
-    let field = if act.at.is_some() { "at" } else { "after" };
-    if late { Err((field, format!("comes when all is over: the scenario lasts {lasts}"))) } else { Ok(()) }
 }
 
 /// An act with the time at which it comes.

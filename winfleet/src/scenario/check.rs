@@ -2,8 +2,9 @@
 
 use super::{
     Effect, Fault, File, Heals, MachineGroup, MachineSpec, Manifest, Period, Phase, Scenario, ScenarioError, Update,
-    acts, instead, surroundings,
+    acts, instead, moment::Course, surroundings,
 };
+use jiff::Timestamp;
 use serde_saphyr::Spanned;
 use std::collections::BTreeSet;
 use windlass_protocol::KbId;
@@ -15,12 +16,11 @@ pub(super) type Complaint = (&'static str, String);
 pub(super) fn scenario(file: File) -> Result<Scenario, ScenarioError> {
     let machines = machines(&file.machines)?;
     let kbs: BTreeSet<KbId> = file.updates.iter().map(|update| update.value.kb).collect();
-    check_each("updates", &file.updates, |at| update(&file.updates, at, &kbs))?;
-    check_each("faults", &file.faults, |at| fault(&file.faults, at, &kbs, &machines))?;
-    surroundings::check(&file, &machines)?;
-    check_each("acts", &file.acts, |at| acts::check(&file.acts, at, &kbs))?;
-    let end = file.lasts.after(file.start);
-    check_each("acts", &file.acts, |at| acts::in_time(&file.acts[at].value, file.start, end, file.lasts))?;
+    let course = Course { start: file.start, lasts: file.lasts };
+    check_each("updates", &file.updates, |at| update(&file.updates, at, &kbs, course.start))?;
+    check_each("faults", &file.faults, |at| fault(&file.faults, at, &kbs, &machines, course))?;
+    surroundings::check(&file, &machines, course)?;
+    check_each("acts", &file.acts, |at| acts::check(&file.acts, at, &kbs, course))?;
     let expect = file.expect.expectations(&machines, file.lasts)?;
     Ok(Scenario {
         seed: file.seed,
@@ -98,10 +98,16 @@ fn is_node_name(name: &str) -> bool {
         && name.chars().all(|c| plain(c) || c == '-')
 }
 
-fn update(all: &[Spanned<Update>], at: usize, kbs: &BTreeSet<KbId>) -> Result<(), Complaint> {
+fn update(all: &[Spanned<Update>], at: usize, kbs: &BTreeSet<KbId>, start: Timestamp) -> Result<(), Complaint> {
     let update = &all[at].value;
     if all[..at].iter().any(|other| other.value.kb == update.kb) {
         return Err(("kb", format!("{} is there twice", update.kb)));
+    }
+    if update.published && update.released > start {
+        let message = format!(
+            "is after the start ({start}), from which machines are offered it: say `published: false`, and publish it by an act"
+        );
+        return Err(("released", message));
     }
     if update.rounds == 0 {
         return Err(("rounds", "must be at least 1".into()));
@@ -128,7 +134,13 @@ fn known<'a>(
     }
 }
 
-fn fault(all: &[Spanned<Fault>], at: usize, kbs: &BTreeSet<KbId>, machines: &[MachineSpec]) -> Result<(), Complaint> {
+fn fault(
+    all: &[Spanned<Fault>],
+    at: usize,
+    kbs: &BTreeSet<KbId>,
+    machines: &[MachineSpec],
+    course: Course,
+) -> Result<(), Complaint> {
     let fault = &all[at].value;
     if fault.name.is_empty() || fault.name.contains(char::is_whitespace) {
         return Err(("name", format!("{:?} must be one word", fault.name)));
@@ -137,7 +149,7 @@ fn fault(all: &[Spanned<Fault>], at: usize, kbs: &BTreeSet<KbId>, machines: &[Ma
         return Err(("name", format!("{} is there twice", fault.name)));
     }
     known("when.kb", fault.when.kb.iter(), kbs)?;
-    moment(fault)?;
+    moment(fault, course)?;
     selector(fault, kbs, machines)?;
     if fault.effects.is_empty() {
         return Err(("effects", "at least one is needed".into()));
@@ -154,12 +166,14 @@ fn fault(all: &[Spanned<Fault>], at: usize, kbs: &BTreeSet<KbId>, machines: &[Ma
     fault.effects.iter().try_for_each(|one| effect(one, fault, kbs, machines))
 }
 
-fn moment(fault: &Fault) -> Result<(), Complaint> {
+fn moment(fault: &Fault, course: Course) -> Result<(), Complaint> {
     let when = &fault.when;
     match (when.phase, when.after, when.at) {
         (None, None, None) => return Err(("when", "phase, after or at is needed".into())),
         (_, Some(_), Some(_)) => return Err(("when.at", "either after or at, not both".into())),
-        _ => {}
+        _ => course
+            .reaches(when.after, when.at)
+            .map_err(|(field, message)| (if field == "at" { "when.at" } else { "when.after" }, message))?,
     }
     if when.nth_boot.is_some_and(|n| n == 0 || when.phase != Some(Phase::Boot)) {
         return Err(("when.nthBoot", "counts from 1, with phase boot only".into()));

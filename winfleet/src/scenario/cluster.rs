@@ -131,7 +131,7 @@ fn default_namespace() -> String {
 
 /// A number of pods, or a share of them in percent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged, expecting = "a number like 3 or a percentage like \"80%\"")]
+#[serde(untagged, expecting = "must be a number like 3 or a percentage like \"80%\"")]
 pub enum CountOrPercent {
     /// So many.
     Count(u32),

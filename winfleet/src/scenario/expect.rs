@@ -1,6 +1,6 @@
 //! What must hold at a scenario's end, as it is written. Who plays the scenario judges it.
 
-use super::{MachineSpec, Period, ScenarioError, instead};
+use super::{MachineSpec, Period, ScenarioError, contradictions, instead};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 use std::{collections::BTreeMap, fmt};
@@ -95,6 +95,20 @@ pub enum NodeOutcome {
     NodeGone,
 }
 
+impl NodeOutcome {
+    /// What nodes with it are counted as.
+    pub(super) const fn tally(self) -> Option<Tally> {
+        match self {
+            Self::Updated => Some(Tally::Updated),
+            Self::Reverted => Some(Tally::Reverted),
+            Self::Failed => Some(Tally::Failed),
+            Self::Held => Some(Tally::Held),
+            Self::Skipped => Some(Tally::Skipped),
+            Self::NotStarted | Self::Aborted | Self::NodeGone => None,
+        }
+    }
+}
+
 impl fmt::Display for RolloutState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(self, f)
@@ -157,7 +171,7 @@ pub(super) struct Block {
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
-    expecting = "a state (Pending, Running, Soaking, Paused, Halted, Completed, Aborted, Stalled), or a map of rollouts' names to states"
+    expecting = "must be a state (Pending, Running, Soaking, Paused, Halted, Completed, Aborted, Stalled), or a map of rollouts' names to states"
 )]
 enum StateOf {
     All(RolloutState),
@@ -166,7 +180,7 @@ enum StateOf {
 
 /// A number, or bounds.
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a number, or {atLeast, atMost}")]
+#[serde(untagged, expecting = "must be a number, or {atLeast, atMost}")]
 enum Count {
     Exactly(u32),
     Between(Bounds),
@@ -206,7 +220,7 @@ impl Block {
     ///
     /// # Errors
     /// An expectation that nothing can meet: bounds that leave no number, more nodes than there are, a node that is not
-    /// in the scenario; or that nothing can miss: a time that is longer than the scenario.
+    /// in the scenario, two that exclude each other; or that nothing can miss: a time that is longer than the scenario, no text.
     pub(super) fn expectations(
         self,
         machines: &[MachineSpec],
@@ -214,7 +228,7 @@ impl Block {
     ) -> Result<Vec<Expectation>, ScenarioError> {
         let mut to = Collected { machines, all: Vec::new() };
         to.rollouts(self.rollout);
-        to.plain("reason", self.reason, Expected::Reason);
+        to.reason(self.reason)?;
         to.plain("ring", self.ring, Expected::Ring);
         let counts = [
             ("harmed", self.harmed, Tally::Harmed),
@@ -231,7 +245,7 @@ impl Block {
         to.nodes(self.nodes)?;
         to.within("endsWithin", self.ends_within, lasts, Expected::EndsWithin)?;
         to.within("allClearWithin", self.all_clear_within, lasts, Expected::AllClearWithin)?;
-        to.no_contradiction()?;
+        contradictions::check(&to.all, machines.len())?;
         Ok(to.all)
     }
 }
@@ -276,6 +290,15 @@ impl Collected<'_> {
         }
     }
 
+    fn reason(&mut self, words: Option<Spanned<String>>) -> Result<(), ScenarioError> {
+        if let Some(none) = words.as_ref().filter(|words| words.value.trim().is_empty()) {
+            let message = "must not be empty: every reason contains that".to_owned();
+            return Err(ScenarioError { line: none.referenced.line(), field: "expect.reason".into(), message });
+        }
+        self.plain("reason", words, Expected::Reason);
+        Ok(())
+    }
+
     fn count(&mut self, field: &str, count: Option<Spanned<Count>>, tally: Tally) -> Result<(), ScenarioError> {
         let Some(count) = count else { return Ok(()) };
         let machines = self.machines.len();
@@ -308,47 +331,5 @@ impl Collected<'_> {
             self.add(line, field, Expected::Node { name, outcome, build });
         }
         Ok(())
-    }
-
-    /// A node has one outcome: what is expected of all outcomes together may not be more than there are nodes, of no
-    /// outcome may more nodes be named than are expected, and one node may not have another build than all nodes.
-    fn no_contradiction(&self) -> Result<(), ScenarioError> {
-        let (mut least, machines) = (0_usize, self.machines.len());
-        let all =
-            self.all.iter().find_map(|e| if let Expected::AllNodesBuild(b) = e.expected { Some(b) } else { None });
-        for Expectation { line, field, expected } in &self.all {
-            let refuse = |message| Err(ScenarioError { line: *line, field: field.clone(), message });
-            match expected {
-                Expected::Count(tally, range) if *tally != Tally::Harmed => {
-                    least = least.saturating_add(usize::try_from(range.at_least).unwrap_or(usize::MAX));
-                    if least > machines {
-                        return refuse(format!("contradicts the counts above: there are {machines} machines"));
-                    }
-                    let named = self.named(*tally);
-                    if range.at_most.is_some_and(|most| named > most) {
-                        return refuse(format!("contradicts expect.nodes, which has {named} of them"));
-                    }
-                }
-                Expected::Node { build: Some(build), .. } if all.is_some_and(|all| all != *build) => {
-                    return refuse(format!("{build} contradicts allNodesBuild"));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// How many nodes are expected by name to come to this.
-    fn named(&self, tally: Tally) -> u32 {
-        let of = |outcome| match outcome {
-            NodeOutcome::Updated => Some(Tally::Updated),
-            NodeOutcome::Reverted => Some(Tally::Reverted),
-            NodeOutcome::Failed => Some(Tally::Failed),
-            NodeOutcome::Held => Some(Tally::Held),
-            NodeOutcome::Skipped => Some(Tally::Skipped),
-            NodeOutcome::NotStarted | NodeOutcome::Aborted | NodeOutcome::NodeGone => None,
-        };
-        let is = |one: &&Expectation| matches!(one.expected, Expected::Node { outcome: Some(outcome), .. } if of(outcome) == Some(tally));
-        u32::try_from(self.all.iter().filter(is).count()).unwrap_or(u32::MAX)
     }
 }

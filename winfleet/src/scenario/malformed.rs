@@ -5,8 +5,6 @@ use super::{ApiServerEffect, Effect, HypervisorEffect, ScenarioError};
 use serde::de::DeserializeOwned;
 use serde_saphyr::Error;
 
-/// What the parser says of a word that stands where a map is needed.
-const NO_MAP: &str = "expected mapping start";
 /// How the parser begins its complaint about a map in braces that is not one.
 const BROKEN_BRACES: &str = "while parsing a flow mapping";
 
@@ -18,17 +16,55 @@ pub(super) fn told(error: &Error, field: String) -> ScenarioError {
         let field = if field.ends_with('?') { format!("{}{key}", field.trim_end_matches('?')) } else { field };
         return ScenarioError { line, field, message: format!("{key} is there twice") };
     }
-    let message = error.to_string();
-    // Its own note of the place stands in front of ours.
-    let message = message.split(" at line ").next().unwrap_or(&message);
-    let message = match message {
-        NO_MAP => fields(&field).unwrap_or_else(|| "must be a map".to_owned()),
-        braces if braces.starts_with(BROKEN_BRACES) && field.contains(".effect") => format!(
-            "{braces}; an effect with fields needs braces of its own: `effect: {{throttled: {{everyNth: 3, retryAfter: 30s}}}}`"
-        ),
-        other => other.to_owned(),
-    };
+    let message = in_our_words(error.without_snippet(), &field).unwrap_or_else(|| in_its_words(error, &field));
     ScenarioError { line, field, message }
+}
+
+/// What a value must be that is of another type; none when the parser says it well enough.
+fn in_our_words(error: &Error, field: &str) -> Option<String> {
+    let message = match error {
+        Error::InvalidScalar { ty: "floating point", .. } if is_share(field) => {
+            "must be a share from 0 to 1, like 0.4; not a percentage"
+        }
+        Error::InvalidScalar { ty: "floating point", .. } | Error::NonFiniteFloat { .. } => {
+            "must be a number, like 0.4"
+        }
+        Error::InvalidScalar { ty: "u64", .. } => "must be a whole number, not negative",
+        Error::InvalidScalar { ty: "u32", .. } => "must be a whole number from 0 to 4294967295",
+        Error::SerdeInvalidValue { expected, .. } if expected == "a nonzero u32" => "must be at least 1",
+        Error::InvalidBooleanStrict { .. } => "must be true or false",
+        Error::Unexpected { expected: "sequence start", .. } => "must be a list, like [a, b]",
+        Error::Unexpected { expected: "mapping start", .. } => {
+            return Some(fields(field).unwrap_or_else(|| "must be a map, like {a: 1}".to_owned()));
+        }
+        Error::Unexpected { expected: "string scalar" | "scalar", .. } => "must be one value, not a list or a map",
+        Error::ExpectedStringKeyForExternallyTaggedEnum { .. }
+        | Error::ExternallyTaggedEnumExpectedScalarOrMapping { .. } => {
+            "must be a name, or a map of one name with its fields"
+        }
+        Error::UnexpectedValueForUnitEnumVariant { .. } => "has no fields: its name is enough",
+        Error::ExpectedMappingEndAfterEnumVariantValue { .. } => "has another one beside it: only one may stand here",
+        Error::NullIntoString { .. } => "is empty: give it a value, or leave it out",
+        _ => return None,
+    };
+    Some(message.to_owned())
+}
+
+/// Whether it is a part of a whole.
+fn is_share(field: &str) -> bool {
+    field.ends_with(".chance") || field.ends_with(".share")
+}
+
+/// What the parser says, without its own note of the place.
+fn in_its_words(error: &Error, field: &str) -> String {
+    let message = error.to_string();
+    let message = message.split(" at line ").next().unwrap_or(&message);
+    if message.starts_with(BROKEN_BRACES) && field.contains(".effect") {
+        return format!(
+            "{message}; an effect with fields needs braces of its own: `effect: {{throttled: {{everyNth: 3, retryAfter: 30s}}}}`"
+        );
+    }
+    message.to_owned()
 }
 
 /// What an effect or an act that is only named needs beside its name.

@@ -6,6 +6,7 @@
 mod acts;
 mod check;
 mod cluster;
+mod contradictions;
 mod effect;
 mod expect;
 mod faults;

@@ -1,6 +1,6 @@
 //! Points and stretches of a scenario's time.
 
-use super::{Period, updates::optional_date_or_time};
+use super::{Period, check::Complaint, updates::optional_date_or_time};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -29,6 +29,27 @@ impl Moment {
             Self::After(period) => period.after(start),
             Self::At(at) => at,
         }
+    }
+}
+
+/// When a scenario begins, and how long it goes at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Course {
+    /// When it begins.
+    pub start: Timestamp,
+    /// How long it goes.
+    pub lasts: Period,
+}
+
+impl Course {
+    /// What is wrong with a moment that these two fields give: it comes when the scenario is over.
+    pub(super) fn reaches(self, after: Option<Period>, at: Option<Timestamp>) -> Result<(), Complaint> {
+        let late = |moment: Moment| moment.time(self.start) >= self.lasts.after(self.start);
+        if !Moment::of(after, at).is_some_and(late) {
+            return Ok(());
+        }
+        let field = if at.is_some() { "at" } else { "after" };
+        Err((field, format!("comes when all is over: the scenario lasts {}", self.lasts)))
     }
 }
 

@@ -63,16 +63,35 @@ impl fmt::Display for Period {
 
 /// A text that is no period.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a duration: write a number with its unit, like 10s, 2m, 1h30m or 7d, not negative")]
+#[error(
+    "{0:?} is not a duration: write a whole number with its unit (ms, s, m, h, d), like 10s, 2m, 1h30m or 7d, not negative"
+)]
 pub struct ParsePeriodError(String);
+
+/// The units, in the order in which they stand.
+const UNITS: [&str; 5] = ["d", "h", "m", "s", "ms"];
+
+/// Whether it is whole numbers with units of the list, each at most once and in this order.
+fn is_plain(text: &str) -> bool {
+    let (mut rest, mut units) = (text, &UNITS[..]);
+    while !rest.is_empty() {
+        let unit = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        let after = unit.trim_start_matches(|c: char| c.is_ascii_lowercase());
+        let name = &unit[..unit.len() - after.len()];
+        let place = units.iter().position(|one| *one == name).filter(|_| unit.len() < rest.len());
+        let Some(place) = place else { return false };
+        (rest, units) = (after, &units[place + 1..]);
+    }
+    !text.is_empty()
+}
 
 impl FromStr for Period {
     type Err = ParsePeriodError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refuse = || ParsePeriodError(text.chars().take(64).collect());
-        // Only the short form: ISO 8601 ("PT10S") and "3 days ago" would also parse, and nobody expects them here.
-        if !text.starts_with(|c: char| c.is_ascii_digit()) || text.contains(' ') {
+        // The parser knows many more spellings ("PT10S", "3 days ago", "1.5h", "1w"), which policies refuse.
+        if !is_plain(text) {
             return Err(refuse());
         }
         let span: Span = text.parse().map_err(|_| refuse())?;
@@ -100,17 +119,44 @@ mod tests {
 
     #[test]
     fn reads_numbers_with_units() {
-        for (text, seconds) in [("10s", 10), ("2m", 120), ("1h30m", 5400), ("7d", 604_800), ("0s", 0)] {
+        let cases = [
+            ("10s", 10),
+            ("2m", 120),
+            ("90m", 5400),
+            ("1h30m", 5400),
+            ("7d", 604_800),
+            ("0s", 0),
+            ("1d2h3m4s", 93_784),
+        ];
+        for (text, seconds) in cases {
             let period: Period = text.parse().expect(text);
             assert_eq!(period, Period::seconds(seconds), "{text}");
             assert_eq!(period.to_string().parse(), Ok(period), "{text} survives being written");
         }
+        assert_eq!("1s500ms".parse(), "1500ms".parse::<Period>());
         assert_eq!("1500ms".parse::<Period>().expect("milliseconds").to_std().as_millis(), 1500);
     }
 
     #[test]
-    fn refuses_what_has_no_unit_or_is_negative() {
-        for text in ["", "10", "-10s", "10s ago", "soon", "1 hour", "PT10S", "3mo"] {
+    fn refuses_what_is_no_whole_number_with_a_unit() {
+        let cases = ["", "10", "-10s", "+10s", "s", "10s ago", "soon", "1 hour", "1 h", "2h 30m", "PT10S", "3mo"];
+        // What a parser of durations takes and policies do not.
+        let friendly = [
+            "1w",
+            "1.5h",
+            "1,5h",
+            "30days",
+            "1hr",
+            "90sec",
+            "1M",
+            "1H",
+            "30m1h",
+            "1h1h",
+            "5us",
+            "1h,30m",
+            "1d00:00:10",
+        ];
+        for text in cases.iter().chain(&friendly) {
             assert!(text.parse::<Period>().is_err(), "{text}");
         }
     }

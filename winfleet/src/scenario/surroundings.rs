@@ -1,19 +1,19 @@
 //! What a scenario's surroundings of the machines must satisfy beyond their form.
 
 use super::check::{Complaint, check_each, refuse};
-use super::{File, Kill, MachineSpec, Metric, Period, ScenarioError, Trouble, Workload, instead};
+use super::{File, Kill, MachineSpec, Metric, Period, ScenarioError, Trouble, Workload, instead, moment::Course};
 use serde_saphyr::Spanned;
 
 /// Checks API server, hypervisor, operator, workloads, metrics and manifests.
-pub(super) fn check(file: &File, machines: &[MachineSpec]) -> Result<(), ScenarioError> {
+pub(super) fn check(file: &File, machines: &[MachineSpec], course: Course) -> Result<(), ScenarioError> {
     if let Some(spec) = &file.api_server {
-        in_block(spec, "apiServer", |api| troubles(&api.troubles))?;
+        in_block(spec, "apiServer", |api| troubles(&api.troubles, course))?;
     }
     if let Some(spec) = &file.hypervisor {
-        in_block(spec, "hypervisor", |hypervisor| troubles(&hypervisor.troubles))?;
+        in_block(spec, "hypervisor", |hypervisor| troubles(&hypervisor.troubles, course))?;
     }
     if let Some(spec) = &file.operator {
-        in_block(spec, "operator", |operator| at_each("kills", &operator.kills, kill))?;
+        in_block(spec, "operator", |operator| at_each("kills", &operator.kills, |one| kill(one, course)))?;
     }
     check_each("workloads", &file.workloads, |at| workload(&file.workloads, at, machines))?;
     check_each("metrics", &file.metrics, |at| metric(&file.metrics, at, &file.workloads))?;
@@ -36,18 +36,21 @@ fn at_each<T>(list: &str, items: &[T], check: impl Fn(&T) -> Result<(), Complain
     Ok(())
 }
 
-fn troubles<E>(troubles: &[Trouble<E>]) -> Result<(), (String, String)> {
+fn troubles<E>(troubles: &[Trouble<E>], course: Course) -> Result<(), (String, String)> {
     at_each("troubles", troubles, |trouble| match (trouble.after, trouble.at) {
         (Some(_), Some(_)) => Err(("at", "either after or at, not both".into())),
         (None, None) => Err(("after", "after or at is needed".into())),
         _ if trouble.lasts == Period::ZERO => Err(("lasts", "must be more than 0s".into())),
-        _ => Ok(()),
+        _ if trouble.ends(course.start) <= course.start => {
+            Err(("at", format!("is over before all begins: the scenario starts at {}", course.start)))
+        }
+        (after, at) => course.reaches(after, at),
     })
 }
 
-fn kill(kill: &Kill) -> Result<(), Complaint> {
+fn kill(kill: &Kill, course: Course) -> Result<(), Complaint> {
     match (kill.after.is_some(), kill.at.is_some(), kill.call.is_some()) {
-        (true, false, false) | (false, true, false) | (false, false, true) => Ok(()),
+        (true, false, false) | (false, true, false) | (false, false, true) => course.reaches(kill.after, kill.at),
         _ => Err(("after", "exactly one of after, at and call is needed".into())),
     }
 }

@@ -53,6 +53,30 @@ fn updates_read_dates_times_and_targets() {
 }
 
 #[test]
+fn a_time_without_its_zone_is_refused() {
+    let at = |time: &str| format!("{MACHINE}acts:\n- {{at: {time}, act: {{delete: {{kind: UpdateHold, name: h}}}}}}\n");
+    for time in ["2026-01-15 08:00", "2026-01-15T08:00", "2026-01-15T08:00:00", "20260115", "15.01.2026"] {
+        refuses(
+            &at(time),
+            6,
+            "acts[0].at",
+            "neither a date like 2024-07-09 (midnight UTC) nor a time with its zone like",
+        );
+    }
+    for (time, utc) in [("2026-01-15", "2026-01-15T00:00:00Z"), ("2026-01-15T08:00:00+01:00", "2026-01-15T07:00:00Z")] {
+        let scenario = Scenario::parse(&at(time)).expect(time);
+        assert_eq!(scenario.acts[0].when.time(scenario.start).to_string(), utc);
+    }
+}
+
+#[test]
+fn what_is_released_after_the_start_is_not_offered_from_the_start() {
+    let with = |more: &str| format!("{MACHINE}start: 2024-07-08\n{UPDATE}  {more}\n");
+    refuses(&with("published: true"), 7, "updates[0].released", "is after the start (2024-07-08T00:00:00Z)");
+    assert!(Scenario::parse(&with("published: false")).is_ok());
+}
+
+#[test]
 fn every_effect_has_a_spelling() {
     let effects = "[downloadFails: {hresult: 0x80240022}, updateServiceFails: {hresult: 0x80240438}, updateWithdrawn, diskFull,
       installFails: {hresult: 2149842967}, installHangs, buildUnchanged, otherVersionInstalled: {build: 10.0.26100.1},
@@ -145,7 +169,7 @@ fn a_mistake_in_meaning_names_line_and_field() {
         &format!("{MACHINE}hypervisor: {{throttle: {{everyNth: 0, retryAfter: 1s}}}}\n"),
         5,
         "hypervisor.throttle.everyNth",
-        "nonzero",
+        "at least 1",
     );
 }
 
@@ -349,7 +373,7 @@ fn surroundings_that_can_not_be_meant_are_refused() {
         ),
         ("apiServer: {latency: 5}", "apiServer.latency", "with its unit"),
         ("operator: {kills: [{downFor: 1m}]}", "operator.kills[0].after", "exactly one"),
-        ("operator: {instances: 0}", "operator.instances", "nonzero"),
+        ("operator: {instances: 0}", "operator.instances", "at least 1"),
         ("workloads: [{name: web, replicas: 0}]", "workloads[0].replicas", "at least 1"),
         ("workloads: [{name: web, replicas: 2, minAvailable: 3}]", "workloads[0].minAvailable", "more than the 2"),
         ("workloads: [{name: web, replicas: 2, nodeSelector: {a: b}}]", "workloads[0].nodeSelector", "fits no machine"),
@@ -413,6 +437,71 @@ fn what_is_malformed_is_told_in_the_words_of_the_format() {
             "an effect with fields needs braces of its own: `effect: {throttled: ",
         ),
         ("faults:\n- {name: x, when: boot, effects: [dnsDead]}", 6, "faults[0].when", "must be a map"),
+        (
+            "faults:\n- {name: x, when: {after: 0s}, effects: [dnsDead: {by: 1s}]}",
+            6,
+            "faults[0].effects[0].dnsDead",
+            "has no fields: its name is enough",
+        ),
+        (
+            "apiServer: {troubles: [{after: 0s, lasts: 1h, effect: [down]}]}",
+            5,
+            "apiServer.troubles[0].effect",
+            "must be a name",
+        ),
+        (
+            "apiServer: {troubles: [{after: 0s, lasts: 1h, effect: {}}]}",
+            5,
+            "apiServer.troubles[0].effect",
+            "must be a name",
+        ),
+        (
+            "apiServer: {troubles: [{after: 0s, lasts: 1h, effect: {slow: {by: 1s}, down: }}]}",
+            5,
+            "apiServer.troubles[0].effect.slow",
+            "only one may stand here",
+        ),
+        ("seed: -1", 5, "seed", "must be a whole number, not negative"),
+        (
+            "workloads: [{name: web, replicas: four}]",
+            5,
+            "workloads[0].replicas",
+            "must be a whole number from 0 to 4294967295",
+        ),
+        ("operator: {instances: 0}", 5, "operator.instances", "must be at least 1"),
+        (
+            "metrics: [{query: up, shows: failedShare, usually: none}]",
+            5,
+            "metrics[0].usually",
+            "must be a number, like 0.4",
+        ),
+        (
+            "faults:\n- {name: x, when: {after: 0s}, where: {chance: 40%}, effects: [dnsDead]}",
+            6,
+            "faults[0].where.chance",
+            "must be a share from 0 to 1, like 0.4; not a percentage",
+        ),
+        (
+            "faults:\n- {name: x, when: {after: 0s}, effects: [requestsFail: {share: 5%}]}",
+            6,
+            "faults[0].effects[0].requestsFail.share",
+            "not a percentage",
+        ),
+        ("updates: none", 5, "updates", "must be a list, like [a, b]"),
+        ("start: [2026-01-13]", 5, "start", "must be one value"),
+        ("start:", 5, "start", "is empty: give it a value"),
+        (
+            "workloads: [{name: web, replicas: 1, domainIdentity: yes}]",
+            5,
+            "workloads[0].domainIdentity",
+            "must be true or false",
+        ),
+        (
+            "workloads: [{name: web, replicas: 1, minAvailable: most}]",
+            5,
+            "workloads[0].minAvailable",
+            "must be a number like 3 or",
+        ),
         ("acts: [{after: 1h, act: approve}]", 5, "acts[0].act.approve", "`approve: {rollout: ..., gate: ..., "),
     ];
     for (block, line, field, words) in cases {
@@ -427,6 +516,18 @@ fn what_comes_after_the_end_is_refused() {
         |when: &str| with(&format!("updates: []\nacts:\n- {{{when}, act: {{delete: {{kind: UpdateHold, name: h}}}}}}"));
     refuses(&publish("after: 2h"), 9, "acts[0].after", "comes when all is over: the scenario lasts 2h");
     refuses(&publish("at: 2024-07-16"), 9, "acts[0].at", "comes when all is over");
+    let fault = |when: &str| with(&format!("faults:\n- {{name: f, when: {{{when}}}, effects: [dnsDead]}}"));
+    refuses(&fault("after: 2h"), 8, "faults[0].when.after", "comes when all is over");
+    refuses(&fault("phase: boot, at: 2024-07-16"), 8, "faults[0].when.at", "comes when all is over");
+    for block in ["apiServer", "hypervisor"] {
+        let trouble = |when: &str| with(&format!("{block}: {{troubles: [{{{when}, lasts: 1h, effect: down}}]}}"));
+        refuses(&trouble("after: 90d"), 7, &format!("{block}.troubles[0].after"), "the scenario lasts 2h");
+        refuses(&trouble("at: 2024-07-16"), 7, &format!("{block}.troubles[0].at"), "comes when all is over");
+        refuses(&trouble("at: 2023-07-15"), 7, &format!("{block}.troubles[0].at"), "is over before all begins");
+        assert!(Scenario::parse(&trouble("at: 2024-07-14T23:30:00Z")).is_ok(), "its end is seen");
+    }
+    refuses(&with("operator: {kills: [{after: 2h}]}"), 7, "operator.kills[0].after", "comes when all is over");
+    refuses(&with("operator: {kills: [{at: 2024-07-16}]}"), 7, "operator.kills[0].at", "comes when all is over");
     refuses(&with("expect:\n  endsWithin: 3h"), 8, "expect.endsWithin", "3h is longer than the scenario lasts (2h)");
     refuses(&with("expect:\n  allClearWithin: 3h"), 8, "expect.allClearWithin", "is longer than");
 }
@@ -440,7 +541,7 @@ fn expectations_are_spelled_out_with_their_lines() {
   harmed: {{atMost: 2}}
   updated: 1
   nodes:
-    win-1: {{outcome: Reverted}}
+    win-1: {{outcome: Updated}}
   allClearWithin: 12h
 "
     );
@@ -466,6 +567,10 @@ fn contradictory_expectations_are_refused() {
         ("rollout: Stopped", "expect.rollout", "a state (Pending"),
         ("updated: 2", "expect.updated", "2 of 1 machines"),
         ("{updated: 1, reverted: 1}", "expect.reverted", "contradicts the counts"),
+        ("{updated: 1, nodes: {win-1: {outcome: Reverted}}}", "expect.nodes.win-1", "contradicts the counts above"),
+        ("{updated: 1, nodes: {win-1: {outcome: NotStarted}}}", "expect.nodes.win-1", "there are 1 machines"),
+        ("{rollout: Completed, ring: web}", "expect.ring", "has stopped in no ring"),
+        ("reason: ''", "expect.reason", "must not be empty"),
         (
             "{reverted: 0, nodes: {win-1: {outcome: Reverted}}}",
             "expect.reverted",

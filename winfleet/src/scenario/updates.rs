@@ -23,7 +23,7 @@ pub struct Update {
     /// Classification, by the catalogue's own words.
     #[serde(default = "security")]
     pub classification: String,
-    /// When it was published: a date (midnight, UTC) or a time.
+    /// When it was published: a date (midnight, UTC) or a time; not after the start, where it is offered from then on.
     #[serde(deserialize_with = "date_or_time")]
     pub released: Timestamp,
     /// Size of the download in bytes.
@@ -73,9 +73,13 @@ const fn yes() -> bool {
 
 pub(super) fn date_or_time<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
     let text = String::deserialize(from)?;
-    let date = || text.parse::<Date>().and_then(|date| date.to_zoned(TimeZone::UTC)).map(|day| day.timestamp());
-    text.parse().or_else(|_| date()).map_err(|_| {
-        D::Error::custom(format!("{text:?} is neither a date like 2024-07-09 nor a time like 2024-07-09T17:00:00Z"))
+    // A parser of dates passes over a time of day that stands behind one, and with it over the missing zone.
+    let date = text.parse::<Date>().ok().filter(|date| date.to_string() == text);
+    let midnight = || date?.to_zoned(TimeZone::UTC).ok().map(|day| day.timestamp());
+    text.parse().ok().or_else(midnight).ok_or_else(|| {
+        D::Error::custom(format!(
+            "{text:?} is neither a date like 2024-07-09 (midnight UTC) nor a time with its zone like 2024-07-09T17:00:00Z"
+        ))
     })
 }
 

@@ -15,6 +15,7 @@ const BEFORE: Build = Build::new(10, 0, 20348, 2527);
 const AFTER: Build = Build::new(10, 0, 20348, 2582);
 
 const SCENARIO: &str = "
+start: 2026-11-22T12:00:00Z
 machines:
 - {names: [win-1], build: 10.0.20348.2527, traits: [struck]}
 - {names: [win-2], build: 10.0.20348.2527}

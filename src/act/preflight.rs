@@ -1,7 +1,7 @@
 //! `Preflight` (needs a client of the provider): whether the node's machine is there, and is the node's.
 //!
-//! Asked once, when the node is fit as far as its Node object tells, and before anything is touched: a machine that can
-//! not be snapshotted is neither drained nor downloaded to. Undo: none, nothing is changed.
+//! Asked when the node is fit as far as its Node object tells, until there is an answer, and before anything is touched:
+//! a machine that can not be snapshotted is neither drained nor downloaded to. Undo: none, nothing is changed.
 
 use super::{ActContext, provider};
 use crate::domain::StepResult;

@@ -91,7 +91,8 @@ pub struct SnapshotPolicy {
     /// stops the rollout before any node starts; a snapshot that turns out to be less is tried again.
     #[serde(default)]
     pub consistency: SnapshotConsistency,
-    /// How long the provider may take to make it restorable.
+    /// How long the provider may take to make it restorable. It is also how long a node waits in `Preflight`, before
+    /// anything is touched, for a provider that can not be asked; then its update is `Failed`.
     #[serde(default = "default_snapshot_timeout")]
     #[x_kube(validation = Rule::new("self >= duration('1s') && self <= duration('6h')").message("must be between 1s and 6h"))]
     pub timeout: Span,

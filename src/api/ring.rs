@@ -97,7 +97,9 @@ pub struct Soak {
     #[serde(default = "default_interval")]
     #[x_kube(validation = Rule::new("self >= duration('1s') && self <= duration('24h')").message("must be between 1s and 24h"))]
     pub interval: Span,
-    /// How often in a row a node's probes may fail before the ring has failed.
+    /// How often in a row a node's probes may fail before the ring has failed. An outage that is over before so many
+    /// probings, about `interval` times one less than this (10 minutes by default), does not fail the ring: also a node
+    /// that crashes and boots within it. Choose a shorter `interval` where that matters.
     #[serde(default = "default_failure_threshold")]
     #[schemars(range(min = 1, max = 100))]
     pub failure_threshold: i32,

@@ -52,7 +52,7 @@ fn in_our_words(error: &Error, field: &str) -> Option<String> {
 
 /// Whether it is a part of a whole.
 fn is_share(field: &str) -> bool {
-    field.ends_with(".chance") || field.ends_with(".share")
+    matches!(field.rsplit('.').next(), Some("chance" | "share"))
 }
 
 /// What the parser says, without its own note of the place.

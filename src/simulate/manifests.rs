@@ -124,31 +124,23 @@ impl Cluster {
     }
 }
 
-/// The workloads of the manifests: Deployments, each with the budget that selects its pods.
+/// The workloads of the manifests: Deployments.
 pub fn workloads(manifests: &[Manifest]) -> Vec<Workload> {
-    let of_kind = |kind: &'static str| manifests.iter().filter(move |manifest| manifest.text("/kind") == kind);
-    let workload = |manifest: &Manifest| {
-        let labels = manifest.map("/spec/template/metadata/labels");
-        let replicas = manifest.number("/spec/replicas").unwrap_or(1);
-        let namespace = namespace(manifest);
-        let workload = Workload {
-            min_available: None,
-            follows_budgets: true,
-            name: manifest.text("/metadata/name").to_owned(),
-            replicas,
-            annotations: manifest.map("/spec/template/metadata/annotations"),
-            node_selector: manifest.map("/spec/template/spec/nodeSelector"),
-            grace: manifest
-                .object
-                .pointer("/spec/template/spec/terminationGracePeriodSeconds")
-                .and_then(Value::as_i64)
-                .unwrap_or(30),
-            labels,
-            namespace,
-        };
-        Workload { min_available: min_available(of_kind("PodDisruptionBudget"), &workload), ..workload }
+    let workload = |manifest: &Manifest| Workload {
+        min_available: None,
+        name: manifest.text("/metadata/name").to_owned(),
+        namespace: namespace(manifest),
+        replicas: manifest.number("/spec/replicas").unwrap_or(1),
+        labels: manifest.map("/spec/template/metadata/labels"),
+        annotations: manifest.map("/spec/template/metadata/annotations"),
+        node_selector: manifest.map("/spec/template/spec/nodeSelector"),
+        grace: manifest
+            .object
+            .pointer("/spec/template/spec/terminationGracePeriodSeconds")
+            .and_then(Value::as_i64)
+            .unwrap_or(30),
     };
-    of_kind("Deployment").map(workload).collect()
+    manifests.iter().filter(|manifest| manifest.text("/kind") == "Deployment").map(workload).collect()
 }
 
 /// How many pods of a Deployment its budget wants to work: the first one that selects them.

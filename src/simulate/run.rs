@@ -8,7 +8,7 @@ use super::manifests;
 use super::operator::operate;
 use super::report::Report;
 use super::shared::{Shared, Time};
-use super::trace::{Event, Observer};
+use super::trace::{Actor, Event, Observer};
 use super::troubles;
 use super::workloads::{Workload, Workloads};
 use super::{Outcome, Setup, SimulateError};
@@ -83,6 +83,9 @@ fn cluster(setup: &Setup, observers: Vec<Box<dyn Observer>>) -> Result<Cluster, 
         return Err(SimulateError::Input("manifests: there is no UpdateRollout: nothing would happen".to_owned()));
     }
     manifests::apply(&mut cluster, &setup.manifests, now)?;
+    for budget in scenario.workloads.iter().filter_map(Workload::budget_of) {
+        cluster.make(Actor::User, budget, now);
+    }
     let kills: Vec<_> = cluster.calls.kill_times().map(|(at, _)| at).collect();
     for (number, at) in kills.into_iter().enumerate() {
         cluster.agenda.set(Due::Kill(number), Some(at));

@@ -346,5 +346,5 @@ workloads: [{name: web, namespace: shop, replicas: 12, minAvailable: 11}]
     assert_eq!(outcome.report.rollouts[0].failed, 3, "{}", outcome.report.text());
     assert!(outcome.report.nodes.iter().all(|node| node.build == "10.0.20348.2461" && !node.harmed));
     let reasons: Vec<_> = outcome.tables.updates.all().filter_map(|u| u.status.as_ref()?.reason.clone()).collect();
-    assert!(reasons.iter().all(|reason| reason.contains("disruption budget web")), "{reasons:?}");
+    assert!(reasons.iter().all(|reason| reason.contains("PDB shop/web allows no disruption")), "{reasons:?}");
 }

@@ -7,7 +7,9 @@ use super::machines::ready_since;
 use super::trace::Actor;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::{Container, Node, Pod, PodSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, OwnerReference};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,8 +36,6 @@ pub struct Workload {
     pub node_selector: BTreeMap<String, String>,
     /// How many of them its disruption budget wants to work; none without one.
     pub min_available: Option<usize>,
-    /// Whether its budget is an object of its own, if it has one.
-    pub follows_budgets: bool,
     /// Seconds that its pods have to end.
     pub grace: i64,
 }
@@ -80,10 +80,28 @@ impl Workload {
             labels: BTreeMap::from([("app".to_owned(), spec.name.clone())]),
             annotations: stops.into_iter().collect(),
             node_selector: spec.node_selector.clone(),
-            min_available: spec.min_available.and_then(|min| usize::try_from(min.of(spec.replicas)).ok()),
-            follows_budgets: spec.min_available.is_none(),
+            min_available: None,
             grace: 30,
         }
+    }
+
+    /// The disruption budget of a workload of a scenario, if it has one: of the workload's name.
+    pub fn budget_of(spec: &winfleet::scenario::Workload) -> Option<PodDisruptionBudget> {
+        let min = i32::try_from(spec.min_available?.of(spec.replicas)).unwrap_or(i32::MAX);
+        let labels = Self::of(spec).labels;
+        Some(PodDisruptionBudget {
+            metadata: ObjectMeta {
+                name: Some(spec.name.clone()),
+                namespace: Some(spec.namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(PodDisruptionBudgetSpec {
+                min_available: Some(IntOrString::Int(min)),
+                selector: Some(LabelSelector { match_labels: Some(labels), match_expressions: None }),
+                ..PodDisruptionBudgetSpec::default()
+            }),
+            status: None,
+        })
     }
 }
 
@@ -111,9 +129,9 @@ impl Workloads {
         (left < min).then(words)
     }
 
-    /// Gives each workload whose budget is an object of its own what this says.
+    /// Gives each workload what the budgets say.
     pub fn follow_budgets(&mut self, min_available: impl Fn(&Workload) -> Option<usize>) {
-        for Running { wanted, .. } in self.all.iter_mut().filter(|running| running.wanted.follows_budgets) {
+        for Running { wanted, .. } in &mut self.all {
             wanted.min_available = min_available(wanted);
         }
     }

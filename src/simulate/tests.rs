@@ -218,6 +218,20 @@ fn people_mend_a_budget_that_blocks_a_drain() {
     }
 }
 
+/// So they do with that of a workload, which is an object like any other.
+#[test]
+fn people_mend_the_budget_of_a_workload() {
+    let workload = "workloads: [{name: db, namespace: shop, replicas: 2, minAvailable: 2}]";
+    let act = "{patch: {kind: PodDisruptionBudget, name: shop/db, patch: {spec: {minAvailable: 0}}}}";
+    for (acts, outcome) in [("[]".to_owned(), "Failed"), (format!("[{{after: 5m, act: {act}}}]"), "Updated")] {
+        let setup = stories::setup(&format!("{workload}\nacts: {acts}"));
+        let named = crate::simulate::names::check(&setup.scenario, &[], std::path::Path::new("s.yaml"), "");
+        assert!(named.is_ok(), "{:?}", named.err());
+        let came = audited(&setup).report;
+        assert_eq!(came.nodes[0].outcome.as_deref(), Some(outcome), "{acts}: {}", came.text());
+    }
+}
+
 /// What goes wrong is told when it begins and when it is over: of a machine, of the API server, of the hypervisor.
 #[test]
 fn the_story_tells_what_goes_wrong_and_until_when() {

@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use winfleet::kubelet::node_object::default_labels;
-use winfleet::scenario::{Act, Deed, Expectation, Expected, Kind, MachineSpec, Scenario, instead};
+use winfleet::scenario::{Act, Deed, Expectation, Expected, Kind, MachineSpec, Scenario, Workload, instead};
 
 /// Checks the names that expectations and acts give, the rings that a rollout lists with their policies and selectors, and
 /// what the scenario's own holds and disruption budgets are about; says what else is worth a word. What comes from a file of
@@ -131,12 +131,19 @@ impl<'a> There<'a> {
                 let there = self.scenario.machines.iter().any(|machine| machine.name == name);
                 (!there).then(|| format!("{name} is not in machines{}", instead::of_machines(&self.scenario.machines)))
             }
+            Kind::PodDisruptionBudget if self.has_budget(name) => None,
             Kind::UpdatePolicy
             | Kind::UpdateRing
             | Kind::UpdateRollout
             | Kind::UpdateHold
             | Kind::PodDisruptionBudget => self.unknown(&kind.to_string(), name),
         }
+    }
+
+    /// Whether a workload has the budget `namespace/name`.
+    fn has_budget(&self, name: &str) -> bool {
+        let named = |workload: &&Workload| name.split_once('/') == Some((&workload.namespace, &workload.name));
+        self.scenario.workloads.iter().find(named).is_some_and(|workload| workload.min_available.is_some())
     }
 
     /// The rings that rollouts list and that are not there.

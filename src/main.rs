@@ -15,10 +15,6 @@ use windlass::ports::SnapshotProviders;
 use windlass::providers::{Prometheus, Registry, Surroundings};
 use windlass::telemetry::{Elector, Health, Metrics, Phase, Terms, counted_client, init_logs, serve};
 
-/// A fifth of a simulation's time went to the allocator of the C library.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Name of the leader's Lease.
 const LEASE: &str = "windlass";
 /// How long what is under way may take to come to its end when the operator is told to end.

@@ -72,7 +72,7 @@ fn the_report_has_the_fields_of_the_docs_and_no_others() {
     let report: Value = serde_json::from_str(&said.out).unwrap();
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
     let listed = |fields: &[&str]| fields.iter().map(|field| (*field).to_owned()).collect::<BTreeSet<_>>();
-    assert_eq!(keys(&report), listed(&["seed", "rollouts", "nodes", "invariants"]));
+    assert_eq!(keys(&report), listed(&["seed", "rollouts", "nodes", "refusedActs", "invariants"]));
     let rollout = [
         "name",
         "state",
@@ -309,6 +309,31 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "acts[0].act.create.kind: an act makes one object, not a List of them",
     ),
     (
+        "expect: ",
+        "- apiVersion: policy/v1\n  kind: PodDisruptionBudget\n  metadata: {name: db, namespace: shop}\n  spec: {minAvailable: 1, selector: {}}\nworkloads: [{name: db, namespace: shop, replicas: 1}]\nacts: [{after: 1h, act: {patch: {kind: PodDisruptionBudget, name: shop/db, patch: {spec: {minAvailble: 0}}}}}]\nexpect: ",
+        "acts[0].act.patch.patch.spec.minAvailble: unknown field \"spec.minAvailble\", expected one of maxUnavailable, minAvailable, ",
+    ),
+    (
+        "expect: ",
+        "acts: [{after: 1h, act: {patch: {kind: UpdateRollout, name: july, patch: {spec: {state: paused}}}}}]\nexpect: ",
+        "acts[0].act.patch.patch.spec.state: Unsupported value: \"paused\": supported values: \"Running\", \"Paused\"",
+    ),
+    (
+        "expect: ",
+        "acts:\n- {after: 2h, act: {patch: {kind: UpdateRollout, name: july, patch: {spec: {state: Running}}}}}\n- {after: 1h, act: {patch: {kind: UpdateRollout, name: july, patch: {spec: {state: Aborted}}}}}\nexpect: ",
+        "acts[0].act.patch.patch.spec.state: Invalid value: \"Running\": Aborted is final: make a new rollout",
+    ),
+    (
+        "expect: ",
+        "acts: [{after: 1h, act: {patch: {kind: UpdateRollout, name: july, patch: {spec: {rings: [edge]}}}}}]\nexpect: ",
+        "acts[0].act.patch.patch.spec.rings: Invalid value: rings are frozen: make a new rollout",
+    ),
+    (
+        "expect: ",
+        "acts: [{after: 1h, act: {patch: {kind: Node, name: win-1, patch: {spec: {unschedulabel: true}}}}}]\nexpect: ",
+        "acts[0].act.patch.patch.spec.unschedulabel: unknown field \"spec.unschedulabel\", expected one of configSource, ",
+    ),
+    (
         "when: {phase: boot}",
         "when: {phase: bot}",
         "faults[1].when.phase: unknown variant `bot`, expected one of stage, ",
@@ -331,6 +356,7 @@ fn bad_input_is_exit_code_2_with_line_field_and_what_is_allowed() {
         assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{to}: {}", said.error);
         let (place, message) = said.error.split_once(": line ").unwrap_or_else(|| panic!("{to}: {}", said.error));
         assert!(place.ends_with("s.yaml"), "{to}: {}", said.error);
+        assert!(!said.error.contains("<nil>"), "{to}: {}", said.error);
         let (line, message) = message.split_once(": ").unwrap();
         assert!(line.parse::<usize>().unwrap() > 0 && message.starts_with(words), "{to}: {}", said.error);
         if words.starts_with("manifests[") && !to.starts_with("- ") {
@@ -391,6 +417,56 @@ fn the_objects_of_a_list_are_played() {
     let said = simulate(&scenario, &["--manifests", folder.file("hold.yaml", hold).to_str().unwrap()]);
     assert_eq!(said.code, Some(4), "{}{}", said.out, said.error);
     assert!(said.out.contains("updated 0, "), "{}", said.out);
+}
+
+#[test]
+fn an_act_that_has_no_effect_is_told_in_the_report_and_beside_it() {
+    let folder = Folder::new();
+    let acts = "acts:
+- {after: 1h, act: {approve: {rollout: july, gate: Promote, approver: bob}}}
+- {after: 2h, act: {patch: {kind: NodeUpdate, name: win-1, patch: {spec: {nodeName: win-2}}}}}
+- {after: 3h, act: {create: {apiVersion: windlass.dev/v1alpha1, kind: UpdateHold, metadata: {name: h}, spec: {reason: r}}}}
+- {after: 4h, act: {delete: {kind: UpdateHold, name: h}}}
+- {after: 5h, act: {delete: {kind: UpdateHold, name: h}}}
+expect: ";
+    let text = example().replacen("expect: ", acts, 1);
+    let line = text.lines().position(|line| line.starts_with("acts:")).unwrap() + 2;
+    let file = folder.file("s.yaml", &text);
+    let said = simulate(&file, &["--output", "json"]);
+    let report: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(said.code, Some(0), "{}{}", said.out, said.error);
+    let acts: Vec<_> = report["refusedActs"].as_array().unwrap().iter().map(|refused| &refused["act"]).collect();
+    assert_eq!(acts, [0, 1, 4], "{}", said.error);
+    let expected = [
+        (0, "2026-01-06T01:00:00Z", "bob finds no closed gate Promote at july"),
+        (
+            1,
+            "2026-01-06T02:00:00Z",
+            "it is refused: spec: Invalid value: the intent of a node update is frozen; a new rollout makes a new one",
+        ),
+        (4, "2026-01-06T05:00:00Z", "it is refused: there is no UpdateHold h"),
+    ];
+    let text = simulate(&file, &[]).out;
+    for ((at, when, words), told) in expected.iter().zip(said.error.lines()) {
+        assert_eq!(told, format!("{}: line {}: acts[{at}].act: at {when} {words} (seed 7)", file.display(), line + at));
+        assert!(text.contains(&format!("\nacts[{at}] at {when}: {words}\n")), "{text}");
+    }
+}
+
+#[test]
+fn many_runs_end_with_what_they_came_to() {
+    let folder = Folder::new();
+    let scenario =
+        example().replace("expect: {rollout: Halted", "expect: {rollout: Completed").replace(", ring: edge", "");
+    let said = simulate(&folder.file("s.yaml", &scenario), &["--runs", "3", "--seed", "5"]);
+    let last = said.out.lines().last().unwrap();
+    assert_eq!(
+        last, "3 runs (seeds 5 to 7): 3 Halted; 3 missed what was expected; 0 broke an invariant",
+        "{}",
+        said.error
+    );
+    let said = simulate(&folder.file("s.yaml", example()), &[]);
+    assert!(said.out.lines().last().unwrap().starts_with("invariants: "), "{}", said.out);
 }
 
 #[test]

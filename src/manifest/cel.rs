@@ -15,11 +15,11 @@ const LABEL_LENGTH: usize = 63;
 /// Longest prefix of a qualified name.
 const PREFIX_LENGTH: usize = 253;
 
-/// The variables and functions of a rule on `value`, which is new: it has no old self.
-pub(super) fn context(schema: &JSONSchemaProps, value: &Json) -> Context<'static> {
+/// The variables and functions of a rule on `value`; one that is new has no old self.
+pub(super) fn context(schema: &JSONSchemaProps, value: &Json, old: Option<&Json>) -> Context<'static> {
     let mut context = Context::default();
     context.add_variable_from_value("self", typed(schema, value));
-    context.add_variable_from_value("oldSelf", Value::Null);
+    context.add_variable_from_value("oldSelf", old.map_or(Value::Null, |old| typed(schema, old)));
     // What is optional is null when it is not there.
     context.add_function("hasValue", |This(value): This<Value>| !matches!(value, Value::Null));
     context.add_function("type", |value: Value| value.type_of().to_string());

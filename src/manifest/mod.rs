@@ -2,7 +2,7 @@
 //!
 //! The rules are those of our own CRDs, and the words are the API server's: `windlass simulate` refuses a manifest with
 //! the sentence that `kubectl apply` would show, and adds the file and the line. What only shows against a stored object
-//! (a frozen field) is not checked here. Of Kubernetes' own kinds those that a simulation reads are looked at, too; objects
+//! (a frozen field) is checked where it is changed by a patch. Of Kubernetes' own kinds those that a simulation reads are looked at, too; objects
 //! of other groups are passed on as they are.
 
 mod builtin;
@@ -13,6 +13,7 @@ mod list;
 mod lists;
 mod metadata;
 mod object;
+mod patch;
 mod refusal;
 mod rules;
 mod schema;
@@ -20,6 +21,7 @@ mod span;
 
 pub use document::Lines;
 pub use object::Kinds;
+pub use patch::merge;
 pub use refusal::FieldError;
 
 use crate::api::{GROUP, VERSION};

@@ -1,6 +1,6 @@
 //! One object on its way through the door.
 
-use super::refusal::{Cause, FieldError, NO_FIELD};
+use super::refusal::{Cause, FieldError};
 use super::{builtin, defaults, list, lists, metadata, ours, rules, schema, within};
 use crate::api::{GROUP, VERSION, crds};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
@@ -12,9 +12,18 @@ const RULES_NOT_CHECKED: &str = "some validation rules were not checked because 
     correct the existing errors to complete validation";
 
 /// The schema of an object, by who has made it.
-enum Schema<'a> {
+pub(super) enum Schema<'a> {
     Ours(&'a JSONSchemaProps),
     BuiltIn(&'static JSONSchemaProps),
+}
+
+impl<'a> Schema<'a> {
+    /// The schema, whoever has made it.
+    pub(super) fn schema(&self) -> &'a JSONSchemaProps {
+        match self {
+            Self::Ours(schema) | Self::BuiltIn(schema) => schema,
+        }
+    }
 }
 
 /// Our kinds and their schemas.
@@ -39,9 +48,14 @@ impl Kinds {
     /// # Errors
     /// All that the API server would say.
     pub fn admit(&self, object: Value) -> Result<Value, Vec<FieldError>> {
+        self.admit_over(object, None)
+    }
+
+    /// The same of an object that takes the place of another state of it.
+    pub(super) fn admit_over(&self, object: Value, old: Option<&Value>) -> Result<Value, Vec<FieldError>> {
         match self.schema_of(&object)? {
             None => Ok(object),
-            Some(Schema::Ours(schema)) => admit_ours(object, schema),
+            Some(Schema::Ours(schema)) => admit_ours(object, old, schema),
             Some(Schema::BuiltIn(schema)) => admit_built_in(object, schema),
         }
     }
@@ -49,10 +63,7 @@ impl Kinds {
     /// Takes what stands at a place as whoever applies it would: the object, or each one that is in a List. Each with its
     /// place, or with the field that is refused and what is said of it.
     pub fn admit_each(&self, place: &str, object: Value) -> Vec<Result<(String, Value), (String, String)>> {
-        let refused = |error: FieldError| {
-            let field = if error.field == NO_FIELD { place.to_owned() } else { within(place, &error.field) };
-            Err((field, error.told()))
-        };
+        let refused = |error: FieldError| Err((error.within(place), error.told()));
         if list::is_list(&object) {
             return match list::items(object) {
                 Ok(items) => {
@@ -68,7 +79,7 @@ impl Kinds {
     }
 
     /// The schema of an object; none for one of a kind that is not read.
-    fn schema_of(&self, object: &Value) -> Result<Option<Schema<'_>>, Vec<FieldError>> {
+    pub(super) fn schema_of(&self, object: &Value) -> Result<Option<Schema<'_>>, Vec<FieldError>> {
         let text = |field: &str| object[field].as_str().filter(|text| !text.is_empty());
         let refuse = |field: &str, body: String, allowed| {
             vec![FieldError { allowed, ..FieldError::new(Cause::Decoding, field, body) }]
@@ -110,8 +121,8 @@ impl Kinds {
     }
 }
 
-/// An object of ours as a new one.
-fn admit_ours(mut object: Value, schema: &JSONSchemaProps) -> Result<Value, Vec<FieldError>> {
+/// An object of ours, as a new one or in the place of an old one.
+fn admit_ours(mut object: Value, old: Option<&Value>, schema: &JSONSchemaProps) -> Result<Value, Vec<FieldError>> {
     let mut errors = unknown(&object, schema);
     if !errors.is_empty() {
         return Err(errors);
@@ -126,7 +137,7 @@ fn admit_ours(mut object: Value, schema: &JSONSchemaProps) -> Result<Value, Vec<
     if errors.iter().any(FieldError::blocks_rules) {
         errors.push(FieldError::invalid("", Some(&Value::Null), RULES_NOT_CHECKED));
     } else {
-        rules::check(schema, &object, &mut errors);
+        rules::check(schema, &object, old, &mut errors);
     }
     if errors.is_empty() { Ok(object) } else { Err(errors) }
 }
@@ -149,7 +160,7 @@ fn admit_built_in(mut object: Value, schema: &JSONSchemaProps) -> Result<Value, 
 }
 
 /// Fields that the schema does not have: a strict client's object is refused for them before anything else.
-fn unknown(object: &Value, schema: &JSONSchemaProps) -> Vec<FieldError> {
+pub(super) fn unknown(object: &Value, schema: &JSONSchemaProps) -> Vec<FieldError> {
     let mut paths = Vec::new();
     // Kubernetes' own kinds have it in their schemas.
     if schema.properties.as_ref().is_none_or(|properties| !properties.contains_key("metadata")) {

@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::fmt::{self, Display};
 
 /// The path of an error that is about no field.
-pub const NO_FIELD: &str = "<nil>";
+const NO_FIELD: &str = "<nil>";
 
 /// Why a field is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +46,11 @@ impl FieldError {
     pub(super) fn new(cause: Cause, field: &str, body: String) -> Self {
         let field = if field.is_empty() { NO_FIELD } else { field.trim_start_matches('.') };
         Self { cause, field: field.to_owned(), body, allowed: Vec::new() }
+    }
+
+    /// The field of an object that stands at a place; the place itself when it is about no field.
+    pub fn within(&self, place: &str) -> String {
+        if self.field == NO_FIELD { place.to_owned() } else { super::within(place, &self.field) }
     }
 
     /// What is said of it, and what may stand there instead.

@@ -1,4 +1,5 @@
-//! An object against the CEL rules of its schema. Rules about a change are not for a new object.
+//! An object against the CEL rules of its schema. Rules about a change are not for a new object, nor for the items of a
+//! list: nobody knows which one they were.
 
 use super::cel;
 use super::refusal::FieldError;
@@ -7,20 +8,21 @@ use ::cel::Program;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{JSONSchemaProps, ValidationRule};
 use serde_json::Value;
 
-/// Looks at all rules of a new object.
-pub(super) fn check(schema: &JSONSchemaProps, object: &Value, errors: &mut Vec<FieldError>) {
-    walk(schema, object, "", errors);
+/// Looks at all rules of an object, which is new or in the place of an old one.
+pub(super) fn check(schema: &JSONSchemaProps, object: &Value, old: Option<&Value>, errors: &mut Vec<FieldError>) {
+    walk(schema, (object, old), "", errors);
 }
 
-fn walk(schema: &JSONSchemaProps, value: &Value, path: &str, errors: &mut Vec<FieldError>) {
+fn walk(schema: &JSONSchemaProps, (value, old): (&Value, Option<&Value>), path: &str, errors: &mut Vec<FieldError>) {
     if value.is_null() {
         return;
     }
     let rules = schema.x_kubernetes_validations.iter().flatten();
-    errors.extend(rules.filter_map(|rule| broken(rule, schema, value, path)));
+    errors.extend(rules.filter_map(|rule| broken(rule, schema, (value, old), path)));
     match value {
         Value::Object(members) => {
             for (name, value) in members {
+                let value = (value, old.and_then(|old| old.get(name)).filter(|old| !old.is_null()));
                 if let Some(part) = schema.properties.as_ref().and_then(|properties| properties.get(name)) {
                     walk(part, value, &format!("{path}.{name}"), errors);
                 } else if let Some(part) = entries(schema) {
@@ -31,7 +33,7 @@ fn walk(schema: &JSONSchemaProps, value: &Value, path: &str, errors: &mut Vec<Fi
         Value::Array(list) => {
             for (at, value) in list.iter().enumerate() {
                 if let Some(part) = items(schema) {
-                    walk(part, value, &format!("{path}[{at}]"), errors);
+                    walk(part, (value, None), &format!("{path}[{at}]"), errors);
                 }
             }
         }
@@ -40,7 +42,12 @@ fn walk(schema: &JSONSchemaProps, value: &Value, path: &str, errors: &mut Vec<Fi
 }
 
 /// Evaluates a rule; false, an error, and a rule that does not compile all refuse the object.
-fn broken(rule: &ValidationRule, schema: &JSONSchemaProps, value: &Value, path: &str) -> Option<FieldError> {
+fn broken(
+    rule: &ValidationRule,
+    schema: &JSONSchemaProps,
+    (value, old): (&Value, Option<&Value>),
+    path: &str,
+) -> Option<FieldError> {
     let message = rule.message.as_deref().unwrap_or(&rule.rule).trim();
     let type_name = Value::from(schema.type_.as_deref().unwrap_or_default());
     let refuse = |why: String| Some(FieldError::invalid(path, Some(&type_name), &why));
@@ -49,10 +56,10 @@ fn broken(rule: &ValidationRule, schema: &JSONSchemaProps, value: &Value, path: 
         Err(error) => return refuse(format!("rule compile error: {error}")),
     };
     let about_change = program.references().has_variable("oldSelf");
-    if about_change && rule.optional_old_self != Some(true) {
+    if about_change && old.is_none() && rule.optional_old_self != Some(true) {
         return None;
     }
-    match program.execute(&cel::context(schema, value)) {
+    match program.execute(&cel::context(schema, value, old)) {
         Ok(::cel::Value::Bool(true)) => None,
         Ok(_) => Some(refusal(rule, schema, value, path)),
         Err(::cel::ExecutionError::FunctionError { message: error, .. }) => {

@@ -6,13 +6,14 @@ use super::trace::Actor;
 use crate::api::{
     Gate, NodeUpdate, UpdateApproval, UpdateApprovalSpec, UpdateHold, UpdatePolicy, UpdateRing, UpdateRollout,
 };
-use crate::manifest::Manifest;
+use crate::manifest::{FieldError, Kinds, Manifest};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use serde_json::Value;
+use std::sync::LazyLock;
 use winfleet::scenario::{self, Deed, Kind, Period};
 
 /// Something that a person does.
@@ -33,37 +34,21 @@ struct Wish<'a> {
     expires_after: Period,
 }
 
+/// Our kinds, as the API server knows them.
+static KINDS: LazyLock<Kinds> = LazyLock::new(Kinds::default);
+
 impl Cluster {
-    /// Does what a person does. What can not be done is told, and not done.
-    pub(super) fn act(&mut self, deed: &Deed, now: Timestamp) {
-        match deed {
+    /// Does what a person does. What can not be done is told, and not done: why, is given back.
+    pub(super) fn act(&mut self, deed: &Deed, now: Timestamp) -> Option<String> {
+        let refused = match deed {
             Deed::Create(object) => self.create_object(object, now),
             Deed::Patch { kind, name, patch } => {
                 self.books.tell(now, || format!("user: changes {kind} {name}: {patch}"));
-                let refused = match kind {
-                    Kind::UpdatePolicy => self.patch::<UpdatePolicy>(name, patch, now),
-                    Kind::UpdateRing => self.patch::<UpdateRing>(name, patch, now),
-                    Kind::UpdateRollout => self.patch::<UpdateRollout>(name, patch, now),
-                    Kind::UpdateHold => self.patch::<UpdateHold>(name, patch, now),
-                    Kind::NodeUpdate => self.patch::<NodeUpdate>(&self.node_update(name), patch, now),
-                    Kind::Node => self.patch::<Node>(name, patch, now),
-                    Kind::PodDisruptionBudget => self.patch::<PodDisruptionBudget>(name, patch, now),
-                };
-                if let Some(why) = refused {
-                    self.books.tell(now, || format!("user: it is refused: {why}"));
-                }
+                self.patch_named(*kind, name, patch, now)
             }
             Deed::Delete { kind, name } => {
                 self.books.tell(now, || format!("user: deletes {kind} {name}"));
-                match kind {
-                    Kind::UpdatePolicy => self.delete::<UpdatePolicy>(Actor::User, name, now),
-                    Kind::UpdateRing => self.delete::<UpdateRing>(Actor::User, name, now),
-                    Kind::UpdateRollout => self.delete::<UpdateRollout>(Actor::User, name, now),
-                    Kind::UpdateHold => self.delete::<UpdateHold>(Actor::User, name, now),
-                    Kind::NodeUpdate => self.delete::<NodeUpdate>(Actor::User, &self.node_update(name), now),
-                    Kind::Node => self.delete::<Node>(Actor::User, name, now),
-                    Kind::PodDisruptionBudget => self.delete::<PodDisruptionBudget>(Actor::User, name, now),
-                }
+                self.delete_of_kind(*kind, name, now)
             }
             Deed::Approve { rollout, gate, approver, comment, expires_after } => {
                 let gate = match gate {
@@ -71,36 +56,63 @@ impl Cluster {
                     scenario::Gate::Promote => Gate::Promote,
                 };
                 let comment = comment.as_deref();
-                self.approve(&Wish { rollout, gate, approver, comment, expires_after: *expires_after }, now);
+                // Nobody refuses anything to somebody who has found nothing to approve.
+                return self.approve(&Wish { rollout, gate, approver, comment, expires_after: *expires_after }, now);
             }
             Deed::Publish { kb } | Deed::Withdraw { kb } => {
                 let published = matches!(deed, Deed::Publish { .. });
                 self.books
                     .tell(now, || format!("catalogue: {kb} {}", if published { "published" } else { "withdrawn" }));
                 self.world.publish(*kb, published);
+                None
             }
+        };
+        refused.map(|why| {
+            let words = format!("it is refused: {why}");
+            self.books.tell(now, || format!("user: {words}"));
+            words
+        })
+    }
+
+    fn patch_named(&mut self, kind: Kind, name: &str, patch: &Value, now: Timestamp) -> Option<String> {
+        match kind {
+            Kind::UpdatePolicy => self.patch::<UpdatePolicy>(name, patch, now),
+            Kind::UpdateRing => self.patch::<UpdateRing>(name, patch, now),
+            Kind::UpdateRollout => self.patch::<UpdateRollout>(name, patch, now),
+            Kind::UpdateHold => self.patch::<UpdateHold>(name, patch, now),
+            Kind::NodeUpdate => self.patch::<NodeUpdate>(&self.node_update(name), patch, now),
+            Kind::Node => self.patch::<Node>(name, patch, now),
+            Kind::PodDisruptionBudget => self.patch::<PodDisruptionBudget>(name, patch, now),
         }
     }
 
-    fn create_object(&mut self, object: &Value, now: Timestamp) {
-        let manifest = Manifest { object: object.clone(), ..Manifest::default() };
-        self.books.tell(now, || {
-            let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-            format!("user: makes {} {}", text("/kind"), text("/metadata/name"))
-        });
-        if let Err(error) = manifests::create(self, &manifest, now) {
-            self.books.tell(now, || format!("user: it is refused: {error}"));
+    fn delete_of_kind(&mut self, kind: Kind, name: &str, now: Timestamp) -> Option<String> {
+        match kind {
+            Kind::UpdatePolicy => self.delete_there::<UpdatePolicy>(name, now),
+            Kind::UpdateRing => self.delete_there::<UpdateRing>(name, now),
+            Kind::UpdateRollout => self.delete_there::<UpdateRollout>(name, now),
+            Kind::UpdateHold => self.delete_there::<UpdateHold>(name, now),
+            Kind::NodeUpdate => self.delete_there::<NodeUpdate>(&self.node_update(name), now),
+            Kind::Node => self.delete_there::<Node>(name, now),
+            Kind::PodDisruptionBudget => self.delete_there::<PodDisruptionBudget>(name, now),
         }
+    }
+
+    fn create_object(&mut self, object: &Value, now: Timestamp) -> Option<String> {
+        let manifest = Manifest { object: object.clone(), ..Manifest::default() };
+        self.books.tell(now, || format!("user: makes {} {}", manifest.kind(), manifest.name()));
+        manifests::create(self, &manifest, now).err().map(|error| error.to_string())
     }
 
     /// A person looks at the gate of a rollout, and approves what there is to see. Only a gate that is closed has a hash.
-    fn approve(&mut self, wish: &Wish<'_>, now: Timestamp) {
+    fn approve(&mut self, wish: &Wish<'_>, now: Timestamp) -> Option<String> {
         let Wish { rollout: name, gate: wanted, approver, comment, expires_after } = *wish;
         let found = self.tables.rollouts.get(name);
         let gate = found.and_then(|rollout| rollout.status.as_ref()?.gate.as_ref());
         let Some((rollout, gate)) = found.zip(gate.filter(|gate| gate.name == wanted)) else {
-            self.books.tell(now, || format!("user: {approver} finds no closed gate {wanted:?} at {name}"));
-            return;
+            let words = format!("{approver} finds no closed gate {wanted:?} at {name}");
+            self.books.tell(now, || format!("user: {words}"));
+            return Some(words);
         };
         let spec = UpdateApprovalSpec {
             rollout_name: name.to_owned(),
@@ -117,6 +129,7 @@ impl Cluster {
             format!("user: {approver} approves {wanted:?} of {name}{why}")
         });
         self.make(Actor::User, UpdateApproval::new(&format!("{name}-{number}"), spec), now);
+        None
     }
 
     /// The name of a node update: its own, or that of the latest of a node.
@@ -126,8 +139,25 @@ impl Cluster {
         latest.map_or_else(|| name.to_owned(), |update| update.name_any())
     }
 
+    /// Why nothing is deleted, if nothing is.
+    fn delete_there<K: Kept>(&mut self, name: &str, now: Timestamp) -> Option<String> {
+        if K::table(&self.tables).get(name).is_none() {
+            return Some(format!("there is no {} {name}", K::kind(&())));
+        }
+        self.delete::<K>(Actor::User, name, now);
+        None
+    }
+
     /// Why the patch is refused, if it is.
     fn patch<K: Kept>(&mut self, name: &str, patch: &Value, now: Timestamp) -> Option<String> {
+        let stored = K::table(&self.tables).get(name).and_then(|stored| serde_json::to_value(stored.as_ref()).ok());
+        if let Some(Err(errors)) = stored.map(|stored| KINDS.patch(&stored, patch)) {
+            let told = |error: &FieldError| match error.within("") {
+                nowhere if nowhere.is_empty() => error.told(),
+                field => format!("{field}: {}", error.told()),
+            };
+            return Some(errors.iter().map(told).collect::<Vec<_>>().join(", "));
+        }
         let (namespace, name) =
             name.split_once('/').map_or((None, name), |(space, name)| (Some(space.to_owned()), name));
         let request = Request {

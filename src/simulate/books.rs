@@ -2,6 +2,7 @@
 
 use super::cluster::Object;
 use super::machines::ready_since;
+use super::report::RefusedAct;
 use crate::api::{ApprovalState, NodeUpdate, Outcome, RolloutState, Step, StepPhase, StepRecord, UpdateRollout};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
@@ -63,6 +64,8 @@ pub struct Books {
     pub nodes: BTreeMap<String, NodeBook>,
     /// What happened, as it happened.
     pub story: Vec<(Timestamp, String)>,
+    /// What people wanted to do, and could not.
+    pub refused: Vec<RefusedAct>,
     /// Whether the story is told.
     pub telling: bool,
 }

@@ -1,6 +1,7 @@
 //! `windlass simulate`: flags in, report out.
 
-use super::{Auditor, Miss, Outcome, Setup, SimulateError, files, misses, names, random, run};
+use super::summary::Summary;
+use super::{Auditor, Miss, Outcome, RefusedAct, Setup, SimulateError, files, misses, names, patches, random, run};
 use crate::config::{Output, Simulate as Flags};
 use crate::manifest::Manifest;
 use std::fmt::Write as _;
@@ -55,21 +56,35 @@ struct Input {
 fn simulate(flags: &Flags, show: &mut impl FnMut(&str)) -> Result<Ending, SimulateError> {
     let Input { scenario, manifests } = input(flags)?;
     let first = flags.seed.unwrap_or(scenario.seed);
-    let mut ending = Ending::Good;
+    let (mut ending, mut summary) = (Ending::Good, Summary::default());
     for number in 0..flags.runs {
         let setup = setup(flags, &scenario, &manifests, first.wrapping_add(number));
         let outcome = run(&setup, vec![Box::new(Auditor::default())])?;
         let missed = misses(&scenario.expect, &outcome);
         ending = worse(ending, &outcome, &missed);
         show(&shown(flags, &outcome)?);
-        for miss in missed {
-            eprintln!("{}: {miss} (seed {})", flags.scenario.display(), outcome.report.seed);
-        }
+        summary.count(&outcome, !missed.is_empty());
+        tell(flags, &scenario, &outcome, &missed);
         if let Some(log) = &flags.log {
             std::fs::write(log, story(&outcome)).map_err(|why| about(log, &why))?;
         }
     }
+    if flags.runs > 1 && flags.output == Output::Text {
+        show(&format!("{}\n", summary.text(first)));
+    }
     Ok(ending)
+}
+
+/// Tells what did not come to pass: acts without effect, and what was expected.
+fn tell(flags: &Flags, scenario: &Scenario, outcome: &Outcome, missed: &[Miss]) {
+    let (file, seed) = (flags.scenario.display(), outcome.report.seed);
+    for RefusedAct { act, at, message } in &outcome.report.refused_acts {
+        let line = scenario.acts.get(*act).map_or(0, |act| act.line);
+        eprintln!("{file}: line {line}: acts[{act}].act: at {at} {message} (seed {seed})");
+    }
+    for miss in missed {
+        eprintln!("{file}: {miss} (seed {seed})");
+    }
 }
 
 fn about(path: &Path, why: &dyn std::fmt::Display) -> SimulateError {
@@ -85,6 +100,7 @@ fn input(flags: &Flags) -> Result<Input, SimulateError> {
     let applied = flags.manifests.as_deref().map(files::read).transpose()?.unwrap_or_default();
     let manifests = files::together(applied, embedded)?;
     let notes = names::check(&scenario, &manifests, file, &text)?;
+    patches::check(&scenario, &manifests, file, &text)?;
     if let Some(log) = &flags.log {
         // What is in it stays until there is another story.
         File::options().append(true).create(true).open(log).map_err(|why| about(log, &why))?;

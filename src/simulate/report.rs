@@ -18,8 +18,22 @@ pub struct Report {
     pub rollouts: Vec<RolloutReport>,
     /// The nodes, by name.
     pub nodes: Vec<NodeReport>,
+    /// What people wanted to do, and could not.
+    pub refused_acts: Vec<RefusedAct>,
     /// What was checked on the way.
     pub invariants: Invariants,
+}
+
+/// An act that had no effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedAct {
+    /// Its place in the scenario's `acts`, from 0.
+    pub act: usize,
+    /// When somebody wanted it.
+    pub at: Timestamp,
+    /// Why not.
+    pub message: String,
 }
 
 /// One rollout. Counts are of nodes.
@@ -86,6 +100,7 @@ impl Report {
             seed,
             rollouts: cluster.tables.rollouts.all().map(|rollout| rollout_report(cluster, rollout)).collect(),
             nodes: cluster.world.machines().map(|machine| node_report(cluster, machine, now)).collect(),
+            refused_acts: cluster.books.refused.clone(),
             invariants: Invariants {
                 checked: observers.iter().map(|observer| observer.checked()).sum(),
                 broken: observers.iter().flat_map(|observer| observer.broken()).collect(),
@@ -132,6 +147,9 @@ impl Report {
                 node.seconds_harmed,
                 waits.join(", "),
             );
+        }
+        for RefusedAct { act, at, message } in &self.refused_acts {
+            let _ = writeln!(out, "acts[{act}] at {at}: {message}");
         }
         let Invariants { checked, broken } = &self.invariants;
         let _ = writeln!(out, "invariants: {checked} checks, {} broken (seed {})", broken.len(), self.seed);

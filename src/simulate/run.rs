@@ -6,7 +6,7 @@ use super::calls::Calls;
 use super::cluster::Cluster;
 use super::manifests;
 use super::operator::operate;
-use super::report::Report;
+use super::report::{RefusedAct, Report};
 use super::shared::{Shared, Time};
 use super::trace::{Actor, Event, Observer};
 use super::troubles;
@@ -44,6 +44,8 @@ pub fn run(setup: &Setup, observers: Vec<Box<dyn Observer>>) -> Result<Outcome, 
     story.append(&mut cluster.books.story);
     story.sort_by_key(|(at, _)| *at);
     let observers = cluster.take_observers();
+    // What somebody wants who is drawn by chance, and finds nothing to do, is nobody's mistake.
+    cluster.books.refused.retain(|refused| refused.act < setup.scenario.acts.len());
     let report = Report::of(&cluster, setup.seed, &observers, end);
     let Cluster { world, tables, .. } = cluster;
     Ok(Outcome { report, story, calls, call_names: names, world, tables, ended: end })
@@ -132,8 +134,8 @@ impl Cluster {
                 Due::Terminated => self.collect_terminated(now),
                 Due::WatchEnds(number) => self.watches.end(number),
                 Due::Act(number) => {
-                    if let Some(act) = setup.acts.get(number) {
-                        self.act(&act.what, now);
+                    if let Some(message) = setup.acts.get(number).and_then(|act| self.act(&act.what, now)) {
+                        self.books.refused.push(RefusedAct { act: number, at: now, message });
                     }
                 }
                 Due::Kill(number) => {

@@ -148,7 +148,7 @@ fn matches(named: &ObjectMeta, stored: &ObjectMeta) -> bool {
 fn merged<K: Kept>(stored: &K, patch: &Value, status_only: bool) -> serde_json::Result<K> {
     let mut value = serde_json::to_value(stored)?;
     let patch = if status_only { json!({"status": patch.get("status")}) } else { patch.clone() };
-    merge(&mut value, &patch);
+    crate::manifest::merge(&mut value, &patch);
     let mut next: K = serde_json::from_value(value)?;
     let (meta, kept) = (next.meta_mut(), stored.meta());
     meta.uid.clone_from(&kept.uid);
@@ -157,23 +157,4 @@ fn merged<K: Kept>(stored: &K, patch: &Value, status_only: bool) -> serde_json::
     meta.creation_timestamp.clone_from(&kept.creation_timestamp);
     meta.deletion_timestamp.clone_from(&kept.deletion_timestamp);
     Ok(next)
-}
-
-/// RFC 7386.
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        target.clone_from(patch);
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    let Value::Object(target) = target else { return };
-    for (key, value) in patch {
-        if value.is_null() {
-            target.remove(key);
-        } else {
-            merge(target.entry(key.clone()).or_insert(Value::Null), value);
-        }
-    }
 }

@@ -232,7 +232,7 @@ impl<'a> There<'a> {
 }
 
 /// Its name, behind its namespace where it has one.
-fn full_name(object: &Value) -> Option<String> {
+pub(super) fn full_name(object: &Value) -> Option<String> {
     let name = object["metadata"]["name"].as_str()?;
     let namespace = object["metadata"]["namespace"].as_str();
     Some(namespace.map_or_else(|| name.to_owned(), |namespace| format!("{namespace}/{name}")))

@@ -39,7 +39,9 @@ impl Facts {
             read.nodes.correct(|node| claim(node, &claims));
         }
         let name = rollout.metadata.name.clone().unwrap_or_default();
-        Self { name, read, holds: holds::seen(&ctx.stores), providers_away: ctx.looks.away() }
+        let classes = Stores::all(&ctx.stores.classes);
+        let providers_away = ctx.looks.away(classes.iter().map(AsRef::as_ref));
+        Self { name, read, holds: holds::seen(&ctx.stores), providers_away }
     }
 
     /// All Windows nodes.

@@ -43,7 +43,6 @@ impl Look {
 }
 
 struct Known {
-    name: String,
     generation: Option<i64>,
     asked: Timestamp,
     /// When orphans were looked for with success.
@@ -56,9 +55,11 @@ struct Known {
 pub struct Looks(Mutex<HashMap<String, Known>>);
 
 impl Looks {
-    /// The classes whose provider can not work, each with why. One that was not asked yet is not among them.
-    pub fn away(&self) -> Vec<(String, String)> {
-        self.lock().values().filter_map(|known| Some((known.name.clone(), known.look.away.clone()?))).collect()
+    /// Of these classes those whose provider can not work, each with why. One that was not asked yet is not among them.
+    pub fn away<'a>(&self, classes: impl IntoIterator<Item = &'a SnapshotClass>) -> Vec<(String, String)> {
+        let all = self.lock();
+        let away = |class: &SnapshotClass| all.get(class.metadata.uid.as_deref()?)?.look.away.clone();
+        classes.into_iter().filter_map(|class| Some((class.name_any(), away(class)?))).collect()
     }
 
     /// Forgets a class that is gone.
@@ -83,8 +84,7 @@ impl Looks {
     }
 
     fn learn(&self, class: &SnapshotClass, asked: Timestamp, swept: Option<Timestamp>, look: &Look) {
-        let (name, generation) = (class.name_any(), class.metadata.generation);
-        let known = Known { name, generation, asked, swept, look: look.clone() };
+        let known = Known { generation: class.metadata.generation, asked, swept, look: look.clone() };
         self.lock().insert(class.uid().unwrap_or_default(), known);
     }
 
@@ -199,11 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn classes_whose_provider_is_away_are_named() {
+    fn classes_whose_provider_is_away_are_named_and_none_that_is_gone() {
         let looks = Looks::default();
         looks.learn(&class(1), at(0), None, &Look::default());
-        assert_eq!(looks.away(), []);
+        assert_eq!(looks.away([&class(1)]), []);
         looks.learn(&class(1), at(1), None, &Look { away: Some("no answer".into()), ..Look::default() });
-        assert_eq!(looks.away(), [("sim".to_owned(), "no answer".to_owned())]);
+        assert_eq!(looks.away([&class(1)]), [("sim".to_owned(), "no answer".to_owned())]);
+        let mut made_anew = class(1);
+        made_anew.metadata.uid = Some("c-2".into());
+        assert_eq!(looks.away([&made_anew]), []);
     }
 }

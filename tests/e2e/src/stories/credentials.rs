@@ -8,7 +8,7 @@ use kube::api::{Api, Patch, PatchParams};
 use serde_json::{Value, json};
 use std::fs;
 use std::time::Duration;
-use windlass::api::{Outcome, RolloutState, SnapshotClass, Step, UpdatePolicy};
+use windlass::api::{RolloutState, SnapshotClass, UpdatePolicy};
 use xtask::cluster::Operator;
 
 /// An operator that tells all that it has to tell.
@@ -53,7 +53,7 @@ pub fn stories() -> Vec<Story> {
 
 /// A Secret that is missing stops the rollout; once it is there, the rollout goes on by itself, and soon.
 async fn come_late(scene: Scene) -> Result<()> {
-    // Nobody listens there: what may pass by itself does not stop a rollout.
+    // Nobody listens there: what may pass by itself does not stop a rollout, and no node begins before it has.
     let rollout = start(&scene, "ring", ec2(&scene, "https://127.0.0.1:1")).await?;
     stalls(&rollout, "ProviderNotReady", &["there is no Secret", NAMESPACE]).await?;
     untouched(&scene, &scene.machine("ring", 1)).await?;
@@ -66,7 +66,8 @@ async fn come_late(scene: Scene) -> Result<()> {
             }
         })
         .await?;
-    rollout.waits_on(&scene.machine("ring", 1), &["provider to answer"]).await?;
+    rollout.says(&["the provider of SnapshotClass", "does not work", "Connection refused"]).await?;
+    ensure!(rollout.updates().is_empty(), "a node has begun");
     rollout.delete().await
 }
 
@@ -116,7 +117,7 @@ async fn failing(scene: &Scene) -> Result<()> {
     let redirecting = EchoServer::start(&[Form::Redirect]).await?;
     let other_cluster = EchoServer::start(&[Form::Kubernetes(403)]).await?;
 
-    // What may pass by itself is waited for in the step, until its deadline.
+    // What may pass by itself is waited for, and no node begins meanwhile.
     let waits = start(scene, "page", ec2(scene, page.url())).await?;
     let refused = start(scene, "refused", ec2(scene, refusing.url())).await?;
     let redirected = start(scene, "redirected", ec2(scene, redirecting.url())).await?;
@@ -137,14 +138,14 @@ async fn failing(scene: &Scene) -> Result<()> {
         ensure!(server.heard(what) > 0, "{what} was never sent, and the case shows nothing");
     }
     rotated(scene, &waits, &page).await?;
-    waits.node_ends(&scene.machine("page", 1), Outcome::Failed).await?;
     untouched(scene, &scene.machine("page", 1)).await?;
-    for (rollout, ..) in &stopped {
+    let all = || stopped.iter().map(|(rollout, ..)| rollout).chain([&waits]);
+    for rollout in all() {
         ensure!(rollout.updates().is_empty(), "{} has started a node", rollout.name);
         rollout.delete().await?;
     }
     // What is on its way out can not be described.
-    for (rollout, ..) in &stopped {
+    for rollout in all() {
         rollout.is_gone().await?;
     }
     Ok(())
@@ -190,9 +191,9 @@ async fn bad_machines(scene: &Scene, endpoint: &str) -> Result<Vec<Stopped>> {
     ])
 }
 
-/// A Secret that is changed while a step waits is used by that very step.
+/// A Secret that is changed while a rollout waits for its provider is used when that is asked again, within a minute.
 async fn rotated(scene: &Scene, rollout: &Rollout, server: &EchoServer) -> Result<()> {
-    rollout.is_in(&scene.machine("page", 1), Step::Preflight).await?;
+    rollout.says(&["does not work"]).await?;
     let id = "AKIAPLANTEDNEXT";
     secret(scene, "keys", NAMESPACE, &keys(id, KEY)).await?;
     eventually("the new credentials are used", SOON, async || {

@@ -29,8 +29,11 @@ async fn unreadable(scene: Scene) -> Result<()> {
     on_it.reaches(RolloutState::Stalled).await?;
     on_it.says(&[&scene.own("unreadable")]).await?;
     good.ends(RolloutState::Completed).await?;
-    updated_once(&scene, &scene.machine("ring", 1), GOOD_BUILD, 1).await?;
+    updated_once(&scene, &scene.machine("ring", 1), GOOD_BUILD, 1).await
+}
 
+/// Its status says that it can not be read. The API server takes that as long as it takes the object.
+async fn is_told(scene: &Scene) -> Result<()> {
     let get = ["get", "uro", &scene.own("unreadable"), "--output=jsonpath={.status.conditions[?(@.type=='Stalled')]}"];
     eventually("the unreadable rollout says that it is", SOON, async || {
         let said = scene.kubectl(&get, None).await?.said;
@@ -52,7 +55,10 @@ async fn store_unreadable(scene: &Scene) -> Result<()> {
         scene.rollout_of("unreadable", json!({"rings": [scene.own("ring")], "updates": updates})).await?;
         Ok(seen(()))
     });
-    let stored = stored.await;
+    let stored = match stored.await {
+        Ok(()) => is_told(scene).await,
+        failed => failed,
+    };
     put_versions(scene, "updaterings", &rings).await?;
     put_versions(scene, "updaterollouts", &rollouts).await?;
     stored?;

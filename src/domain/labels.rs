@@ -35,10 +35,11 @@ impl Labels {
     }
 }
 
-impl From<&BTreeMap<String, String>> for Labels {
-    fn from(labels: &BTreeMap<String, String>) -> Self {
-        let mut lines = String::with_capacity(labels.iter().map(|(key, value)| key.len() + value.len() + 2).sum());
-        for text in labels.iter().flat_map(|(key, value)| [key, "=", value, "\n"]) {
+impl<K: AsRef<str>, V: AsRef<str>> From<&BTreeMap<K, V>> for Labels {
+    fn from(labels: &BTreeMap<K, V>) -> Self {
+        let labels = || labels.iter().map(|(key, value)| (key.as_ref(), value.as_ref()));
+        let mut lines = String::with_capacity(labels().map(|(key, value)| key.len() + value.len() + 2).sum());
+        for text in labels().flat_map(|(key, value)| [key, "=", value, "\n"]) {
             lines.push_str(text);
         }
         Self { lines: lines.into() }
@@ -48,9 +49,7 @@ impl From<&BTreeMap<String, String>> for Labels {
 impl<K: AsRef<str> + Ord, V: AsRef<str>> FromIterator<(K, V)> for Labels {
     /// Of two with the same key the later one counts.
     fn from_iter<T: IntoIterator<Item = (K, V)>>(labels: T) -> Self {
-        let labels: BTreeMap<K, V> = labels.into_iter().collect();
-        let lines: String = labels.iter().flat_map(|(key, value)| [key.as_ref(), "=", value.as_ref(), "\n"]).collect();
-        Self { lines: lines.into() }
+        Self::from(&labels.into_iter().collect::<BTreeMap<K, V>>())
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! The rules are those of our own CRDs, and the words are the API server's: `windlass simulate` refuses a manifest with
 //! the sentence that `kubectl apply` would show, and adds the file and the line. What only shows against a stored object
-//! (a frozen field) is checked where it is changed by a patch. Of Kubernetes' own kinds those that a simulation reads are looked at, too; objects
-//! of other groups are passed on as they are.
+//! (a frozen field) is checked where it is changed by a patch. Of Kubernetes' own kinds those that a simulation reads are
+//! looked at, too; objects of other groups are passed on as they are.
 
 mod builtin;
 mod cel;
@@ -114,7 +114,6 @@ pub fn load(path: &Path) -> Result<Vec<Manifest>, Vec<Complaint>> {
     if files.is_empty() {
         return Err(vec![about(path, "there is no .yaml, .yml or .json file in it".into())]);
     }
-    let kinds = Kinds::default();
     let (mut manifests, mut complaints) = (Vec::new(), Vec::new());
     for file in files {
         let text = match std::fs::read_to_string(&file) {
@@ -124,7 +123,7 @@ pub fn load(path: &Path) -> Result<Vec<Manifest>, Vec<Complaint>> {
                 continue;
             }
         };
-        match parse(&kinds, &file.display().to_string(), &text) {
+        match parse(Kinds::served(), &file.display().to_string(), &text) {
             Ok(more) => manifests.extend(more),
             Err(more) => complaints.extend(more),
         }

@@ -6,6 +6,7 @@ use crate::api::{GROUP, VERSION, crds};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::JSONSchemaProps;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// What is said when the rules could not be looked at, as in the API server.
 const RULES_NOT_CHECKED: &str = "some validation rules were not checked because the object was invalid; \
@@ -42,6 +43,12 @@ impl Default for Kinds {
 }
 
 impl Kinds {
+    /// The kinds of this program, whose schemas are made once.
+    pub fn served() -> &'static Self {
+        static SERVED: LazyLock<Kinds> = LazyLock::new(Kinds::default);
+        &SERVED
+    }
+
     /// Takes an object as the API server would take a new one, and gives it back with its defaults. An object of a kind
     /// that a simulation does not read is given back as it is.
     ///

@@ -13,7 +13,6 @@ use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use serde_json::Value;
-use std::sync::LazyLock;
 use winfleet::scenario::{self, Deed, Kind, Period};
 
 /// Something that a person does.
@@ -33,9 +32,6 @@ struct Wish<'a> {
     comment: Option<&'a str>,
     expires_after: Period,
 }
-
-/// Our kinds, as the API server knows them.
-static KINDS: LazyLock<Kinds> = LazyLock::new(Kinds::default);
 
 impl Cluster {
     /// Does what a person does. What can not be done is told, and not done: why, is given back.
@@ -151,7 +147,7 @@ impl Cluster {
     /// Why the patch is refused, if it is.
     fn patch<K: Kept>(&mut self, name: &str, patch: &Value, now: Timestamp) -> Option<String> {
         let stored = K::table(&self.tables).get(name).and_then(|stored| serde_json::to_value(stored.as_ref()).ok());
-        if let Some(Err(errors)) = stored.map(|stored| KINDS.patch(&stored, patch)) {
+        if let Some(Err(errors)) = stored.map(|stored| Kinds::served().patch(&stored, patch)) {
             let told = |error: &FieldError| match error.within("") {
                 nowhere if nowhere.is_empty() => error.told(),
                 field => format!("{field}: {}", error.told()),

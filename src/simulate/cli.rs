@@ -3,7 +3,7 @@
 use super::summary::Summary;
 use super::{Auditor, Miss, Outcome, RefusedAct, Setup, SimulateError, files, misses, names, patches, random, run};
 use crate::config::{Output, Simulate as Flags};
-use crate::manifest::Manifest;
+use crate::manifest::{self, Manifest};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
@@ -96,11 +96,12 @@ fn input(flags: &Flags) -> Result<Input, SimulateError> {
     let file = &flags.scenario;
     let text = std::fs::read_to_string(file).map_err(|why| about(file, &why))?;
     let mut scenario = Scenario::parse(&text).map_err(|why| about(file, &why))?;
-    let embedded = files::admit(&mut scenario, file, &text)?;
+    let lines = manifest::lines(&text);
+    let embedded = files::admit(&mut scenario, file, &lines)?;
     let applied = flags.manifests.as_deref().map(files::read).transpose()?.unwrap_or_default();
     let manifests = files::together(applied, embedded)?;
-    let notes = names::check(&scenario, &manifests, file, &text)?;
-    patches::check(&scenario, &manifests, file, &text)?;
+    let notes = names::check(&scenario, &manifests, file, &lines)?;
+    patches::check(&scenario, &manifests, file, &lines)?;
     if let Some(log) = &flags.log {
         // What is in it stays until there is another story.
         File::options().append(true).create(true).open(log).map_err(|why| about(log, &why))?;

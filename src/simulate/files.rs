@@ -1,7 +1,7 @@
 //! Manifests from files, refused as the API server would.
 
 use super::SimulateError;
-use crate::manifest::{self, Complaint, Kinds, Manifest};
+use crate::manifest::{self, Complaint, Kinds, Lines, Manifest};
 use std::path::Path;
 use winfleet::scenario::{Deed, Scenario};
 
@@ -16,9 +16,9 @@ pub fn read(path: &Path) -> Result<Vec<Manifest>, SimulateError> {
 /// Admits the objects that a scenario has in it: those that an act makes in place, and the others are taken out of it.
 ///
 /// # Errors
-/// As [`read`]; the lines are those of the scenario's `text`.
-pub fn admit(scenario: &mut Scenario, file: &Path, text: &str) -> Result<Vec<Manifest>, SimulateError> {
-    let (kinds, lines, file) = (Kinds::default(), manifest::lines(text), file.display().to_string());
+/// As [`read`]; `lines` are those of the scenario.
+pub fn admit(scenario: &mut Scenario, file: &Path, lines: &Lines) -> Result<Vec<Manifest>, SimulateError> {
+    let (kinds, file) = (Kinds::served(), file.display().to_string());
     let (mut manifests, mut complaints) = (Vec::new(), Vec::new());
     let mut complain = |(field, message): (String, String)| {
         complaints.push(Complaint { file: file.clone(), line: lines.of(&field), field, message });
@@ -58,6 +58,7 @@ pub fn together(mut applied: Vec<Manifest>, embedded: Vec<Manifest>) -> Result<V
     if complaints.is_empty() { Ok(applied) } else { Err(refused(&complaints)) }
 }
 
-fn refused(complaints: &[Complaint]) -> SimulateError {
+/// A line for each complaint.
+pub(super) fn refused(complaints: &[Complaint]) -> SimulateError {
     SimulateError::Input(complaints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }

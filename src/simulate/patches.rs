@@ -1,9 +1,10 @@
 //! The patches of a scenario's acts, looked at before anything is played: what the API server would not take has no effect.
 
 use super::SimulateError;
+use super::files::refused;
 use super::names::full_name;
 use crate::api::{GROUP, VERSION};
-use crate::manifest::{self, Complaint, Kinds, Manifest};
+use crate::manifest::{Complaint, FieldError, Kinds, Lines, Manifest};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,9 +14,9 @@ use winfleet::scenario::{Act, Deed, Kind, Scenario};
 /// makes of it is seen there.
 ///
 /// # Errors
-/// [`SimulateError::Input`] with a line for each thing that is refused; the lines are those of the scenario's `text`.
-pub fn check(scenario: &Scenario, manifests: &[Manifest], file: &Path, text: &str) -> Result<(), SimulateError> {
-    let (kinds, lines) = (Kinds::default(), manifest::lines(text));
+/// [`SimulateError::Input`] with a line for each thing that is refused; `lines` are those of the
+/// scenario.
+pub fn check(scenario: &Scenario, manifests: &[Manifest], file: &Path, lines: &Lines) -> Result<(), SimulateError> {
     let mut there: BTreeMap<_, _> =
         manifests.iter().filter_map(|m| Some((key(&m.object)?, m.object.clone()))).collect();
     let mut acts: Vec<(usize, &Act)> = scenario.acts.iter().enumerate().collect();
@@ -27,7 +28,7 @@ pub fn check(scenario: &Scenario, manifests: &[Manifest], file: &Path, text: &st
             Deed::Delete { kind, name } => drop(there.remove(&(kind.to_string(), name.clone()))),
             Deed::Patch { kind, name, patch } => {
                 let known = there.get_mut(&(kind.to_string(), name.clone()));
-                for error in refused(&kinds, *kind, known, patch) {
+                for error in objections(*kind, known, patch) {
                     let field = error.within(&format!("acts[{at}].act.patch.patch"));
                     let file = file.display().to_string();
                     complaints.push(Complaint { file, line: lines.of(&field), field, message: error.told() });
@@ -40,11 +41,12 @@ pub fn check(scenario: &Scenario, manifests: &[Manifest], file: &Path, text: &st
         return Ok(());
     }
     complaints.sort_by_key(|complaint| complaint.line);
-    Err(SimulateError::Input(complaints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+    Err(refused(&complaints))
 }
 
-/// What is refused; a patch that is taken changes the object.
-fn refused(kinds: &Kinds, kind: Kind, known: Option<&mut Value>, patch: &Value) -> Vec<manifest::FieldError> {
+/// What is said against a patch; one that is taken changes the object.
+fn objections(kind: Kind, known: Option<&mut Value>, patch: &Value) -> Vec<FieldError> {
+    let kinds = Kinds::served();
     let Some(object) = known else {
         return kinds.patch_of(&api_version(kind), &kind.to_string(), patch).err().unwrap_or_default();
     };

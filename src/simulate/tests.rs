@@ -3,7 +3,7 @@
 use super::crash::stories;
 use super::{Auditor, Boundary, Kill, Outcome, Setup, Trouble, What, When, random, run};
 use crate::config::Faults;
-use crate::manifest::Manifest;
+use crate::manifest::{Lines, Manifest};
 use jiff::SignedDuration;
 use std::time::Duration;
 use winfleet::scenario::Scenario;
@@ -225,7 +225,8 @@ fn people_mend_the_budget_of_a_workload() {
     let act = "{patch: {kind: PodDisruptionBudget, name: shop/db, patch: {spec: {minAvailable: 0}}}}";
     for (acts, outcome) in [("[]".to_owned(), "Failed"), (format!("[{{after: 5m, act: {act}}}]"), "Updated")] {
         let setup = stories::setup(&format!("{workload}\nacts: {acts}"));
-        let named = crate::simulate::names::check(&setup.scenario, &[], std::path::Path::new("s.yaml"), "");
+        let named =
+            crate::simulate::names::check(&setup.scenario, &[], std::path::Path::new("s.yaml"), &Lines::default());
         assert!(named.is_ok(), "{:?}", named.err());
         let came = audited(&setup).report;
         assert_eq!(came.nodes[0].outcome.as_deref(), Some(outcome), "{acts}: {}", came.text());

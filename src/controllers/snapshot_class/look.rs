@@ -33,6 +33,8 @@ pub struct Look {
     pub trouble: Option<ClassTrouble>,
     /// What there is to say about orphans.
     pub orphans: Option<String>,
+    /// When they were looked for with success.
+    swept: Option<Timestamp>,
 }
 
 impl Look {
@@ -40,13 +42,15 @@ impl Look {
     pub fn holds(&self) -> Duration {
         if self.trouble.is_some() { ASK_AGAIN } else { ASK_EVERY }
     }
+
+    fn with_away(self, code: StallCode, error: &ProviderError) -> Self {
+        Self { away: Some(error.to_string()), trouble: Some(trouble(code, error)), ..self }
+    }
 }
 
 struct Known {
     generation: Option<i64>,
     asked: Timestamp,
-    /// When orphans were looked for with success.
-    swept: Option<Timestamp>,
     look: Look,
 }
 
@@ -75,16 +79,17 @@ impl Looks {
         holds.then(|| known.look.clone())
     }
 
-    /// What was last known of orphans, and when they were looked for, of the class as it is.
+    /// What was last known of orphans: it outlives a change of the class, but not that they were looked for.
     fn orphans(&self, class: &SnapshotClass) -> (Option<String>, Option<Timestamp>) {
         let all = self.lock();
-        let known = all.get(&class.uid().unwrap_or_default());
-        let same = known.filter(|known| known.generation == class.metadata.generation);
-        (known.and_then(|known| known.look.orphans.clone()), same.and_then(|known| known.swept))
+        let Some(Known { generation, look, .. }) = all.get(&class.uid().unwrap_or_default()) else {
+            return (None, None);
+        };
+        (look.orphans.clone(), look.swept.filter(|_| *generation == class.metadata.generation))
     }
 
-    fn learn(&self, class: &SnapshotClass, asked: Timestamp, swept: Option<Timestamp>, look: &Look) {
-        let known = Known { generation: class.metadata.generation, asked, swept, look: look.clone() };
+    fn learn(&self, class: &SnapshotClass, asked: Timestamp, look: &Look) {
+        let known = Known { generation: class.metadata.generation, asked, look: look.clone() };
         self.lock().insert(class.uid().unwrap_or_default(), known);
     }
 
@@ -104,41 +109,37 @@ pub(super) async fn at(ctx: &Context, class: &SnapshotClass) -> Look {
     if let Some(look) = ctx.looks.known(class, now) {
         return look;
     }
-    let (told, swept) = ctx.looks.orphans(class);
-    let (look, swept) = ask(ctx, class, (told, swept), now).await;
-    ctx.looks.learn(class, now, swept, &look);
+    let look = ask(ctx, class, now).await;
+    ctx.looks.learn(class, now, &look);
     look
 }
 
-/// Asks the provider; `told` was last said of orphans, at the time of the search.
-async fn ask(
-    ctx: &Context,
-    class: &SnapshotClass,
-    (told, swept): (Option<String>, Option<Timestamp>),
-    now: Timestamp,
-) -> (Look, Option<Timestamp>) {
+async fn ask(ctx: &Context, class: &SnapshotClass, now: Timestamp) -> Look {
+    let (orphans, swept) = ctx.looks.orphans(class);
+    let mut look = Look { orphans, swept, ..Look::default() };
     let provider = match ctx.means.providers.of_class(&class.name_any()) {
         Ok(provider) => provider,
-        Err(error) => {
-            let (away, trouble) = (Some(error.to_string()), Some(trouble(StallCode::SnapshotClassInvalid, &error)));
-            return (Look { away, trouble, orphans: told, ..Look::default() }, swept);
-        }
+        Err(error) => return look.with_away(StallCode::SnapshotClassInvalid, &error),
     };
     let can = provider.capabilities();
-    let capabilities = Capability::ALL.into_iter().filter(|c| can.has(*c)).map(|c| c.as_str().to_owned()).collect();
+    look.capabilities = Capability::ALL.into_iter().filter(|c| can.has(*c)).map(|c| c.as_str().to_owned()).collect();
     if let Err(error) = provider::ready(provider.as_ref()).await {
-        let (away, trouble) = (Some(error.to_string()), Some(trouble(StallCode::ProviderNotReady, &error)));
-        return (Look { capabilities, away, trouble, orphans: told }, swept);
+        return look.with_away(StallCode::ProviderNotReady, &error);
     }
-    if swept.is_some_and(|swept| !is_over(SWEEP_EVERY, swept, now)) {
-        return (Look { capabilities, away: None, trouble: None, orphans: told }, swept);
+    if look.swept.is_some_and(|swept| !is_over(SWEEP_EVERY, swept, now)) {
+        return look;
     }
-    // What is not listed says nothing new of orphans: a busy provider would else have them and not have them in turn.
-    let found = look_for_orphans(ctx, class, provider.as_ref(), told.as_deref()).await;
-    let (orphans, error) = found.map_or_else(|error| (told, Some(error)), |found| (found.orphans, found.trouble));
-    let swept = error.is_none().then_some(now);
-    let trouble = error.map(|error| trouble(StallCode::ProviderNotReady, &error));
-    (Look { capabilities, away: None, trouble, orphans }, swept)
+    let error = match look_for_orphans(ctx, class, provider.as_ref(), look.orphans.as_deref()).await {
+        Ok(found) => {
+            look.orphans = found.orphans;
+            found.trouble
+        }
+        // What is not listed says nothing new: a busy provider would else have orphans and not have them in turn.
+        Err(error) => Some(error),
+    };
+    look.swept = error.is_none().then_some(now);
+    look.trouble = error.map(|error| trouble(StallCode::ProviderNotReady, &error));
+    look
 }
 
 async fn look_for_orphans(
@@ -177,12 +178,12 @@ mod tests {
         let looks = Looks::default();
         let asks = |generation, seconds| looks.known(&class(generation), at(seconds)).is_none();
         assert!(asks(1, 0));
-        looks.learn(&class(1), at(0), None, &Look::default());
+        looks.learn(&class(1), at(0), &Look::default());
         assert!(!asks(1, 30) && !asks(1, 299), "what it said holds");
         assert!(asks(2, 31), "the class has changed");
         assert!(asks(1, 300), "five minutes are over");
         let trouble = Some(ClassTrouble { code: "ProviderNotReady", message: String::new(), for_a_person: true });
-        looks.learn(&class(1), at(4000), None, &Look { trouble, ..Look::default() });
+        looks.learn(&class(1), at(4000), &Look { trouble, ..Look::default() });
         assert!(!asks(1, 4059), "snapshots come and go meanwhile");
         assert!(asks(1, 4060));
         looks.forget(&class(1));
@@ -193,7 +194,7 @@ mod tests {
     fn what_is_known_of_orphans_outlives_a_change_of_the_class_but_the_search_does_not() {
         let looks = Looks::default();
         let orphans = || Some("snap-1".to_owned());
-        looks.learn(&class(1), at(0), Some(at(0)), &Look { orphans: orphans(), ..Look::default() });
+        looks.learn(&class(1), at(0), &Look { orphans: orphans(), swept: Some(at(0)), ..Look::default() });
         assert_eq!(looks.orphans(&class(1)), (orphans(), Some(at(0))));
         assert_eq!(looks.orphans(&class(2)), (orphans(), None));
     }
@@ -201,9 +202,9 @@ mod tests {
     #[test]
     fn classes_whose_provider_is_away_are_named_and_none_that_is_gone() {
         let looks = Looks::default();
-        looks.learn(&class(1), at(0), None, &Look::default());
+        looks.learn(&class(1), at(0), &Look::default());
         assert_eq!(looks.away([&class(1)]), []);
-        looks.learn(&class(1), at(1), None, &Look { away: Some("no answer".into()), ..Look::default() });
+        looks.learn(&class(1), at(1), &Look { away: Some("no answer".into()), ..Look::default() });
         assert_eq!(looks.away([&class(1)]), [("sim".to_owned(), "no answer".to_owned())]);
         let mut made_anew = class(1);
         made_anew.metadata.uid = Some("c-2".into());

@@ -4,6 +4,7 @@
 mod budgets;
 
 use super::SimulateError;
+use super::files::refused;
 use crate::api::NodeSelector;
 use crate::domain::Labels;
 use crate::manifest::{self, Complaint, Lines, Manifest};
@@ -19,15 +20,15 @@ use winfleet::scenario::{Act, Deed, Expectation, Expected, Kind, MachineSpec, Sc
 /// its own may be about updates, nodes and pods that are not played.
 ///
 /// # Errors
-/// [`SimulateError::Input`] with a line for each: file, line, field, and what there is instead. The lines are those of the
-/// scenario's `text`.
+/// [`SimulateError::Input`] with a line for each: file, line, field, and what there is instead. `lines` are those of
+/// the scenario.
 pub fn check(
     scenario: &Scenario,
     manifests: &[Manifest],
     file: &Path,
-    text: &str,
+    lines: &Lines,
 ) -> Result<Vec<Complaint>, SimulateError> {
-    let there = There::new(scenario, manifests, file, manifest::lines(text));
+    let there = There::new(scenario, manifests, file, lines);
     let expected = scenario.expect.iter().filter_map(|one| there.expected(one));
     let acts = scenario.acts.iter().enumerate().filter_map(|(at, act)| there.act(at, act));
     let rings = there.unknown_rings().into_iter().chain(there.rings());
@@ -37,7 +38,7 @@ pub fn check(
     if complaints.is_empty() {
         return Ok(notes);
     }
-    Err(SimulateError::Input(complaints.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
+    Err(refused(&complaints))
 }
 
 /// An object, and where it stands: file, line, field.
@@ -57,11 +58,11 @@ struct There<'a> {
     scenario: &'a Scenario,
     objects: Vec<Placed<'a>>,
     file: String,
-    lines: Lines,
+    lines: &'a Lines,
 }
 
 impl<'a> There<'a> {
-    fn new(scenario: &'a Scenario, manifests: &'a [Manifest], file: &Path, lines: Lines) -> Self {
+    fn new(scenario: &'a Scenario, manifests: &'a [Manifest], file: &Path, lines: &'a Lines) -> Self {
         let file = file.display().to_string();
         let applied = |m: &'a Manifest| Placed {
             object: &m.object,

@@ -192,8 +192,8 @@ pub struct StepRecord {
     /// What kind of end it came to, where the phase alone does not say it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<StepDetail>,
-    /// What the step made or saw, where another step needs it: a snapshot's handle, the boot id before the
-    /// installation, what ends a snapshot and when.
+    /// What the step made or saw, where it is needed later: a snapshot's handle, the boot id before the installation and
+    /// when the node was put back in service, what ends a snapshot and when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
     pub handle: Option<String>,

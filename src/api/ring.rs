@@ -98,11 +98,16 @@ pub struct Soak {
     #[x_kube(validation = Rule::new("self >= duration('1s') && self <= duration('24h')").message("must be between 1s and 24h"))]
     pub interval: Span,
     /// How often in a row a node's probes may fail before the ring has failed. An outage that is over before so many
-    /// probings, about `interval` times one less than this (10 minutes by default), does not fail the ring: also a node
-    /// that crashes and boots within it. Choose a shorter `interval` where that matters.
+    /// probings, about `interval` times one less than this (10 minutes by default), does not fail the ring. Of nodes that
+    /// crash and boot within it, `maxRebooted` speaks.
     #[serde(default = "default_failure_threshold")]
     #[schemars(range(min = 1, max = 100))]
     pub failure_threshold: i32,
+    /// How many of the nodes that the ring has updated may have rebooted by themselves since they were put back in service:
+    /// a count, or a percentage of them rounded up. Of more, each counts as a failed node (`onFailure.haltAfter`), as soon
+    /// as it is seen. Those that a person has seen and resumed after do not count again. `100%` lets all of them reboot.
+    #[serde(default = "default_max_rebooted")]
+    pub max_rebooted: IntOrPercent,
     /// How many nodes must have been updated: an empty or all-skipped ring promotes nothing.
     #[serde(default = "default_min_updated")]
     #[schemars(range(min = 0, max = 5000))]
@@ -115,6 +120,7 @@ impl Default for Soak {
             duration: default_soak(),
             interval: default_interval(),
             failure_threshold: default_failure_threshold(),
+            max_rebooted: default_max_rebooted(),
             min_updated: default_min_updated(),
         }
     }
@@ -131,6 +137,11 @@ fn default_interval() -> Span {
 
 fn default_failure_threshold() -> i32 {
     3
+}
+
+/// One in ten, and one of a few: machines also reboot for reasons of their own.
+fn default_max_rebooted() -> IntOrPercent {
+    IntOrPercent::Percent(10)
 }
 
 fn default_min_updated() -> i32 {

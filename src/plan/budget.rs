@@ -47,6 +47,14 @@ pub fn halt_after(limit: IntOrPercent, nodes: usize) -> usize {
     }
 }
 
+/// How many of `nodes` updated nodes may have rebooted by themselves: a percentage is rounded up, so that one of a few may.
+pub fn max_rebooted(limit: IntOrPercent, nodes: usize) -> usize {
+    match limit {
+        IntOrPercent::Nodes(count) => saturated(count),
+        IntOrPercent::Percent(percent) => (nodes * saturated(percent)).div_ceil(100),
+    }
+}
+
 fn saturated(count: u32) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }

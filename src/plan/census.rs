@@ -1,10 +1,11 @@
 //! Counts the nodes: the ring of each, and where each stands. One pass over nodes and updates, the only one.
 
 use super::approve::is_forgiven;
+use super::budget::max_rebooted;
 use super::fleet::{Fleet, UpdateSeen};
 use super::report::ReasonCode;
 use super::selector::Selectors;
-use crate::api::{Counts, DesiredState, Outcome, PinnedSet, RingState, Spread, Step};
+use crate::api::{Counts, DesiredState, Outcome, PinnedSet, RingState, RingStatus, Spread, Step};
 use crate::domain::{Build, NodeState};
 use hashbrown::hash_map::{Entry, HashMap};
 use jiff::Timestamp;
@@ -45,6 +46,9 @@ pub struct RingCensus<'a> {
     /// Updates whose node was gone once its installation had begun: one is a machine that somebody replaced, and many are an
     /// update that machines do not survive.
     pub gone: Vec<&'a UpdateSeen>,
+    /// Updates whose node has rebooted by itself since it was put back in service, while the ring is not through: one is a
+    /// machine of its own, and many are an update that crashes machines later.
+    pub rebooted: Vec<&'a UpdateSeen>,
     /// Updates whose failure does not halt: it came before the machine was changed, or a person has let the rollout go on
     /// since.
     pub noise: Vec<&'a UpdateSeen>,
@@ -276,7 +280,10 @@ impl<'f, 'a> Census<'f, 'a> {
                 ring.domains.insert(domain(node, frozen.revision.ring.batch.spread.as_ref()));
                 return;
             }
-            Some(Outcome::Updated) => ring.updated.push(node),
+            Some(Outcome::Updated) => {
+                ring.updated.push(node);
+                ring.rebooted.extend(Some(update.update).filter(|update| has_rebooted(update, node, frozen)));
+            }
             Some(_) => {}
         }
         let held = update.outcome == Some(Outcome::Held);
@@ -340,7 +347,10 @@ impl<'f, 'a> Census<'f, 'a> {
     /// sorted where one of them is used.
     fn sorted(self) -> Vec<RingCensus<'a>> {
         let mut rings = self.rings;
-        for ring in &mut rings {
+        for (ring, frozen) in rings.iter_mut().zip(&self.fleet.status.rings) {
+            if ring.rebooted.len() > max_rebooted(frozen.revision.ring.soak.max_rebooted, ring.updated_by_us) {
+                ring.failures.append(&mut ring.rebooted);
+            }
             if ring.gone.len() >= GONE_BY_CHANCE && ring.gone.len() * GONE_OF_UPDATED > ring.updated_by_us {
                 ring.failures.append(&mut ring.gone);
             }
@@ -366,6 +376,14 @@ fn counts_towards_halt(update: &UpdateSeen) -> bool {
         None => update.is_failing(),
         Some(Outcome::Updated | Outcome::Skipped | Outcome::Aborted | Outcome::NodeGone) => false,
     }
+}
+
+/// Whether its node has another boot than the one with which it was put back in service. Of a ring that is through, nobody
+/// asks; and what a person has seen and resumed after is theirs.
+fn has_rebooted(update: &UpdateSeen, node: &NodeState, ring: &RingStatus) -> bool {
+    ring.state != RingState::Promoted
+        && update.boot_id.as_ref().is_some_and(|boot_id| *boot_id != node.boot_id)
+        && !is_forgiven(update, ring.resumed_at.as_ref())
 }
 
 /// Whether its node was gone after an installation had begun, and before it was verified.

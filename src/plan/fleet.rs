@@ -59,6 +59,8 @@ pub struct UpdateSeen {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// The boot id with which its node was put back in service, where it was.
+    pub boot_id: Option<String>,
     /// Whether a person wants its node taken along once more.
     pub retry: bool,
     /// Whether it is being deleted. It is in work until it is gone or has an outcome.
@@ -81,6 +83,7 @@ impl UpdateSeen {
         let outcome = status.and_then(|s| s.outcome);
         let failure = || steps.iter().rev().find(|s| s.phase == StepPhase::Failed).map(|s| s.message.clone());
         let ended_at = outcome.and_then(|_| steps.iter().rev().find_map(|s| s.finished_at.as_ref()));
+        let uncordon = outcome.and_then(|_| steps.last()).filter(|s| s.step == Step::Uncordon);
         let ready = status.and_then(|s| s.conditions.iter().find(|c| c.type_ == "Ready"));
         Self {
             name: update.metadata.name.clone().unwrap_or_default(),
@@ -96,6 +99,7 @@ impl UpdateSeen {
             step: status.and_then(|s| s.step),
             started_at: steps.first().map(|s| s.started_at.0),
             ended_at: ended_at.map(|at| at.0),
+            boot_id: uncordon.and_then(|s| s.handle.clone()),
             deleted: update.metadata.deletion_timestamp.is_some(),
         }
     }

@@ -24,10 +24,12 @@ pub(super) fn record(step: Step, round: i32, now: Timestamp) -> StepRecord {
     }
 }
 
-/// The record of a step that has begun; `boot_id` is kept where a reboot follows, to know the next boot by.
+/// The record of a step that has begun; `boot_id` is kept where a reboot follows, to know the next boot by, and where the
+/// node goes back into service, to know by which boot it did.
 pub fn begun(key: &StepKey, boot_id: Option<&str>, now: Timestamp) -> StepRecord {
     let number = |n| i32::try_from(n).unwrap_or(i32::MAX);
-    let handle = boot_id.filter(|_| matches!(key.step, Step::Install | Step::Reboot)).map(str::to_owned);
+    let keeps = matches!(key.step, Step::Install | Step::Reboot | Step::Uncordon);
+    let handle = boot_id.filter(|_| keeps).map(str::to_owned);
     StepRecord { attempt: number(key.attempt), handle, ..record(key.step, number(key.round), now) }
 }
 

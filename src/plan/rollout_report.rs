@@ -125,7 +125,13 @@ fn halted(story: &Story<'_, '_>) -> Option<String> {
 }
 
 fn culprit(first: &UpdateSeen, more: usize) -> String {
+    let more = match more {
+        0 => String::new(),
+        1 => " (and 1 more node)".to_owned(),
+        n => format!(" (and {n} more nodes)"),
+    };
     let what = match first.outcome {
+        Some(Outcome::Updated) => return format!("{} rebooted by itself after its update{more}", first.node),
         Some(Outcome::Reverted) => "reverted",
         Some(Outcome::Held) => "held",
         Some(Outcome::NodeGone) => "was gone after its installation had begun",
@@ -133,11 +139,6 @@ fn culprit(first: &UpdateSeen, more: usize) -> String {
         Some(_) => "failed",
     };
     let why = first.reason.as_deref().or(first.reason_code.as_deref()).unwrap_or("for no reason it gives");
-    let more = match more {
-        0 => String::new(),
-        1 => " (and 1 more node)".to_owned(),
-        n => format!(" (and {n} more nodes)"),
-    };
     format!("{} {what}: {why}{more}", first.node)
 }
 

@@ -178,6 +178,7 @@ pub fn update(node: &NodeState, ring: &str, outcome: Option<Outcome>) -> UpdateS
         step: Some(if outcome.is_some() { Step::Uncordon } else { Step::Install }),
         started_at: Some(Timestamp::UNIX_EPOCH),
         ended_at: outcome.map(|_| Timestamp::UNIX_EPOCH + 20.minutes()),
+        boot_id: outcome.map(|_| node.boot_id.clone()),
         retry: false,
         deleted: false,
     }

@@ -50,6 +50,11 @@ fn a_node_update_is_read_from_its_log() {
     let seen = node_update(&json!({"outcome": "Failed", "reason": "why", "steps": steps, "conditions": [ready]}));
     assert_eq!(seen.ended_at, Some(at(&ten)));
     assert_eq!((seen.reason_code.as_deref(), seen.reason.as_deref()), (Some("InstallFailed"), Some("why")));
+    assert_eq!(seen.boot_id, None, "it was not put back in service");
+
+    let mut uncordon = step("Uncordon", "Succeeded", &nine, Some(&ten));
+    uncordon["handle"] = json!("37");
+    assert_eq!(node_update(&json!({"outcome": "Updated", "steps": [uncordon]})).boot_id.as_deref(), Some("37"));
 }
 
 #[test]

@@ -284,6 +284,51 @@ fn nodes_that_are_gone_in_the_midst_of_their_installation_halt_when_they_are_man
     }
 }
 
+/// What a bad update does to machines hours later: they crash, boot, and are healthy whenever they are probed.
+#[test]
+fn updated_nodes_that_reboot_by_themselves_halt_when_they_are_many() {
+    for (limit, updated, rebooted, halted) in [
+        ("10%", 1, 1, false),
+        ("10%", 10, 1, false),
+        ("10%", 10, 2, true),
+        ("10%", 11, 2, false),
+        ("10%", 11, 3, true),
+        ("100%", 11, 11, false),
+        ("0%", 5, 1, true),
+    ] {
+        let spec = json!({"soak": {"duration": "1h", "maxRebooted": limit}});
+        let mut world = World::with(&[("canary", 40, spec, json!({})), ("early", 1, json!({}), json!({}))]);
+        for i in 0..updated {
+            let node = format!("canary-{i}");
+            world.update(&node, UPDATED, "");
+            world.node(&node).boot_id = if i < rebooted { "2" } else { "1" }.to_owned();
+        }
+        let plan = world.plan(noon());
+        let is_halted = plan.state == RolloutState::Halted;
+        assert_eq!(is_halted, halted, "{rebooted} of {updated} with {limit}: {:?}", plan.reason);
+        assert_eq!(plan.counts.updated, updated, "they are updated all the same");
+    }
+}
+
+#[test]
+fn nodes_that_rebooted_before_a_person_let_the_rollout_go_on_do_not_halt_it_again() {
+    let spec = json!({"batch": {"maxUnavailable": 1}, "soak": {"maxRebooted": 0}});
+    let mut world = World::with(&[("canary", 2, spec, json!({})), ("early", 1, json!({}), json!({}))]);
+    world.update("canary-0", UPDATED, "");
+    world.node("canary-0").boot_id = "2".into();
+    let halt = "ring canary: canary-0 rebooted by itself after its update; early not started";
+    assert_eq!(reason(&world.plan(noon())), halt);
+    world.ring("canary").resumed_at = Some(MicroTime(noon()));
+    assert_eq!(starts(&world.plan(noon())), ["canary-1"]);
+    // One that nobody knows the boot of is not said to have rebooted.
+    world.ring("canary").resumed_at = None;
+    world.sample.updates[0].boot_id = None;
+    assert_eq!(starts(&world.plan(noon())), ["canary-1"]);
+    world.sample.updates[0].boot_id = Some("1".into());
+    world.ring("canary").state = RingState::Promoted;
+    assert_eq!(starts(&world.plan(noon())), ["early-0"], "of a ring that is through nobody asks");
+}
+
 #[test]
 fn percentages_of_halt_after_are_rounded_up() {
     for (failed, halted) in [(1, false), (2, true)] {

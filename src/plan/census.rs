@@ -282,7 +282,8 @@ impl<'f, 'a> Census<'f, 'a> {
             }
             Some(Outcome::Updated) => {
                 ring.updated.push(node);
-                ring.rebooted.extend(Some(update.update).filter(|update| has_rebooted(update, node, frozen)));
+                ring.rebooted
+                    .extend(Some(update.update).filter(|update| has_rebooted(self.fleet, update, node, frozen)));
             }
             Some(_) => {}
         }
@@ -379,11 +380,14 @@ fn counts_towards_halt(update: &UpdateSeen) -> bool {
 }
 
 /// Whether its node has another boot than the one with which it was put back in service. Of a ring that is through, nobody
-/// asks; and what a person has seen and resumed after is theirs.
-fn has_rebooted(update: &UpdateSeen, node: &NodeState, ring: &RingStatus) -> bool {
+/// asks; what a person has seen and resumed after is theirs, and so is what another rollout does with the node since.
+fn has_rebooted(fleet: &Fleet<'_>, update: &UpdateSeen, node: &NodeState, ring: &RingStatus) -> bool {
+    let other_boot = || update.boot_id.as_ref().is_some_and(|boot_id| *boot_id != node.boot_id);
+    let taken = || fleet.taken.binary_search_by(|(uid, _)| uid.cmp(&update.node_uid)).ok();
     ring.state != RingState::Promoted
-        && update.boot_id.as_ref().is_some_and(|boot_id| *boot_id != node.boot_id)
+        && other_boot()
         && !is_forgiven(update, ring.resumed_at.as_ref())
+        && taken().is_none_or(|place| fleet.taken.get(place).map(|(_, at)| *at) < update.ended_at)
 }
 
 /// Whether its node was gone after an installation had begun, and before it was verified.

@@ -28,6 +28,9 @@ pub struct Fleet<'a> {
     pub soak: SoakSeen<'a>,
     /// SnapshotClasses whose provider does not work now, each with why.
     pub providers_away: &'a [(String, String)],
+    /// When other rollouts last took a node, by the node's UID, sorted. What they took before this rollout was there need
+    /// not be in it.
+    pub taken: &'a [(String, Timestamp)],
     /// Name of the node the operator runs on: it is the last of its ring.
     pub operator_node: Option<&'a str>,
 }

@@ -37,6 +37,7 @@ impl Sample {
             holds: &[],
             soak: SoakSeen::default(),
             providers_away: &[],
+            taken: &[],
             operator_node: None,
         }
     }

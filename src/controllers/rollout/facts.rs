@@ -8,7 +8,9 @@ use crate::domain::NodeState;
 use crate::observe::{self, Stores};
 use crate::plan::fleet::{Fleet, SoakSeen, UpdateSeen};
 use crate::plan::holds::HoldSeen;
-use std::collections::HashMap;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Nodes and node updates, as they are now.
@@ -17,6 +19,7 @@ pub struct Facts {
     read: Read,
     holds: Vec<HoldSeen>,
     providers_away: Vec<(String, String)>,
+    taken: Vec<(String, Timestamp)>,
 }
 
 impl Facts {
@@ -41,7 +44,8 @@ impl Facts {
         let name = rollout.metadata.name.clone().unwrap_or_default();
         let classes = Stores::all(&ctx.stores.classes);
         let providers_away = ctx.looks.away(classes.iter().map(AsRef::as_ref));
-        Self { name, read, holds: holds::seen(&ctx.stores), providers_away }
+        let taken = taken(rollout, &others);
+        Self { name, read, holds: holds::seen(&ctx.stores), providers_away, taken }
     }
 
     /// All Windows nodes.
@@ -77,6 +81,7 @@ impl Facts {
             holds: &self.holds,
             soak,
             providers_away: &self.providers_away,
+            taken: &self.taken,
             operator_node: ctx.settings.operator_node.as_deref(),
         }
     }
@@ -94,6 +99,19 @@ async fn claims(ctx: &Context, uid: &str, others: &[Arc<NodeUpdate>]) -> HashMap
         claims.extend(made.into_iter().filter(UpdateSeen::in_work).map(|update| (update.node, update.uid)));
     }
     claims
+}
+
+/// When other rollouts last took a node, by the node's UID; what they took before this rollout was there is left out.
+fn taken(rollout: &UpdateRollout, others: &[Arc<NodeUpdate>]) -> Vec<(String, Timestamp)> {
+    let created = |metadata: &ObjectMeta| metadata.creation_timestamp.as_ref().map(|at| at.0);
+    let since = created(&rollout.metadata);
+    let mut taken = BTreeMap::new();
+    for other in others {
+        if let Some(at) = created(&other.metadata).filter(|at| Some(*at) >= since) {
+            taken.entry(&other.spec.node_uid).and_modify(|last: &mut Timestamp| *last = at.max(*last)).or_insert(at);
+        }
+    }
+    taken.into_iter().map(|(uid, at)| (uid.clone(), at)).collect()
 }
 
 /// Counts a node as claimed, if it is; says whether that is news.

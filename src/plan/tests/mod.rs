@@ -50,6 +50,7 @@ struct World {
     operator_node: Option<String>,
     holds: Vec<HoldSeen>,
     providers_away: Vec<(String, String)>,
+    taken: Vec<(String, Timestamp)>,
     probed_at: Option<Timestamp>,
     fresh: Option<SoakObservation>,
 }
@@ -79,6 +80,7 @@ impl World {
             operator_node: None,
             holds: Vec::new(),
             providers_away: Vec::new(),
+            taken: Vec::new(),
             probed_at: None,
             fresh: None,
         }
@@ -90,6 +92,7 @@ impl World {
             operator_node: self.operator_node.as_deref(),
             holds: &self.holds,
             providers_away: &self.providers_away,
+            taken: &self.taken,
             soak: SoakSeen { probed_at: self.probed_at, turn: None, fresh: self.fresh.as_ref() },
             ..self.sample.fleet()
         }

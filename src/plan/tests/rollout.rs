@@ -311,13 +311,18 @@ fn updated_nodes_that_reboot_by_themselves_halt_when_they_are_many() {
 }
 
 #[test]
-fn nodes_that_rebooted_before_a_person_let_the_rollout_go_on_do_not_halt_it_again() {
+fn reboots_that_somebody_has_answered_for_do_not_halt() {
     let spec = json!({"batch": {"maxUnavailable": 1}, "soak": {"maxRebooted": 0}});
     let mut world = World::with(&[("canary", 2, spec, json!({})), ("early", 1, json!({}), json!({}))]);
     world.update("canary-0", UPDATED, "");
     world.node("canary-0").boot_id = "2".into();
     let halt = "ring canary: canary-0 rebooted by itself after its update; early not started";
     assert_eq!(reason(&world.plan(noon())), halt);
+    world.taken = vec![("uid-canary-0".into(), at("2026-11-23T11:59:59Z"))];
+    assert_eq!(reason(&world.plan(noon())), halt, "another rollout's update of the node was over before");
+    world.taken = vec![("uid-canary-0".into(), at("2026-11-23T12:00:01Z"))];
+    assert_eq!(starts(&world.plan(noon())), ["canary-1"], "another rollout has taken the node since");
+    world.taken.clear();
     world.ring("canary").resumed_at = Some(MicroTime(noon()));
     assert_eq!(starts(&world.plan(noon())), ["canary-1"]);
     // One that nobody knows the boot of is not said to have rebooted.

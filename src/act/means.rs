@@ -115,6 +115,7 @@ pub struct Memory {
     pods: Mutex<HashMap<String, (Arc<Pod>, Timestamp)>>,
     checks: Mutex<HashMap<String, (StepKey, Timestamp)>>,
     lines: Mutex<HashMap<String, (String, Timestamp)>>,
+    lost: Mutex<HashMap<StepKey, Timestamp>>,
     tenants: Mutex<HashMap<String, Arc<Tenants>>>,
 }
 
@@ -171,6 +172,13 @@ impl Memory {
         lines.insert(pod_uid, (line.to_owned(), now));
     }
 
+    /// Since when the agent's answer to this step is known to be lost: now, if it was not known before.
+    pub(super) fn lost_since(&self, key: &StepKey, now: Timestamp) -> Timestamp {
+        let mut lost = lock(&self.lost);
+        lost.retain(|_, at| now.duration_since(*at) < KEEP_LINE);
+        *lost.entry(key.clone()).or_insert(now)
+    }
+
     /// The pods of the node that this node update drains, if they are followed.
     pub(super) fn tenants(&self, node_update_uid: &str) -> Option<Arc<Tenants>> {
         lock(&self.tenants).get(node_update_uid).filter(|tenants| tenants.is_followed()).cloned()
@@ -212,5 +220,15 @@ mod tests {
         assert!(!looked().claim_checked(&key(Step::Snapshot), now(5)));
         assert!(!looked().claim_checked(&key(Step::Install), now(1)));
         assert!(!looked().claim_checked(&key(Step::Restore), now(1)));
+    }
+
+    #[test]
+    fn an_answer_is_lost_since_it_was_first_missed() {
+        let key = |attempt| StepKey { node_update_uid: "u".into(), step: Step::Install, round: 1, attempt };
+        let now = |second| Timestamp::from_second(second).expect("a time");
+        let memory = Memory::default();
+        assert_eq!(memory.lost_since(&key(1), now(10)), now(10));
+        assert_eq!(memory.lost_since(&key(1), now(70)), now(10));
+        assert_eq!(memory.lost_since(&key(2), now(70)), now(70), "another attempt asks anew");
     }
 }

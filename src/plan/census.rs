@@ -1,11 +1,10 @@
 //! Counts the nodes: the ring of each, and where each stands. One pass over nodes and updates, the only one.
 
 use super::approve::is_forgiven;
-use super::budget::max_rebooted;
+use super::failure;
 use super::fleet::{Fleet, UpdateSeen};
-use super::report::ReasonCode;
 use super::selector::Selectors;
-use crate::api::{Counts, DesiredState, Outcome, PinnedSet, RingState, RingStatus, Spread, Step};
+use crate::api::{Counts, DesiredState, Outcome, PinnedSet, RingState, Spread};
 use crate::domain::{Build, NodeState};
 use hashbrown::hash_map::{Entry, HashMap};
 use jiff::Timestamp;
@@ -14,11 +13,6 @@ use std::fmt;
 
 /// The label that orders nodes where the ring names none: the well-known zone label of Kubernetes.
 const ZONE: &str = "topology.kubernetes.io/zone";
-
-/// So many nodes that are gone in the midst of their installation are the update's failures, if they are also more than one
-/// of so many that were updated: clouds take machines back by themselves, a few in a thousand while they are being updated.
-const GONE_BY_CHANCE: usize = 2;
-const GONE_OF_UPDATED: usize = 10;
 
 /// One ring, counted.
 #[derive(Clone, Debug, Default)]
@@ -259,12 +253,12 @@ impl<'f, 'a> Census<'f, 'a> {
             ring.in_work += 1;
             ring.spent += 1;
         }
-        if counts_towards_halt(update) {
+        if failure::counts_towards_halt(update) {
             let of = if is_forgiven(update, resumed_at) { &mut ring.noise } else { &mut ring.failures };
             of.push(update);
         } else if update.outcome == Some(Outcome::Failed) {
             ring.noise.push(update);
-        } else if is_gone_changed(update) && !is_forgiven(update, resumed_at) {
+        } else if failure::is_gone_changed(update) && !is_forgiven(update, resumed_at) {
             ring.gone.push(update);
         }
         ring.last_end = ring.last_end.max(update.ended_at);
@@ -282,8 +276,9 @@ impl<'f, 'a> Census<'f, 'a> {
             }
             Some(Outcome::Updated) => {
                 ring.updated.push(node);
-                ring.rebooted
-                    .extend(Some(update.update).filter(|update| has_rebooted(self.fleet, update, node, frozen)));
+                ring.rebooted.extend(
+                    Some(update.update).filter(|update| failure::has_rebooted(self.fleet, update, node, frozen)),
+                );
             }
             Some(_) => {}
         }
@@ -349,10 +344,10 @@ impl<'f, 'a> Census<'f, 'a> {
     fn sorted(self) -> Vec<RingCensus<'a>> {
         let mut rings = self.rings;
         for (ring, frozen) in rings.iter_mut().zip(&self.fleet.status.rings) {
-            if ring.rebooted.len() > max_rebooted(frozen.revision.ring.soak.max_rebooted, ring.updated_by_us) {
+            if failure::are_many_rebooted(ring.rebooted.len(), ring.updated_by_us, frozen) {
                 ring.failures.append(&mut ring.rebooted);
             }
-            if ring.gone.len() >= GONE_BY_CHANCE && ring.gone.len() * GONE_OF_UPDATED > ring.updated_by_us {
+            if failure::are_many_gone(ring.gone.len(), ring.updated_by_us) {
                 ring.failures.append(&mut ring.gone);
             }
             ring.failures.sort_unstable_by_key(|update| (update.in_work(), update.ended_at, &update.node));
@@ -367,33 +362,6 @@ fn target(pinned: &PinnedSet) -> Option<Target<'_>> {
     let os: Build = format!("{}.0", pinned.os_build).parse().ok()?;
     let expected: Build = pinned.expected_build.as_deref()?.parse().ok()?;
     os.same_os(expected).then_some(Target { os, expected, pinned })
-}
-
-/// Failures of the update itself, from the moment that the way back begins. A drain that can not end, a snapshot that can not be made, say nothing about it.
-fn counts_towards_halt(update: &UpdateSeen) -> bool {
-    match update.outcome {
-        Some(Outcome::Reverted | Outcome::Held) => true,
-        Some(Outcome::Failed) => update.reason_code.as_deref() == Some(ReasonCode::InstallFailed.as_str()),
-        None => update.is_failing(),
-        Some(Outcome::Updated | Outcome::Skipped | Outcome::Aborted | Outcome::NodeGone) => false,
-    }
-}
-
-/// Whether its node has another boot than the one with which it was put back in service. Of a ring that is through, nobody
-/// asks; what a person has seen and resumed after is theirs, and so is what another rollout does with the node since.
-fn has_rebooted(fleet: &Fleet<'_>, update: &UpdateSeen, node: &NodeState, ring: &RingStatus) -> bool {
-    let other_boot = || update.boot_id.as_ref().is_some_and(|boot_id| *boot_id != node.boot_id);
-    let taken = || fleet.taken.binary_search_by(|(uid, _)| uid.cmp(&update.node_uid)).ok();
-    ring.state != RingState::Promoted
-        && other_boot()
-        && !is_forgiven(update, ring.resumed_at.as_ref())
-        && taken().is_none_or(|place| fleet.taken.get(place).map(|(_, at)| *at) < update.ended_at)
-}
-
-/// Whether its node was gone after an installation had begun, and before it was verified.
-fn is_gone_changed(update: &UpdateSeen) -> bool {
-    update.outcome == Some(Outcome::NodeGone)
-        && matches!(update.step, Some(Step::Install | Step::Reboot | Step::Verify))
 }
 
 /// The failure domain of a node by its ring's spread, or else its zone.

@@ -7,6 +7,7 @@ pub mod approve;
 pub mod budget;
 mod census;
 pub mod conditions;
+mod failure;
 pub mod fleet;
 pub mod gate;
 pub mod holds;

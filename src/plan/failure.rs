@@ -1,0 +1,52 @@
+//! What counts as a failure of an update, and from how many on.
+
+use super::approve::is_forgiven;
+use super::budget::max_rebooted;
+use super::fleet::{Fleet, UpdateSeen};
+use super::report::ReasonCode;
+use crate::api::{Outcome, RingState, RingStatus, Step};
+use crate::domain::NodeState;
+
+/// So many nodes that are gone in the midst of their installation are the update's failures, if they are also more than one
+/// of so many that were updated: clouds take machines back by themselves, a few in a thousand while they are being updated.
+const GONE_BY_CHANCE: usize = 2;
+const GONE_OF_UPDATED: usize = 10;
+
+/// Failures of the update itself, from the moment that the way back begins. A drain that can not end, a snapshot that can not
+/// be made, say nothing about it.
+pub(super) fn counts_towards_halt(update: &UpdateSeen) -> bool {
+    match update.outcome {
+        Some(Outcome::Reverted | Outcome::Held) => true,
+        Some(Outcome::Failed) => update.reason_code.as_deref() == Some(ReasonCode::InstallFailed.as_str()),
+        None => update.is_failing(),
+        Some(Outcome::Updated | Outcome::Skipped | Outcome::Aborted | Outcome::NodeGone) => false,
+    }
+}
+
+/// Whether its node has another boot than the one with which it was put back in service. Of a ring that is through, nobody
+/// asks; what a person has seen and resumed after is theirs, and so is what another rollout does with the node since.
+pub(super) fn has_rebooted(fleet: &Fleet<'_>, update: &UpdateSeen, node: &NodeState, ring: &RingStatus) -> bool {
+    let other_boot = || update.boot_id.as_ref().is_some_and(|boot_id| *boot_id != node.boot_id);
+    let taken = || fleet.taken.binary_search_by(|(uid, _)| uid.cmp(&update.node_uid)).ok();
+    let taken_at = || taken().and_then(|place| fleet.taken.get(place)).map(|(_, at)| *at);
+    ring.state != RingState::Promoted
+        && other_boot()
+        && !is_forgiven(update, ring.resumed_at.as_ref())
+        && taken_at() < update.ended_at
+}
+
+/// Whether its node was gone after an installation had begun, and before it was verified.
+pub(super) fn is_gone_changed(update: &UpdateSeen) -> bool {
+    update.outcome == Some(Outcome::NodeGone)
+        && matches!(update.step, Some(Step::Install | Step::Reboot | Step::Verify))
+}
+
+/// Whether so many nodes that are gone, beside so many updated ones, are the update's doing.
+pub(super) fn are_many_gone(gone: usize, updated: usize) -> bool {
+    gone >= GONE_BY_CHANCE && gone * GONE_OF_UPDATED > updated
+}
+
+/// Whether more of so many updated nodes have rebooted by themselves than the ring bears.
+pub(super) fn are_many_rebooted(rebooted: usize, updated: usize, ring: &RingStatus) -> bool {
+    rebooted > max_rebooted(ring.revision.ring.soak.max_rebooted, updated)
+}

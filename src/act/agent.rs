@@ -8,8 +8,11 @@ use jiff::Timestamp;
 use std::time::Duration;
 use windlass_protocol::{Command, MAX_REPORT_BYTES, Report, Request, Ticket, VERSION};
 
-/// How soon to look again at a pod at the latest; its own events come earlier.
-pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How soon to look again at a pod, or at a machine that boots, at the latest: what happens to pod and Node comes earlier.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_mins(1);
+
+/// How soon to read a log again that could not be read: nobody says when its kubelet answers again.
+pub(super) const READ_AGAIN: Duration = Duration::from_secs(10);
 
 /// How often a question is asked whose answers get lost: a pod may die with a boot that nobody expected, hardly three.
 const TRIES: u32 = 3;

@@ -3,7 +3,7 @@
 //! On the way that goes well the agent does so by itself, at its end. After a failure, an abort or a restore nobody
 //! would: the machine would keep automatic updates off for ever.
 
-use super::agent::{Asked, LOOK_AGAIN, ask_patiently, doing};
+use super::agent::{Asked, READ_AGAIN, ask_patiently, doing};
 use super::{ActContext, ActError, report, wait};
 use crate::domain::{StepKey, StepResult, WaitingOn};
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub(super) async fn reset(ctx: &ActContext<'_>, key: &StepKey) -> Result<Reset, 
     }
     let waiting = |why| {
         let doing = doing("taking off what it put on the machine", why);
-        Reset::Wait(wait(WaitingOn::Agent { doing }, LOOK_AGAIN))
+        Reset::Wait(wait(WaitingOn::Agent { doing }, READ_AGAIN))
     };
     let late = ctx.elapsed() >= PATIENCE;
     Ok(match ask_patiently(ctx, key, "reset", Command::Reset {}).await? {

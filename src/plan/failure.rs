@@ -26,7 +26,10 @@ pub(super) fn counts_towards_halt(update: &UpdateSeen) -> bool {
 /// Whether its node has another boot than the one with which it was put back in service. Of a ring that is through, nobody
 /// asks; what a person has seen and resumed after is theirs, and so is what another rollout does with the node since.
 pub(super) fn has_rebooted(fleet: &Fleet<'_>, update: &UpdateSeen, node: &NodeState, ring: &RingStatus) -> bool {
-    let other_boot = || update.boot_id.as_ref().is_some_and(|boot_id| *boot_id != node.boot_id);
+    // An empty one is not known: nobody is said to have rebooted by it.
+    let known = |boot_id: &&String| !boot_id.is_empty();
+    let then = || update.boot_id.as_ref().filter(known);
+    let other_boot = || then().zip(Some(&node.boot_id).filter(known)).is_some_and(|(then, now)| then != now);
     let taken = || fleet.taken.binary_search_by(|(uid, _)| uid.cmp(&update.node_uid)).ok();
     let taken_at = || taken().and_then(|place| fleet.taken.get(place)).map(|(_, at)| *at);
     ring.state != RingState::Promoted

@@ -327,8 +327,12 @@ fn reboots_that_somebody_has_answered_for_do_not_halt() {
     assert_eq!(starts(&world.plan(noon())), ["canary-1"]);
     // One that nobody knows the boot of is not said to have rebooted.
     world.ring("canary").resumed_at = None;
-    world.sample.updates[0].boot_id = None;
-    assert_eq!(starts(&world.plan(noon())), ["canary-1"]);
+    for (then, now) in [(None, "2"), (Some(""), "2"), (Some("1"), "")] {
+        world.sample.updates[0].boot_id = then.map(str::to_owned);
+        world.node("canary-0").boot_id = now.into();
+        assert_eq!(starts(&world.plan(noon())), ["canary-1"], "{then:?} then, {now:?} now");
+    }
+    world.node("canary-0").boot_id = "2".into();
     world.sample.updates[0].boot_id = Some("1".into());
     world.ring("canary").state = RingState::Promoted;
     assert_eq!(starts(&world.plan(noon())), ["early-0"], "of a ring that is through nobody asks");

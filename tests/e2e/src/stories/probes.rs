@@ -1,8 +1,11 @@
 //! Every kind of probe, passing and failing, and probes while a ring soaks.
 
 use super::{GOOD, GOOD_BUILD, updated_once};
-use crate::harness::{FakePrometheus, RubbishServer, Scene, Story, Workload, reason_of};
+use crate::harness::{
+    FakePrometheus, PATIENCE, RubbishServer, Scene, Story, Workload, eventually, not_yet, reason_of, seen,
+};
 use anyhow::{Result, ensure};
+use k8s_openapi::api::core::v1::Node;
 use serde_json::{Value, json};
 use windlass::api::{Outcome, RolloutState};
 
@@ -18,6 +21,7 @@ pub fn stories() -> Vec<Story> {
         failing("pod"),
         Story::new("slo-burns-while-soaking", slo_burns).machines("ring", 1, &[]).machines("next", 1, &[]),
         Story::new("breaks-while-soaking", breaks_while_soaking).machines("ring", 1, &[]).machines("next", 1, &[]),
+        Story::new("reboots-while-soaking", reboots_while_soaking).machines("ring", 2, &[]).machines("next", 1, &[]),
     ]
 }
 
@@ -73,6 +77,35 @@ async fn breaks_while_soaking(scene: Scene) -> Result<()> {
     rollout.says(&["soak failed", &machine, "pod-network", "not started"]).await?;
     ensure!(rollout.update(&scene.machine("next", 1)).is_none(), "the next ring was started");
     scene.in_service(&machine).await
+}
+
+/// Machines that crash and boot between two probings: no probe sees it, and the boot IDs do. One of two may.
+async fn reboots_while_soaking(scene: Scene) -> Result<()> {
+    scene.policy(json!({})).await?;
+    scene.ring("ring", json!({"batch": {"maxUnavailable": 2}, "soak": {"duration": "10m", "interval": "9m"}})).await?;
+    scene.ring("next", json!({})).await?;
+    let rollout = scene.rollout("rollout", &["ring", "next"], GOOD).await?;
+    rollout.reaches(RolloutState::Soaking).await?;
+    let [first, second] = [1, 2].map(|number| scene.machine("ring", number));
+    reboots(&scene, &first).await?;
+    rollout.reaches(RolloutState::Soaking).await?;
+    reboots(&scene, &second).await?;
+    rollout.ends(RolloutState::Halted).await?;
+    rollout.says(&["rebooted by itself after its update (and 1 more node)", "not started"]).await?;
+    ensure!(rollout.update(&scene.machine("next", 1)).is_none(), "the next ring was started");
+    scene.in_service(&second).await
+}
+
+/// Has the machine restart, and waits until its node shows the new boot.
+async fn reboots(scene: &Scene, machine: &str) -> Result<()> {
+    let boot_id = |node: Node| node.status.and_then(|status| status.node_info).map(|info| info.boot_id);
+    let before = boot_id(scene.node(machine).await?);
+    scene.stage.sim.strike(machine, &json!(["restartsByItself"])).await?;
+    eventually("the node shows another boot", PATIENCE, async || {
+        let now = boot_id(scene.node(machine).await?);
+        Ok(if now == before { not_yet(format!("boot ID {now:?}")) } else { seen(()) })
+    })
+    .await
 }
 
 /// Without data nothing is known, and it is waited; an error rate that rises while the ring soaks halts the rollout.

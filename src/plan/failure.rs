@@ -4,6 +4,7 @@ use super::approve::is_forgiven;
 use super::budget::max_rebooted;
 use super::fleet::{Fleet, UpdateSeen};
 use super::report::ReasonCode;
+use super::ring::whole_second;
 use crate::api::{Outcome, RingState, RingStatus, Step};
 use crate::domain::NodeState;
 
@@ -35,7 +36,7 @@ pub(super) fn has_rebooted(fleet: &Fleet<'_>, update: &UpdateSeen, node: &NodeSt
     ring.state != RingState::Promoted
         && other_boot()
         && !is_forgiven(update, ring.resumed_at.as_ref())
-        && taken_at() < update.ended_at
+        && taken_at() < update.ended_at.map(whole_second)
 }
 
 /// Whether its node was gone after an installation had begun, and before it was verified.

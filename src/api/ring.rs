@@ -99,15 +99,16 @@ pub struct Soak {
     pub interval: Span,
     /// How often in a row a node's probes may fail before the ring has failed. An outage that is over before so many
     /// probings, about `interval` times one less than this (10 minutes by default), does not fail the ring. Of nodes that
-    /// crash and boot within it, `maxRebooted` speaks.
+    /// crash and boot within it, `maxRebooting` speaks.
     #[serde(default = "default_failure_threshold")]
     #[schemars(range(min = 1, max = 100))]
     pub failure_threshold: i32,
-    /// How many of the nodes that the ring has updated may have rebooted by themselves since they were put back in service:
-    /// a count, or a percentage of them rounded up. Of more, each counts as a failed node (`onFailure.haltAfter`), as soon
-    /// as it is seen. Those that a person has seen and resumed after do not count again. `100%` lets all of them reboot.
-    #[serde(default = "default_max_rebooted")]
-    pub max_rebooted: IntOrPercent,
+    /// How many of the nodes that the ring has updated may reboot by themselves again and again, at least twice since they
+    /// were put back in service: a count, or a percentage of them rounded up. Of more, each counts as a failed node
+    /// (`onFailure.haltAfter`), as soon as it is seen. Those that a person has seen and resumed after do not count again.
+    /// `100%` lets all of them.
+    #[serde(default = "default_max_rebooting")]
+    pub max_rebooting: IntOrPercent,
     /// How many nodes must have been updated: an empty or all-skipped ring promotes nothing.
     #[serde(default = "default_min_updated")]
     #[schemars(range(min = 0, max = 5000))]
@@ -120,7 +121,7 @@ impl Default for Soak {
             duration: default_soak(),
             interval: default_interval(),
             failure_threshold: default_failure_threshold(),
-            max_rebooted: default_max_rebooted(),
+            max_rebooting: default_max_rebooting(),
             min_updated: default_min_updated(),
         }
     }
@@ -139,8 +140,8 @@ fn default_failure_threshold() -> i32 {
     3
 }
 
-/// One in ten, and one of a few: machines also reboot for reasons of their own.
-fn default_max_rebooted() -> IntOrPercent {
+/// One in ten, and one of a few: machines also crash for reasons of their own.
+fn default_max_rebooting() -> IntOrPercent {
     IntOrPercent::Percent(10)
 }
 

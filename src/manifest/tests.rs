@@ -38,7 +38,7 @@ fn a_complaint_names_file_line_and_field() {
         ),
         (
             ("duration: 1h", "durations: 1h"),
-            "ring.yaml: line 10: spec.soak.durations: unknown field \"spec.soak.durations\", expected one of duration, failureThreshold, interval, maxRebooted, minUpdated",
+            "ring.yaml: line 10: spec.soak.durations: unknown field \"spec.soak.durations\", expected one of duration, failureThreshold, interval, maxRebooting, minUpdated",
         ),
         (("  policyName: standard\n", ""), "ring.yaml: line 5: spec.policyName: Required value"),
         (
@@ -101,7 +101,7 @@ fn the_items_of_a_list_are_taken_as_if_they_stood_alone() {
     assert_eq!(
         complaints(&list().replace("duration: 1h", "durations: 1h"))[1],
         "ring.yaml: line 27: items[1].items[0].spec.soak.durations: unknown field \"spec.soak.durations\", \
-         expected one of duration, failureThreshold, interval, maxRebooted, minUpdated"
+         expected one of duration, failureThreshold, interval, maxRebooting, minUpdated"
     );
     let of_a_kind =
         "apiVersion: windlass.dev/v1alpha1\nkind: UpdateHoldList\nitems:\n- metadata: {name: h}\n  spec: {}\n";

@@ -47,8 +47,9 @@ pub fn halt_after(limit: IntOrPercent, nodes: usize) -> usize {
     }
 }
 
-/// How many of `nodes` updated nodes may have rebooted by themselves: a percentage is rounded up, so that one of a few may.
-pub fn max_rebooted(limit: IntOrPercent, nodes: usize) -> usize {
+/// How many of `nodes` updated nodes may reboot by themselves again and again: a percentage is rounded up, so that one of a few
+/// may.
+pub fn max_rebooting(limit: IntOrPercent, nodes: usize) -> usize {
     match limit {
         IntOrPercent::Nodes(count) => saturated(count),
         IntOrPercent::Percent(percent) => (nodes * saturated(percent)).div_ceil(100),

@@ -40,9 +40,9 @@ pub struct RingCensus<'a> {
     /// Updates whose node was gone once its installation had begun: one is a machine that somebody replaced, and many are an
     /// update that machines do not survive.
     pub gone: Vec<&'a UpdateSeen>,
-    /// Updates whose node has rebooted by itself since it was put back in service, while the ring is not through: one is a
-    /// machine of its own, and many are an update that crashes machines later.
-    pub rebooted: Vec<&'a UpdateSeen>,
+    /// Updates whose node has rebooted by itself again and again since it was put back in service, while the ring is not
+    /// through: one is a machine of its own, and many are an update that crashes machines later.
+    pub rebooting: Vec<&'a UpdateSeen>,
     /// Updates whose failure does not halt: it came before the machine was changed, or a person has let the rollout go on
     /// since.
     pub noise: Vec<&'a UpdateSeen>,
@@ -276,8 +276,8 @@ impl<'f, 'a> Census<'f, 'a> {
             }
             Some(Outcome::Updated) => {
                 ring.updated.push(node);
-                ring.rebooted.extend(
-                    Some(update.update).filter(|update| failure::has_rebooted(self.fleet, update, node, frozen)),
+                ring.rebooting.extend(
+                    Some(update.update).filter(|update| failure::keeps_rebooting(self.fleet, update, node, frozen)),
                 );
             }
             Some(_) => {}
@@ -344,8 +344,8 @@ impl<'f, 'a> Census<'f, 'a> {
     fn sorted(self) -> Vec<RingCensus<'a>> {
         let mut rings = self.rings;
         for (ring, frozen) in rings.iter_mut().zip(&self.fleet.status.rings) {
-            if failure::are_many_rebooted(ring.rebooted.len(), ring.updated_by_us, frozen) {
-                ring.failures.append(&mut ring.rebooted);
+            if failure::are_many_rebooting(ring.rebooting.len(), ring.updated_by_us, frozen) {
+                ring.failures.append(&mut ring.rebooting);
             }
             if failure::are_many_gone(ring.gone.len(), ring.updated_by_us) {
                 ring.failures.append(&mut ring.gone);

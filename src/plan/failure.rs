@@ -1,7 +1,7 @@
 //! What counts as a failure of an update, and from how many on.
 
 use super::approve::is_forgiven;
-use super::budget::max_rebooted;
+use super::budget::max_rebooting;
 use super::fleet::{Fleet, UpdateSeen};
 use super::report::ReasonCode;
 use super::ring::whole_second;
@@ -12,6 +12,10 @@ use crate::domain::NodeState;
 /// of so many that were updated: clouds take machines back by themselves, a few in a thousand while they are being updated.
 const GONE_BY_CHANCE: usize = 2;
 const GONE_OF_UPDATED: usize = 10;
+
+/// From how many boots on a node reboots again and again. Once it does when its zone lost power, or somebody's maintenance
+/// came by: that is many nodes at once, and not the update.
+const AGAIN: u64 = 2;
 
 /// Failures of the update itself, from the moment that the way back begins. A drain that can not end, a snapshot that can not
 /// be made, say nothing about it.
@@ -24,19 +28,22 @@ pub(super) fn counts_towards_halt(update: &UpdateSeen) -> bool {
     }
 }
 
-/// Whether its node has another boot than the one with which it was put back in service. Of a ring that is through, nobody
+/// Whether its node has rebooted by itself again and again since it was put back in service. Of a ring that is through, nobody
 /// asks; what a person has seen and resumed after is theirs, and so is what another rollout does with the node since.
-pub(super) fn has_rebooted(fleet: &Fleet<'_>, update: &UpdateSeen, node: &NodeState, ring: &RingStatus) -> bool {
-    // An empty one is not known: nobody is said to have rebooted by it.
-    let known = |boot_id: &&String| !boot_id.is_empty();
-    let then = || update.boot_id.as_ref().filter(known);
-    let other_boot = || then().zip(Some(&node.boot_id).filter(known)).is_some_and(|(then, now)| then != now);
+pub(super) fn keeps_rebooting(fleet: &Fleet<'_>, update: &UpdateSeen, node: &NodeState, ring: &RingStatus) -> bool {
+    let boots = || boots_between(update.boot_id.as_deref()?, &node.boot_id);
     let taken = || fleet.taken.binary_search_by(|(uid, _)| uid.cmp(&update.node_uid)).ok();
     let taken_at = || taken().and_then(|place| fleet.taken.get(place)).map(|(_, at)| *at);
     ring.state != RingState::Promoted
-        && other_boot()
+        && boots().is_some_and(|boots| boots >= AGAIN)
         && !is_forgiven(update, ring.resumed_at.as_ref())
         && taken_at() < update.ended_at.map(whole_second)
+}
+
+/// How many boots one boot ID is after another. Those of Windows count the boots of the disk (`BootId` in the registry); of
+/// others, and of a disk that somebody has rewound, nothing is known.
+fn boots_between(then: &str, now: &str) -> Option<u64> {
+    now.parse::<u64>().ok()?.checked_sub(then.parse().ok()?)
 }
 
 /// Whether its node was gone after an installation had begun, and before it was verified.
@@ -50,7 +57,7 @@ pub(super) fn are_many_gone(gone: usize, updated: usize) -> bool {
     gone >= GONE_BY_CHANCE && gone * GONE_OF_UPDATED > updated
 }
 
-/// Whether more of so many updated nodes have rebooted by themselves than the ring bears.
-pub(super) fn are_many_rebooted(rebooted: usize, updated: usize, ring: &RingStatus) -> bool {
-    rebooted > max_rebooted(ring.revision.ring.soak.max_rebooted, updated)
+/// Whether more of so many updated nodes reboot by themselves again and again than the ring bears.
+pub(super) fn are_many_rebooting(rebooting: usize, updated: usize, ring: &RingStatus) -> bool {
+    rebooting > max_rebooting(ring.revision.ring.soak.max_rebooting, updated)
 }

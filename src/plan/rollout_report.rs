@@ -131,7 +131,9 @@ fn culprit(first: &UpdateSeen, more: usize) -> String {
         n => format!(" (and {n} more nodes)"),
     };
     let what = match first.outcome {
-        Some(Outcome::Updated) => return format!("{} rebooted by itself after its update{more}", first.node),
+        Some(Outcome::Updated) => {
+            return format!("{} reboots by itself again and again since its update{more}", first.node);
+        }
         Some(Outcome::Reverted) => "reverted",
         Some(Outcome::Held) => "held",
         Some(Outcome::NodeGone) => "was gone after its installation had begun",

@@ -286,8 +286,8 @@ fn nodes_that_are_gone_in_the_midst_of_their_installation_halt_when_they_are_man
 
 /// What a bad update does to machines hours later: they crash, boot, and are healthy whenever they are probed.
 #[test]
-fn updated_nodes_that_reboot_by_themselves_halt_when_they_are_many() {
-    for (limit, updated, rebooted, halted) in [
+fn updated_nodes_that_reboot_again_and_again_halt_when_they_are_many() {
+    for (limit, updated, rebooting, halted) in [
         ("10%", 1, 1, false),
         ("10%", 10, 1, false),
         ("10%", 10, 2, true),
@@ -296,27 +296,28 @@ fn updated_nodes_that_reboot_by_themselves_halt_when_they_are_many() {
         ("100%", 11, 11, false),
         ("0%", 5, 1, true),
     ] {
-        let spec = json!({"soak": {"duration": "1h", "maxRebooted": limit}});
+        let spec = json!({"soak": {"duration": "1h", "maxRebooting": limit}});
         let mut world = World::with(&[("canary", 40, spec, json!({})), ("early", 1, json!({}), json!({}))]);
         for i in 0..updated {
             let node = format!("canary-{i}");
             world.update(&node, UPDATED, "");
-            world.node(&node).boot_id = if i < rebooted { "2" } else { "1" }.to_owned();
+            // All have rebooted once, as when a zone loses its power: sample nodes begin with boot 1.
+            world.node(&node).boot_id = if i < rebooting { "10" } else { "2" }.to_owned();
         }
         let plan = world.plan(noon());
         let is_halted = plan.state == RolloutState::Halted;
-        assert_eq!(is_halted, halted, "{rebooted} of {updated} with {limit}: {:?}", plan.reason);
+        assert_eq!(is_halted, halted, "{rebooting} of {updated} with {limit}: {:?}", plan.reason);
         assert_eq!(plan.counts.updated, updated, "they are updated all the same");
     }
 }
 
 #[test]
 fn reboots_that_somebody_has_answered_for_do_not_halt() {
-    let spec = json!({"batch": {"maxUnavailable": 1}, "soak": {"maxRebooted": 0}});
+    let spec = json!({"batch": {"maxUnavailable": 1}, "soak": {"maxRebooting": 0}});
     let mut world = World::with(&[("canary", 2, spec, json!({})), ("early", 1, json!({}), json!({}))]);
     world.update("canary-0", UPDATED, "");
-    world.node("canary-0").boot_id = "2".into();
-    let halt = "ring canary: canary-0 rebooted by itself after its update; early not started";
+    world.node("canary-0").boot_id = "3".into();
+    let halt = "ring canary: canary-0 reboots by itself again and again since its update; early not started";
     assert_eq!(reason(&world.plan(noon())), halt);
     world.taken = vec![("uid-canary-0".into(), at("2026-11-23T11:59:59Z"))];
     assert_eq!(reason(&world.plan(noon())), halt, "another rollout's update of the node was over before");
@@ -330,12 +331,12 @@ fn reboots_that_somebody_has_answered_for_do_not_halt() {
     assert_eq!(starts(&world.plan(noon())), ["canary-1"]);
     // One that nobody knows the boot of is not said to have rebooted.
     world.ring("canary").resumed_at = None;
-    for (then, now) in [(None, "2"), (Some(""), "2"), (Some("1"), "")] {
+    for (then, now) in [(None, "3"), (Some(""), "3"), (Some("1"), ""), (Some("4"), "1"), (Some("a"), "c")] {
         world.sample.updates[0].boot_id = then.map(str::to_owned);
         world.node("canary-0").boot_id = now.into();
         assert_eq!(starts(&world.plan(noon())), ["canary-1"], "{then:?} then, {now:?} now");
     }
-    world.node("canary-0").boot_id = "2".into();
+    world.node("canary-0").boot_id = "3".into();
     world.sample.updates[0].boot_id = Some("1".into());
     world.ring("canary").state = RingState::Promoted;
     assert_eq!(starts(&world.plan(noon())), ["early-0"], "of a ring that is through nobody asks");

@@ -9,7 +9,7 @@ use windlass::simulate::{self, Auditor, Broken, Outcome, RolloutReport, Setup};
 use winfleet::scenario::Scenario;
 
 /// What a rollout says that saw nodes reboot by themselves.
-const REBOOTED: &str = "rebooted by itself after its update";
+const REBOOTS: &str = "reboots by itself again and again";
 
 /// What a scenario came to.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Played {
         match (self.ring.is_some(), after("probe "), after("not done within "), after("installation of ")) {
             (false, ..) if self.rollout.harmed > 0 => "not seen".to_owned(),
             (false, ..) => "nothing to catch".to_owned(),
-            _ if reason.contains(REBOOTED) => format!("boot IDs{soak}"),
+            _ if reason.contains(REBOOTS) => format!("boot IDs{soak}"),
             (_, Some(rest), ..) => format!("{}{soak}", word(rest)),
             (_, _, Some(rest), _) if rest.contains("probes to pass: ") => {
                 word(rest.rsplit("probes to pass: ").next().unwrap_or_default())
@@ -78,7 +78,7 @@ impl Played {
 
     /// Whether it was seen on nodes that had been put back into service: they keep the update until a person decides.
     pub fn soaked(&self) -> bool {
-        let of_soak = |reason: &str| reason.contains("soak failed") || reason.contains(REBOOTED);
+        let of_soak = |reason: &str| reason.contains("soak failed") || reason.contains(REBOOTS);
         self.rollout.reason.as_deref().is_some_and(of_soak)
     }
 

@@ -79,7 +79,7 @@ async fn breaks_while_soaking(scene: Scene) -> Result<()> {
     scene.in_service(&machine).await
 }
 
-/// Machines that crash and boot between two probings: no probe sees it, and the boot IDs do. One of two may.
+/// Machines that crash and boot again and again between two probings: no probe sees it, and the boot IDs do. One of two may.
 async fn reboots_while_soaking(scene: Scene) -> Result<()> {
     scene.policy(json!({})).await?;
     scene.ring("ring", json!({"batch": {"maxUnavailable": 2}, "soak": {"duration": "10m", "interval": "9m"}})).await?;
@@ -87,11 +87,13 @@ async fn reboots_while_soaking(scene: Scene) -> Result<()> {
     let rollout = scene.rollout("rollout", &["ring", "next"], GOOD).await?;
     rollout.reaches(RolloutState::Soaking).await?;
     let [first, second] = [1, 2].map(|number| scene.machine("ring", number));
-    reboots(&scene, &first).await?;
-    rollout.reaches(RolloutState::Soaking).await?;
+    for machine in [&first, &first, &second] {
+        reboots(&scene, machine).await?;
+        rollout.reaches(RolloutState::Soaking).await?;
+    }
     reboots(&scene, &second).await?;
     rollout.ends(RolloutState::Halted).await?;
-    rollout.says(&["rebooted by itself after its update (and 1 more node)", "not started"]).await?;
+    rollout.says(&["reboots by itself again and again since its update (and 1 more node)", "not started"]).await?;
     ensure!(rollout.update(&scene.machine("next", 1)).is_none(), "the next ring was started");
     scene.in_service(&second).await
 }

@@ -2,8 +2,8 @@
 
 use super::means::{Means, Place};
 use super::pods::{Log, Owner, Stand, ensure, last_line, stand};
-use super::{ActContext, ActError, templates};
-use crate::domain::StepKey;
+use super::{ActContext, ActError, templates, wait};
+use crate::domain::{StepKey, StepResult, WaitingOn};
 use jiff::Timestamp;
 use std::time::Duration;
 use windlass_protocol::{Command, MAX_REPORT_BYTES, Report, Request, Ticket, VERSION};
@@ -119,6 +119,15 @@ pub(super) fn ticket(key: &StepKey) -> Ticket {
         attempt: key.attempt,
         challenge: key.digest(),
     }
+}
+
+/// Waiting for an answer that is not there yet, while the agent does `what`.
+pub(super) fn waiting(what: &str, asked: Asked) -> StepResult {
+    let (why, after) = match asked {
+        Asked::Pending(why) => (why, LOOK_AGAIN),
+        Asked::Unread(_) | Asked::Report(_) | Asked::Lost(_) => (None, READ_AGAIN),
+    };
+    wait(WaitingOn::Agent { doing: doing(what, why) }, after)
 }
 
 /// What is waited for, in words: what the agent does, and why it does not start.

@@ -3,7 +3,7 @@
 //! Its pod dies with the reboot that it asks for, so the node itself is looked at as well: one that booted since this
 //! step was begun is asked how it went, not armed again. Undo: `Restore`.
 
-use super::agent::{Asked, LOOK_AGAIN, READ_AGAIN, ask_for, ask_patiently, doing};
+use super::agent::{Asked, LOOK_AGAIN, ask_for, ask_patiently, waiting};
 use super::claim::{Claim, check};
 use super::{ActContext, ActError, report, wait};
 use crate::api::Install;
@@ -29,8 +29,7 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
         // The agent says so only when it has asked for the reboot: the machine is going down, and took the log along.
         Asked::Unread(Some(exit::IN_PROGRESS)) => StepResult::done("installed up to a reboot"),
         Asked::Pending(_) | Asked::Unread(_) | Asked::Lost(_) if !node.readiness.is_ready() => boot(ctx),
-        Asked::Pending(why) => pending(ctx, why, LOOK_AGAIN),
-        Asked::Unread(_) => pending(ctx, None, READ_AGAIN),
+        asked @ (Asked::Pending(_) | Asked::Unread(_)) => installing(ctx, asked),
         Asked::Report(answer) => report::installed(&answer, key.round, is_last(ctx, key)),
         Asked::Lost(_) if !boot_would_show(ctx, key) => wait(to_boot(ctx), BOOT_SHOWS),
         Asked::Lost(why) => collect(ctx, key, false, &why).await?,
@@ -53,8 +52,7 @@ async fn after_boot(ctx: &ActContext<'_>, key: &StepKey, node: &NodeState) -> Re
 async fn collect(ctx: &ActContext<'_>, key: &StepKey, rebooted: bool, why: &str) -> Result<StepResult, ActError> {
     let purpose = if rebooted { "collect-booted" } else { "collect" };
     Ok(match ask_patiently(ctx, key, purpose, Command::Collect { follow: true }).await? {
-        Asked::Pending(why) => pending(ctx, why, LOOK_AGAIN),
-        Asked::Unread(_) => pending(ctx, None, READ_AGAIN),
+        asked @ (Asked::Pending(_) | Asked::Unread(_)) => installing(ctx, asked),
         Asked::Report(answer) => report::installed(&answer, key.round, is_last(ctx, key)),
         Asked::Lost(again) => StepResult::retriable(format!("{again}; before that: {why}")),
     })
@@ -104,9 +102,8 @@ fn to_boot(ctx: &ActContext<'_>) -> WaitingOn {
     WaitingOn::Boot { node: ctx.intent.node.name.clone() }
 }
 
-fn pending(ctx: &ActContext<'_>, why: Option<String>, after: Duration) -> StepResult {
-    let doing = doing(&format!("installing {}", report::kbs(ctx.intent)), why);
-    wait(WaitingOn::Agent { doing }, after)
+fn installing(ctx: &ActContext<'_>, asked: Asked) -> StepResult {
+    waiting(&format!("installing {}", report::kbs(ctx.intent)), asked)
 }
 
 fn is_last(ctx: &ActContext<'_>, key: &StepKey) -> bool {

@@ -4,12 +4,11 @@
 //! installed in this round (a reboot that was due before we came, or an extra one) it is armed for the reboot alone.
 //! Undo: `Restore`, once there is a snapshot.
 
-use super::agent::{Asked, LOOK_AGAIN, READ_AGAIN, ask_for, ask_patiently, doing};
+use super::agent::{Asked, ask_for, ask_patiently, waiting};
 use super::claim::{Claim, check};
 use super::install::{arm, boot, booted_since, has_build};
-use super::{ActContext, ActError, report, wait};
-use crate::domain::{NodeState, StepKey, StepResult, WaitingOn};
-use std::time::Duration;
+use super::{ActContext, ActError, report};
+use crate::domain::{NodeState, StepKey, StepResult};
 use windlass_protocol::{AgentPhase, Command, Progress};
 
 pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult, ActError> {
@@ -30,8 +29,7 @@ async fn look(ctx: &ActContext<'_>, key: &StepKey, node: &NodeState) -> Result<S
         return Ok(StepResult::done(format!("booted, build {}", ctx.intent.to)));
     }
     Ok(match ask_patiently(ctx, key, "collect", Command::Collect { follow: true }).await? {
-        Asked::Pending(why) => waiting("looking for what is still missing", why, LOOK_AGAIN),
-        Asked::Unread(_) => waiting("looking for what is still missing", None, READ_AGAIN),
+        asked @ (Asked::Pending(_) | Asked::Unread(_)) => waiting("looking for what is still missing", asked),
         Asked::Report(answer) => report::rebooted(&answer),
         Asked::Lost(why) => StepResult::failed(format!("booted, but nobody can tell what was installed: {why}")),
     })
@@ -42,7 +40,7 @@ async fn ask_to_reboot(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult
         return Ok(result);
     }
     Ok(match ask_for(ctx, key, "reboot", arm(ctx, key, Vec::new())).await? {
-        Asked::Pending(why) => waiting("rebooting the machine", why, LOOK_AGAIN),
+        asked @ Asked::Pending(_) => waiting("rebooting the machine", asked),
         Asked::Report(answer)
             if answer.phase == AgentPhase::RebootRequested && answer.progress == Progress::InProgress =>
         {
@@ -52,8 +50,4 @@ async fn ask_to_reboot(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult
         // The pod went down with its machine, which is what was asked for.
         Asked::Unread(_) | Asked::Lost(_) => boot(ctx),
     })
-}
-
-fn waiting(what: &str, why: Option<String>, after: Duration) -> StepResult {
-    wait(WaitingOn::Agent { doing: doing(what, why) }, after)
 }

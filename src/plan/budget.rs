@@ -41,15 +41,16 @@ pub fn max_unavailable(limit: IntOrPercent, nodes: usize) -> usize {
 
 /// At how many failed of `nodes` nodes a rollout halts: a percentage is rounded up. At least 1: a bad value halts early.
 pub fn halt_after(limit: IntOrPercent, nodes: usize) -> usize {
-    match limit {
-        IntOrPercent::Nodes(count) => saturated(count).max(1),
-        IntOrPercent::Percent(percent) => (nodes * saturated(percent)).div_ceil(100).max(1),
-    }
+    rounded_up(limit, nodes).max(1)
 }
 
 /// How many of `nodes` updated nodes may reboot by themselves again and again: a percentage is rounded up, so that one of a few
 /// may.
 pub fn max_rebooting(limit: IntOrPercent, nodes: usize) -> usize {
+    rounded_up(limit, nodes)
+}
+
+fn rounded_up(limit: IntOrPercent, nodes: usize) -> usize {
     match limit {
         IntOrPercent::Nodes(count) => saturated(count),
         IntOrPercent::Percent(percent) => (nodes * saturated(percent)).div_ceil(100),

@@ -276,9 +276,9 @@ impl<'f, 'a> Census<'f, 'a> {
             }
             Some(Outcome::Updated) => {
                 ring.updated.push(node);
-                ring.rebooting.extend(
-                    Some(update.update).filter(|update| failure::keeps_rebooting(self.fleet, update, node, frozen)),
-                );
+                if failure::keeps_rebooting(self.fleet, update.update, node, frozen) {
+                    ring.rebooting.push(update.update);
+                }
             }
             Some(_) => {}
         }

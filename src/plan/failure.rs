@@ -32,12 +32,10 @@ pub(super) fn counts_towards_halt(update: &UpdateSeen) -> bool {
 /// asks; what a person has seen and resumed after is theirs, and so is what another rollout does with the node since.
 pub(super) fn keeps_rebooting(fleet: &Fleet<'_>, update: &UpdateSeen, node: &NodeState, ring: &RingStatus) -> bool {
     let boots = || boots_between(update.boot_id.as_deref()?, &node.boot_id);
-    let taken = || fleet.taken.binary_search_by(|(uid, _)| uid.cmp(&update.node_uid)).ok();
-    let taken_at = || taken().and_then(|place| fleet.taken.get(place)).map(|(_, at)| *at);
     ring.state != RingState::Promoted
         && boots().is_some_and(|boots| boots >= AGAIN)
         && !is_forgiven(update, ring.resumed_at.as_ref())
-        && taken_at() < update.ended_at.map(whole_second)
+        && fleet.taken_at(&update.node_uid) < update.ended_at.map(whole_second)
 }
 
 /// How many boots one boot ID is after another. Those of Windows count the boots of the disk (`BootId` in the registry); of

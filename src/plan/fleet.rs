@@ -76,6 +76,12 @@ impl<'a> Fleet<'a> {
         let (holds, rollout) = (self.holds, self.rollout);
         holds.iter().filter(move |hold| hold.is_about(rollout, now))
     }
+
+    /// When another rollout last took the node with this UID, if one has.
+    pub(super) fn taken_at(&self, node_uid: &str) -> Option<Timestamp> {
+        let place = self.taken.binary_search_by(|(uid, _)| uid.as_str().cmp(node_uid)).ok()?;
+        self.taken.get(place).map(|(_, at)| *at)
+    }
 }
 
 impl UpdateSeen {

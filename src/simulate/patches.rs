@@ -14,8 +14,7 @@ use winfleet::scenario::{Act, Deed, Kind, Scenario};
 /// makes of it is seen there.
 ///
 /// # Errors
-/// [`SimulateError::Input`] with a line for each thing that is refused; `lines` are those of the
-/// scenario.
+/// [`SimulateError::Input`] with a line for each thing that is refused; `lines` are those of the scenario.
 pub fn check(scenario: &Scenario, manifests: &[Manifest], file: &Path, lines: &Lines) -> Result<(), SimulateError> {
     let mut there: BTreeMap<_, _> =
         manifests.iter().filter_map(|m| Some((key(&m.object)?, m.object.clone()))).collect();

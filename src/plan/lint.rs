@@ -8,7 +8,7 @@ pub mod node;
 
 use super::fleet::{Fleet, UpdateSeen};
 use super::holds::Held;
-use super::rollout::{Plan, Start};
+use super::rollout::{Plan, RingPlan, Start};
 use crate::api::{
     DesiredState, IntOrPercent, Maintenance, NodeSelector, Outcome, RingState, RingStatus, RolloutState, Weekday,
 };
@@ -65,6 +65,8 @@ pub enum Rule {
     LeftHalt,
     /// A ring is not promoted while its nodes are in work, or with fewer updated ones than it must have.
     PromotedTooEarly,
+    /// A ring is not promoted, and no node of it starts, once as many of its nodes have failed as its policy bears.
+    FailedRingGoesOn,
 }
 
 /// Checks a plan; a plan with violations must not be acted on.
@@ -105,9 +107,10 @@ struct Facts<'f, 'a> {
 }
 
 impl<'f, 'a> Facts<'f, 'a> {
-    /// Indexes what `plan` makes necessary: mostly nothing starts, and then nothing has to be looked up.
+    /// Indexes what `plan` makes necessary: mostly nothing starts or is promoted, and then nothing has to be looked up.
     fn new(fleet: &'f Fleet<'a>, plan: &Plan<'_>) -> Self {
-        let (nodes, updates) = if plan.starts.is_empty() { Default::default() } else { (fleet.nodes, fleet.updates) };
+        let changes = !plan.starts.is_empty() || fleet.status.rings.iter().any(|ring| is_promoted(plan, ring));
+        let (nodes, updates) = if changes { (fleet.nodes, fleet.updates) } else { Default::default() };
         Self {
             fleet,
             nodes: nodes.iter().map(|node| (node.node.uid.as_str(), node)).collect(),
@@ -275,6 +278,7 @@ fn ring_rules(facts: &Facts<'_, '_>, plan: &Plan<'_>, place: usize, ring: &RingS
         (Rule::SeveralDomains, starting && several_domains(facts, ring, &starts)),
         (Rule::LeftHalt, left_halt(plan, ring)),
         (Rule::PromotedTooEarly, promoted_too_early(facts.fleet, plan, ring)),
+        (Rule::FailedRingGoesOn, (starting || is_promoted(plan, ring)) && has_failed(facts, plan, ring)),
     ];
     checks.into_iter().filter(|(_, broken)| *broken).map(|(rule, _)| rule).collect()
 }
@@ -320,9 +324,52 @@ fn left_halt(plan: &Plan<'_>, ring: &RingStatus) -> bool {
     ring.state == RingState::Halted && !still()
 }
 
+/// Whether the plan promotes the ring.
+fn is_promoted(plan: &Plan<'_>, ring: &RingStatus) -> bool {
+    let promoted = |planned: &RingPlan<'_>| planned.name == ring.name && planned.state == RingState::Promoted;
+    ring.state != RingState::Promoted && plan.rings.iter().any(promoted)
+}
+
 fn promoted_too_early(fleet: &Fleet<'_>, plan: &Plan<'_>, ring: &RingStatus) -> bool {
-    let now_promoted = plan.rings.iter().find(|p| p.name == ring.name && p.state == RingState::Promoted);
-    let Some(promoted) = now_promoted.filter(|_| ring.state != RingState::Promoted) else { return false };
+    let planned = plan.rings.iter().find(|planned| planned.name == ring.name);
+    let Some(promoted) = planned.filter(|_| is_promoted(plan, ring)) else { return false };
     let in_work = fleet.updates.iter().any(|update| update.ring == ring.name && update.outcome.is_none());
     in_work || promoted.counts.pending > 0 || promoted.counts.updated < ring.revision.ring.soak.min_updated
+}
+
+/// Whether the nodes of the ring that are certain to have failed are as many as its policy bears: those that were reverted or
+/// are held, and those that rebooted twice by themselves since, where they are more than the ring bears. What was before a
+/// person let it go on does not count, nor the boots of a node that another rollout has taken.
+fn has_failed(facts: &Facts<'_, '_>, plan: &Plan<'_>, ring: &RingStatus) -> bool {
+    let resumed = ring.resumed_at.as_ref().map(|at| at.0);
+    let counted = |update: &&UpdateSeen| update.ring == ring.name && !is_void(update);
+    let worked: Vec<_> = facts.fleet.updates.iter().filter(counted).collect();
+    let since = |update: &UpdateSeen| resumed.is_none_or(|at| update.started_at.is_some_and(|started| started > at));
+    let is_bad = |update: &UpdateSeen| matches!(update.outcome, Some(Outcome::Reverted | Outcome::Held));
+    let bad = worked.iter().filter(|update| is_bad(update) && since(update)).count();
+    let updated = worked.iter().filter(|update| update.outcome == Some(Outcome::Updated));
+    let rebooting = updated.clone().filter(|update| since(update) && has_rebooted_twice(facts, update)).count();
+    let borne = at_most(ring.revision.ring.soak.max_rebooting, updated.count());
+    let failed = bad + if rebooting > borne { rebooting } else { 0 };
+    let planned = plan.rings.iter().find(|planned| planned.name == ring.name);
+    let total = planned.and_then(|planned| usize::try_from(planned.counts.total).ok()).unwrap_or_default();
+    failed >= at_most(ring.revision.policy.on_failure.halt_after, total).max(1)
+}
+
+fn has_rebooted_twice(facts: &Facts<'_, '_>, update: &UpdateSeen) -> bool {
+    let node = facts.nodes.get(update.node_uid.as_str());
+    let boots = |id: Option<&str>| id.and_then(|id| id.parse::<u64>().ok());
+    let (then, now) = (boots(update.boot_id.as_deref()), boots(node.map(|node| node.boot_id.as_str())));
+    let twice = matches!((then, now), (Some(then), Some(now)) if now >= then.saturating_add(2));
+    let second = |at: Timestamp| at.as_second();
+    let after = |at: Timestamp| update.ended_at.is_none_or(|end| second(at) >= second(end));
+    twice && !facts.fleet.taken.iter().any(|(uid, at)| *uid == update.node_uid && after(*at))
+}
+
+/// A share of so many nodes, rounded up.
+fn at_most(limit: IntOrPercent, nodes: usize) -> usize {
+    match limit {
+        IntOrPercent::Nodes(count) => count as usize,
+        IntOrPercent::Percent(percent) => (nodes * percent as usize).div_ceil(100),
+    }
 }

@@ -1,13 +1,14 @@
 //! Each invariant, broken on purpose: the second opinion must see it.
 
 use super::*;
-use crate::api::{IntOrPercent, PinnedSet, RolloutState};
+use crate::api::{Counts, IntOrPercent, PinnedSet, RolloutState};
 use crate::domain::Build;
 use crate::plan::lint::{
     Rule::{self, *},
     lint,
 };
 use crate::plan::rollout::Start;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 /// A world of two rings; what is done to it after the plan was made; what is done to the plan; what must be found.
 type Case = (&'static str, fn(&mut World), for<'a> fn(&mut Plan<'a>), &'static [Rule]);
@@ -91,7 +92,65 @@ const CASES: &[Case] = &[
         },
         &[PromotedTooEarly],
     ),
+    (
+        "a node was reverted since",
+        |w| _ = w.update("canary-1", Some(Outcome::Reverted), ""),
+        |_| {},
+        &[FailedRingGoesOn],
+    ),
+    ("a node is held since", |w| _ = w.update("canary-1", Some(Outcome::Held), ""), |_| {}, &[FailedRingGoesOn]),
+    (
+        "reverted, and more are borne",
+        |w| {
+            w.ring("canary").revision.policy.on_failure.halt_after = IntOrPercent::Nodes(2);
+            w.update("canary-1", Some(Outcome::Reverted), "");
+        },
+        |_| {},
+        &[],
+    ),
+    (
+        "reverted before a person let it go on",
+        |w| {
+            w.ring("canary").resumed_at = Some(MicroTime(noon()));
+            w.update("canary-1", Some(Outcome::Reverted), "");
+        },
+        |_| {},
+        &[],
+    ),
+    ("reboots again and again", |w| reboots(w, 2), |_| {}, &[FailedRingGoesOn]),
+    ("has rebooted once", |w| reboots(w, 1), |_| {}, &[]),
+    (
+        "another rollout lets it reboot",
+        |w| {
+            reboots(w, 2);
+            let uid = w.node("canary-1").node.uid.clone();
+            w.taken.push((uid, noon()));
+        },
+        |_| {},
+        &[],
+    ),
+    (
+        "promoted though it reboots again and again",
+        |w| {
+            reboots(w, 2);
+            w.update("canary-0", UPDATED, "");
+        },
+        |plan| {
+            plan.starts.clear();
+            plan.rings[0].state = RingState::Promoted;
+            plan.rings[0].counts = Counts { total: 2, updated: 2, ..Counts::default() };
+        },
+        &[FailedRingGoesOn],
+    ),
 ];
+
+/// `canary-1` was updated, and has rebooted so often since; the ring bears none that does so again and again.
+fn reboots(world: &mut World, times: u32) {
+    world.ring("canary").revision.ring.soak.max_rebooting = IntOrPercent::Nodes(0);
+    world.update("canary-1", UPDATED, "");
+    world.sample.updates[0].boot_id = Some("7".into());
+    world.node("canary-1").boot_id = (7 + times).to_string();
+}
 
 #[test]
 fn each_invariant_is_seen_broken() {

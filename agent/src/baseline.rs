@@ -28,6 +28,8 @@ pub(crate) struct Baseline {
     pub networks: Read<Vec<HostNetwork>>,
     pub adapters: Read<Vec<Adapter>>,
     pub routes: Read<Vec<Route>>,
+    /// The machine's own disks. It is written while pods are on the node: theirs leave with them before the update, and are
+    /// no loss, neither after the update nor after a restore of the disk on which this is.
     pub disks: Vec<String>,
     pub bitlocker: Read<BitLocker>,
     pub drivers: Read<Vec<Driver>>,
@@ -54,7 +56,7 @@ impl Baseline {
             networks: read(host.host_networks()),
             adapters: read(host.adapters()),
             routes: read(host.routes()),
-            disks: host.disks()?,
+            disks: host.disks()?.into_iter().filter(|disk| disk.own).map(|disk| disk.name).collect(),
             bitlocker: read(host.bitlocker()),
             drivers: read(host.drivers()),
             events: read(host.critical_events(EventSpan::Kept)),

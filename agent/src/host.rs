@@ -8,7 +8,7 @@
 mod condition;
 
 pub use condition::{
-    Adapter, BitLocker, Clock, Disks, Driver, DriverClass, Drivers, EventSpan, Events, HostEndpoint, HostNetwork,
+    Adapter, BitLocker, Clock, Disk, Disks, Driver, DriverClass, Drivers, EventSpan, Events, HostEndpoint, HostNetwork,
     Identity, Memory, MemoryUse, Network, Route, Runtime, Service, ServiceProcess, Services, StartMode, is_apipa,
 };
 

@@ -8,7 +8,7 @@ mod common;
 use common::{ADDRESS, APIPA, Machine, OLD, Offer, Operator, request};
 use jiff::SignedDuration;
 use std::time::Duration;
-use windlass_agent::host::{Adapter, BitLocker, HostEndpoint, Route, ServiceProcess, StartMode};
+use windlass_agent::host::{Adapter, BitLocker, Disk, HostEndpoint, Route, ServiceProcess, StartMode};
 use windlass_protocol::{
     Command, HostCheck, HostProbe, ServiceState,
     Verdict::{self, Fail, Inconclusive, Pass},
@@ -494,17 +494,39 @@ fn p11_adapters_and_routes() {
 
 #[test]
 fn p12_disks() {
+    fn attach(m: &mut Machine, name: &str, own: bool) {
+        m.condition.disks.push(Disk { name: name.into(), own });
+    }
     table(
         "disks",
         &[
             (AS_IT_IS, AS_IT_IS, Pass, "0 lost", "all 1 of before", "all 1 disks are there"),
+            (AS_IT_IS, |m| attach(m, "disk1", true), Pass, "0 lost", "all 1 of before", "all 1 disks are there"),
+            // A pod's volume, which the drain took along.
             (
-                AS_IT_IS,
-                |m| m.condition.disks.push("disk1".into()),
+                |m| attach(m, "vol-1", false),
+                |m| m.condition.disks.truncate(1),
                 Pass,
                 "0 lost",
                 "all 1 of before",
                 "all 1 disks are there",
+            ),
+            // Back in service, the kubelet has mounted something of what was the machine's own: it is there.
+            (
+                |m| attach(m, "disk1", true),
+                |m| m.condition.disks[1].own = false,
+                Pass,
+                "0 lost",
+                "all 2 of before",
+                "all 2 disks are there",
+            ),
+            (
+                |m| attach(m, "disk1", true),
+                |m| m.condition.disks.truncate(1),
+                Fail,
+                "1 lost",
+                "all 2 of before",
+                "disks lost: disk1",
             ),
             (AS_IT_IS, |m| m.condition.disks.clear(), Fail, "1 lost", "all 1 of before", "disks lost: disk0"),
             (AS_IT_IS, |m| _ = m.condition.silent.insert("disks"), Inconclusive, "", "", unread("disks")),

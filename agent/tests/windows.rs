@@ -297,7 +297,14 @@ fn what_is_not_there_is_an_error_that_names_it() {
     assert_eq!(host.poll_job(), Ok(Job::Idle), "an error is handed over once");
     assert!(host.write_event(false, "a test").is_ok());
     // These are there in some versions of Wine: an answer or an error, but no panic.
-    let _ = (host.disks(), host.drivers(), host.bitlocker());
+    let _ = (host.drivers(), host.bitlocker());
+}
+
+#[test]
+fn the_disk_of_a_volume_with_a_letter_is_the_machines_own() {
+    let (host, _) = host("disks");
+    let disks = host.disks().unwrap();
+    assert!(disks.iter().any(|disk| disk.own), "{disks:?}");
 }
 
 fn pin(revision: u32) -> PinnedUpdate {

@@ -3,9 +3,9 @@
 
 use super::host::FakeHost;
 use crate::host::{
-    Adapter, BitLocker, Clock, Disks, Driver, Drivers, EventSpan, Events, Files, HistoryEntry, Host, HostEndpoint,
-    HostError, HostNetwork, HostResult, Identity, Job, Memory, MemoryUse, Network, Power, Registry, Route, Runtime,
-    Service, Services, StoreHealth, TaskState, Tasks, UpdatePolicy, Updates,
+    Adapter, BitLocker, Clock, Disk, Disks, Driver, Drivers, EventSpan, Events, Files, HistoryEntry, Host,
+    HostEndpoint, HostError, HostNetwork, HostResult, Identity, Job, Memory, MemoryUse, Network, Power, Registry,
+    Route, Runtime, Service, Services, StoreHealth, TaskState, Tasks, UpdatePolicy, Updates,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -132,7 +132,7 @@ border! {
         act write_event(val failure: bool = bool, by text: &str = String) -> ();
     }
     Disks {
-        look disks() -> Vec<String>;
+        look disks() -> Vec<Disk>;
         look free_bytes() -> u64;
         look bitlocker() -> BitLocker;
     }

@@ -178,10 +178,21 @@ pub enum BitLocker {
     Unknown,
 }
 
+/// A disk that is online.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Disk {
+    /// Product and serial number, which keep when disks are counted anew.
+    pub name: String,
+    /// Whether it is the machine's own: volumes of it are in use, and none of them by the kubelet for a pod. Those of pods
+    /// come and go with the pods.
+    pub own: bool,
+}
+
 /// Disks.
 pub trait Disks {
-    /// Names of the disks that are online.
-    fn disks(&self) -> HostResult<Vec<String>>;
+    /// The disks that are online.
+    fn disks(&self) -> HostResult<Vec<Disk>>;
     /// Free space on the system disk, in bytes.
     fn free_bytes(&self) -> HostResult<u64>;
     /// BitLocker on the system disk.

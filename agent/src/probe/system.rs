@@ -37,9 +37,10 @@ fn broke(driver: &Driver, was: &[Driver]) -> Option<String> {
     (driver.problem != 0 && !before).then(|| format!("{} has problem {}", driver.device, driver.problem))
 }
 
-/// The disks of before are online.
+/// The machine's own disks of before are online.
 pub(super) fn disks(before: &Baseline, host: &dyn Host, _: Timestamp) -> HostResult<Judged> {
-    Ok(lost("disks", &before.disks, &host.disks()?))
+    let online: Vec<String> = host.disks()?.into_iter().map(|disk| disk.name).collect();
+    Ok(lost("disks", &before.disks, &online))
 }
 
 /// BitLocker protects what it protected. (Protectors that were suspended for the reboots may be back.)

@@ -13,4 +13,5 @@ pub(crate) mod numbers;
 pub(crate) mod password;
 pub(crate) mod ports;
 pub(crate) mod task;
+pub(crate) mod volumes;
 pub(crate) mod wua;

@@ -1,13 +1,15 @@
 //! Disks: which are online, what is free, BitLocker.
 
-use super::border::{Doing, optional, unexpected, wide};
+use super::border::{Doing, optional, text as words, unexpected, wide};
 use super::{WindowsHost, wmi};
-use crate::host::{BitLocker, Disks, HostResult};
+use crate::host::{BitLocker, Disk, Disks, HostResult};
+use crate::shape::volumes::{Volume, disks_of, own, texts};
 use std::ffi::CStr;
 use std::mem::offset_of;
 use windows::Win32::Foundation::HANDLE;
 use windows::Win32::Storage::FileSystem::{
-    CreateFileW, FILE_FLAGS_AND_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE, GetDiskFreeSpaceExW, OPEN_EXISTING,
+    CreateFileW, FILE_FLAGS_AND_ATTRIBUTES, FILE_SHARE_READ, FILE_SHARE_WRITE, FindFirstVolumeW, FindNextVolumeW,
+    FindVolumeClose, GetDiskFreeSpaceExW, GetVolumePathNamesForVolumeNameW, OPEN_EXISTING,
 };
 use windows::Win32::System::IO::DeviceIoControl;
 use windows::Win32::System::Ioctl::{
@@ -16,8 +18,21 @@ use windows::Win32::System::Ioctl::{
 };
 use windows::core::{Owned, w};
 
+/// `IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS`, which the crate `windows` does not have: `CTL_CODE('V', 0, METHOD_BUFFERED,
+/// FILE_ANY_ACCESS)`, as Microsoft documents.
+const IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS: u32 = 0x0056_0000;
+
 /// Highest number of a disk that is looked for, ours: clouds attach at most 128 to a machine.
 const MOST_DISKS: u32 = 128;
+
+/// Longest name of a volume (`\\?\Volume{GUID}\`) in characters, its zero with it: 50, as Microsoft documents.
+const MOST_NAME: usize = 50;
+
+/// Most characters of all paths of one volume, ours: the longest path that Windows takes.
+const MOST_PATHS: usize = 32_768;
+
+/// Most extents of one volume, ours: one that spans more disks than that is on no node.
+const MOST_EXTENTS: usize = 32;
 
 /// `ERROR_INVALID_FUNCTION` and `ERROR_NOT_SUPPORTED`: a driver does not know the question.
 const INVALID_FUNCTION: u32 = 0x8007_0001;
@@ -25,12 +40,58 @@ const NOT_SUPPORTED: u32 = 0x8007_0032;
 
 /// The disk of this number, opened to be asked only; `None` when there is none.
 fn open(number: u32) -> HostResult<Option<Owned<HANDLE>>> {
-    let name = wide(format!(r"\\.\PhysicalDrive{number}"));
+    optional(open_device(&format!(r"\\.\PhysicalDrive{number}")))
+}
+
+fn open_device(name: &str) -> HostResult<Owned<HANDLE>> {
+    let device = wide(name);
     let share = FILE_SHARE_READ | FILE_SHARE_WRITE;
     // SAFETY: the name outlives the call. No access is asked, which is enough for questions.
-    let opened = unsafe { CreateFileW(&name, 0, share, None, OPEN_EXISTING, FILE_FLAGS_AND_ATTRIBUTES(0), None) };
+    let opened = unsafe { CreateFileW(&device, 0, share, None, OPEN_EXISTING, FILE_FLAGS_AND_ATTRIBUTES(0), None) };
     // SAFETY: the handle is ours, and owned from here.
-    Ok(optional(opened.doing(&format!("disk {number}")))?.map(|handle| unsafe { Owned::new(handle) }))
+    opened.doing(name).map(|handle| unsafe { Owned::new(handle) })
+}
+
+/// All volumes that lie on disks. One that does not say where (a CD, one that just goes) is on none.
+fn volumes() -> HostResult<Vec<Volume>> {
+    let (mut name, mut volumes) = ([0u16; MOST_NAME], vec![]);
+    // SAFETY: the call writes into the buffer it is given, at most its length; the search is closed below.
+    let search = unsafe { FindFirstVolumeW(&mut name) }.doing("volumes")?;
+    loop {
+        let volume = words(&name);
+        if let (Ok(paths), Ok(disks)) = (paths(&volume), extents(&volume)) {
+            volumes.push(Volume { paths, disks });
+        }
+        // SAFETY: the search is open; the buffer is as above. It ends with an error that says so.
+        if unsafe { FindNextVolumeW(search, &mut name) }.is_err() {
+            break;
+        }
+    }
+    // SAFETY: the search is ours, and closed once.
+    let _ = unsafe { FindVolumeClose(search) };
+    Ok(volumes)
+}
+
+/// The paths that a volume (`\\?\Volume{...}\`) is mounted at: letters and folders.
+fn paths(volume: &str) -> HostResult<Vec<String>> {
+    let (name, mut buffer, mut length) = (wide(volume), vec![0u16; MOST_PATHS], 0);
+    // SAFETY: the name outlives the call, which writes at most the buffer's length.
+    unsafe { GetVolumePathNamesForVolumeNameW(&name, Some(&mut buffer), &raw mut length) }.doing(volume)?;
+    Ok(texts(&buffer))
+}
+
+/// The disks that a volume lies on.
+fn extents(volume: &str) -> HostResult<Vec<u32>> {
+    // With its last backslash the name is that of the folder at its top.
+    let device = open_device(volume.trim_end_matches('\\'))?;
+    let (mut answer, mut got) = ([0u64; 1 + 3 * MOST_EXTENTS], 0);
+    let (into, size) = (Some(answer.as_mut_ptr().cast()), u32::try_from(size_of_val(&answer)).unwrap_or(0));
+    // SAFETY: the volume is open; the answer has the size that is said.
+    unsafe {
+        DeviceIoControl(*device, IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS, None, 0, into, size, Some(&raw mut got), None)
+    }
+    .doing(volume)?;
+    Ok(disks_of(&answer))
 }
 
 fn online(disk: HANDLE) -> HostResult<bool> {
@@ -100,17 +161,18 @@ fn bitlocker() -> HostResult<BitLocker> {
 }
 
 impl Disks for WindowsHost {
-    fn disks(&self) -> HostResult<Vec<String>> {
-        let mut names = vec![];
+    fn disks(&self) -> HostResult<Vec<Disk>> {
+        let (volumes, mut disks) = (volumes()?, vec![]);
         for number in 0..MOST_DISKS {
             let Some(disk) = open(number)? else { continue };
             if online(*disk)? {
                 let label = label(*disk)?;
-                names.push(if label.is_empty() { format!("disk{number}") } else { label });
+                let name = if label.is_empty() { format!("disk{number}") } else { label };
+                disks.push(Disk { name, own: own(number, &volumes) });
             }
         }
-        names.sort_unstable();
-        if names.is_empty() { Err(unexpected("disks: none is online")) } else { Ok(names) }
+        disks.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        if disks.is_empty() { Err(unexpected("disks: none is online")) } else { Ok(disks) }
     }
 
     fn free_bytes(&self) -> HostResult<u64> {

@@ -70,7 +70,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("dns", |host| Ok(format!("{:?}", host.resolve(&node_name()?)?))),
     ("kubelet", |host| Ok(format!("/healthz: {}", host.kubelet_health()?))),
     ("container runtime", |host| Ok(format!("takes connections: {}", host.runtime_answers()?))),
-    ("disks", |host| Ok(named(host.disks()?.into_iter()))),
+    ("disks", |host| Ok(named(host.disks()?.into_iter().map(|d| d.name)))),
     ("free space", |host| Ok(format!("{} bytes", host.free_bytes()?))),
     ("bitlocker", |host| Ok(format!("{:?}", host.bitlocker()?))),
     ("drivers", |host| Ok(named(host.drivers()?.into_iter().map(|d| d.service)))),

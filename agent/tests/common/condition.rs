@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use windlass_agent::HostError;
 use windlass_agent::host::{
-    Adapter, BitLocker, Clock, Disks, Driver, DriverClass, Drivers, EventSpan, Events, HostEndpoint, HostNetwork,
+    Adapter, BitLocker, Clock, Disk, Disks, Driver, DriverClass, Drivers, EventSpan, Events, HostEndpoint, HostNetwork,
     HostResult, Identity, Memory, MemoryUse, Network, Route, Runtime, Service, ServiceProcess, Services, StartMode,
 };
 use windlass_protocol::ServiceState;
@@ -29,7 +29,7 @@ pub struct Condition {
     pub adapters: Vec<Adapter>,
     pub routes: Vec<Route>,
     pub ports: u32,
-    pub disks: Vec<String>,
+    pub disks: Vec<Disk>,
     pub drivers: Vec<Driver>,
     /// Whether the domain trusts the machine; none in no domain.
     pub secure_channel: Option<bool>,
@@ -68,7 +68,7 @@ impl Default for Condition {
             adapters: vec![adapter],
             routes: vec![Route { destination: IpAddr::V4(Ipv4Addr::UNSPECIFIED), prefix: 0, next_hop: ADDRESS }],
             ports: 16_384,
-            disks: vec!["disk0".into()],
+            disks: vec![Disk { name: "disk0".into(), own: true }],
             drivers: vec![driver],
             secure_channel: None,
             certificate: None,
@@ -154,7 +154,7 @@ impl Events for Machine {
 }
 
 impl Disks for Machine {
-    fn disks(&self) -> HostResult<Vec<String>> {
+    fn disks(&self) -> HostResult<Vec<Disk>> {
         self.tell("disks", self.condition.disks.clone())
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use windlass_agent::HostError;
 use windlass_agent::host::{
-    Adapter, BitLocker, Clock, Disks, Driver, DriverClass, Drivers, EventSpan, Events, HostEndpoint, HostNetwork,
+    Adapter, BitLocker, Clock, Disk, Disks, Driver, DriverClass, Drivers, EventSpan, Events, HostEndpoint, HostNetwork,
     HostResult, Identity, Memory, MemoryUse, Network, Route, Runtime, Service, Services, StartMode,
 };
 use windlass_protocol::ServiceState;
@@ -100,8 +100,10 @@ impl Events for SimulatedHost<'_> {
 }
 
 impl Disks for SimulatedHost<'_> {
-    fn disks(&self) -> HostResult<Vec<String>> {
-        Ok(self.guest.disks())
+    fn disks(&self) -> HostResult<Vec<Disk>> {
+        let disk = |own| move |name| Disk { name, own };
+        let of_pods = self.guest.machine().attached_volumes.clone();
+        Ok(self.guest.disks().into_iter().map(disk(true)).chain(of_pods.into_iter().map(disk(false))).collect())
     }
 
     fn free_bytes(&self) -> HostResult<u64> {

@@ -179,6 +179,27 @@ impl Field {
     }
 }
 
+/// Volumes of pods are attached while an update is staged, and detached by the drain that follows.
+#[test]
+fn a_volume_that_leaves_with_its_pod_is_no_loss_neither_updated_nor_restored() {
+    let yaml = scenario("").replace("  policy:", "  disks: [disk0, data]\n  attachedVolumes: [pvc-1]\n  policy:");
+    let mut field = Field::new(&yaml);
+    assert_eq!(field.stage().0, exit::DONE);
+    field.world.attach_volumes(NODE, vec![]);
+    let snapshot = field.world.snapshot(NODE, "k1", BTreeMap::new()).expect("a task").snapshot_id.expect("a snapshot");
+    field.pass(Duration::from_mins(5));
+    assert!(field.arm(1).is_none_or(|(code, _)| code == exit::IN_PROGRESS));
+    assert_eq!(field.collect().0, exit::DONE);
+    assert_eq!(field.failed_checks(NEW, false), Vec::<String>::new(), "drained");
+    field.world.attach_volumes(NODE, vec!["pvc-2".into()]);
+    assert_eq!(field.failed_checks(NEW, false), Vec::<String>::new(), "in service again, with other pods");
+
+    field.world.attach_volumes(NODE, vec![]);
+    field.world.restore(NODE, &snapshot, "k2").expect("a task");
+    field.pass(Duration::from_mins(30));
+    assert_eq!(field.failed_checks(OLD, true), Vec::<String>::new(), "restored");
+}
+
 #[test]
 fn a_good_update_goes_through_and_a_restore_rewinds_it() {
     let mut field = Field::new(&scenario(""));

@@ -97,7 +97,7 @@ pub(crate) fn write(request: &Request, node: &str, outcome: Outcome, host: &dyn 
         offered,
         checks,
         identity,
-        error: error.or_else(|| state.and_then(|s| s.error.clone())),
+        error: error.or_else(|| state.and_then(|s| why_it_failed(s, request))),
         at: now,
         omitted: 0,
     }
@@ -109,6 +109,13 @@ fn phase(loaded: &Loaded) -> AgentPhase {
         Loaded::State(state) => state.phase,
         Loaded::Unreadable(_) => AgentPhase::Unknown,
     }
+}
+
+/// Why the work that is asked about failed. The document keeps that until other work begins: it answers no question that is
+/// not about this work, as a scan for the next rollout is not.
+fn why_it_failed(state: &State, request: &Request) -> Option<AgentError> {
+    let asked_about = state.node_update_uid == request.ticket.node_update_uid;
+    state.error.clone().filter(|_| asked_about && state.phase == AgentPhase::Failed)
 }
 
 /// The boots on disk, and the one that nobody wrote down yet.

@@ -7,7 +7,7 @@ mod common;
 use common::{Answer, Machine, OLD, Offer, Operator, request};
 use windlass_agent::{HostError, Run, STATE_FILE, hresult};
 use windlass_protocol::{
-    AgentError, AgentPhase, Build, Command, ErrorClass, HostProbe, RebootSignals, RequestError, ServiceState,
+    AgentError, AgentPhase, Build, Command, ErrorClass, HostProbe, RebootSignals, RequestError, ServiceState, Source,
     UpdateState, Verdict, exit,
 };
 
@@ -86,6 +86,27 @@ fn another_node_updates_work_is_left_alone() {
     }
     let elsewhere = Run::new(request("Install", 1, 1, op.arm_command("b-1")), "win-8");
     assert!(matches!(elsewhere, Err(RequestError::Node { .. })));
+}
+
+#[test]
+fn what_failed_last_month_is_no_answer_to_another_question() {
+    let mut op = operator();
+    op.machine.free = 1;
+    refused(&op.stage().expect("an answer"), ErrorClass::DiskFull, "free space");
+    let command = Command::Probe { host: HostProbe { expected_build: OLD, exact: true } };
+    refused_before(&op.pod(&request("Verify", 1, 1, command)).expect("an answer"));
+    refused_before(&op.pod(&request("Uncordon", 1, 1, Command::Reset {})).expect("an answer"));
+
+    let mut scan = request("Scan", 1, 1, Command::Scan { source: Source::WindowsUpdate });
+    scan.ticket.node_update_uid = "rollout-2".into();
+    let answer = op.pod(&scan).expect("an answer");
+    assert_eq!((answer.code, answer.error(), answer.report.offered.len()), (exit::DONE, "", 1));
+}
+
+/// The answer is complete, and tells why the work that it was asked about had failed.
+fn refused_before(answer: &Answer) {
+    assert_eq!(answer.code, exit::DONE);
+    assert!(answer.error().starts_with("free space"), "{}", answer.error());
 }
 
 #[test]

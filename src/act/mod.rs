@@ -38,6 +38,8 @@ pub use error::{ActError, ApiError};
 pub use means::{ActConfig, Clients, Means, Memory, PodStores};
 pub use pods::Owner;
 pub use probes::{Depth, InService, ProbeVerdict, probe_in_service};
+#[cfg(test)]
+pub(crate) use report::tests::report as report_of;
 
 use crate::api::Step;
 use crate::domain::{History, Intent, NodeSeen, StepKey, StepResult, WaitingOn};

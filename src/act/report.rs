@@ -114,7 +114,7 @@ pub(super) mod tests {
     use std::time::Duration;
     use windlass_protocol::{AgentError, Build, HostCheck, Nonces, RebootSignals, Ticket, VERSION, Verdict};
 
-    pub(in crate::act) fn report(progress: Progress, phase: AgentPhase) -> Report {
+    pub(crate) fn report(progress: Progress, phase: AgentPhase) -> Report {
         let ticket =
             Ticket { node_update_uid: "u".into(), step: "Install".into(), round: 1, attempt: 1, challenge: "c".into() };
         Report {

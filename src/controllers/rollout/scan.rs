@@ -108,12 +108,13 @@ async fn one(
     Ok(Err(format!("{name} to say which updates {os_build} is offered (before: {failure})")))
 }
 
+/// What the answer offers. One that is complete counts whatever else it tells: an error in it is of some other work.
 fn answer(report: Report) -> Result<Vec<OfferedUpdate>, String> {
     match (report.progress, report.error) {
-        (Progress::Done, None) if report.omitted > 0 => {
+        (Progress::Done, _) if report.omitted > 0 => {
             Err(format!("{} updates did not fit into the agent's report", report.omitted))
         }
-        (Progress::Done, None) => Ok(report.offered),
+        (Progress::Done, _) => Ok(report.offered),
         (_, Some(error)) => Err(error.message),
         (progress, None) => Err(format!("the agent answered {progress:?}")),
     }
@@ -132,5 +133,27 @@ fn retry(attempt: u32) -> SignedDuration {
 fn source(source: SourceType) -> Source {
     match source {
         SourceType::WindowsUpdate => Source::WindowsUpdate,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::act::report_of;
+    use windlass_protocol::{AgentError, AgentPhase, ErrorClass};
+
+    #[test]
+    fn an_answer_that_is_complete_counts_whatever_failed_before() {
+        let last_month =
+            AgentError { class: ErrorClass::Permanent, message: "download: it failed".to_owned(), hresult: None };
+        let report = |progress, error: Option<&AgentError>| Report {
+            error: error.cloned(),
+            ..report_of(progress, AgentPhase::Failed)
+        };
+        assert_eq!(answer(report(Progress::Done, Some(&last_month))), Ok(vec![]));
+        assert_eq!(answer(report(Progress::Failed, Some(&last_month))), Err(last_month.message.clone()));
+        assert!(answer(report(Progress::Failed, None)).is_err_and(|why| why.contains("Failed")));
+        let cut = Report { omitted: 3, ..report(Progress::Done, Some(&last_month)) };
+        assert!(answer(cut).is_err_and(|why| why.contains("did not fit")));
     }
 }

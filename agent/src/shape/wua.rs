@@ -58,10 +58,28 @@ pub(crate) struct RawUpdate {
 /// One category of an update.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RawCategory {
+    /// Its GUID, the same in every language.
+    pub id: String,
     /// `UpdateClassification`, `Product`, ...
     pub kind: String,
+    /// In the language of the machine.
     pub name: String,
 }
+
+/// The classifications by their GUIDs (Microsoft, "WSUS Classification GUIDs"), under the names that everybody compares
+/// with. The catalogue gives the names in the language of the machine: on a German server nothing is a "Security Update".
+const CLASSIFICATIONS: [(&str, &str); 10] = [
+    ("e6cf1350-c01b-414d-a61f-263d14d133b4", "Critical Updates"),
+    ("e0789628-ce08-4437-be74-2495b842f43b", "Definition Updates"),
+    ("ebfc1fc5-71a4-4f7b-9aca-3b9a503104a0", "Drivers"),
+    ("b54e7d24-7add-428f-8b75-90a396fa584f", "Feature Packs"),
+    ("0fa1201d-4330-4fa8-8ae9-b877473b6441", "Security Updates"),
+    ("68c5b0a3-d1a6-4553-ae49-01d3a7827828", "Service Packs"),
+    ("b4832bd8-e735-4761-8daf-37f882276dab", "Tools"),
+    ("28bc880e-0592-4cbf-8f95-c79b17911d5f", "Update Rollups"),
+    ("cd5ffd1e-e932-4e3a-bf74-18bf0b1bbd83", "Updates"),
+    ("3689bdc8-b205-4af4-8d4a-a63924c5e9d5", "Upgrades"),
+];
 
 /// Checks an update's shape. One without a KB (most drivers) is none that could be pinned: `None`.
 ///
@@ -107,9 +125,17 @@ fn presence(raw: &RawUpdate) -> Presence {
     }
 }
 
-/// The category that classifies; empty where the catalogue names none.
+/// The category that classifies, in English; as the machine calls it where its GUID is an unknown one, and empty where
+/// the catalogue names none.
 fn classification(categories: &[RawCategory]) -> String {
-    categories.iter().find(|c| c.kind == "UpdateClassification").map(|c| c.name.clone()).unwrap_or_default()
+    let named = || categories.iter().find(|c| c.kind == "UpdateClassification").map(|c| c.name.clone());
+    let known = categories.iter().find_map(|c| english(&c.id));
+    known.map(str::to_owned).or_else(named).unwrap_or_default()
+}
+
+fn english(id: &str) -> Option<&'static str> {
+    let id = id.trim_matches(['{', '}']);
+    CLASSIFICATIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(id)).map(|(_, name)| *name)
 }
 
 /// The build that the newer titles end with: `... (KB5066782) (20348.4294)`.
@@ -149,6 +175,10 @@ mod tests {
         PinnedUpdate { update_id: id.into(), revision, kb: "KB5040437".parse().expect("a KB") }
     }
 
+    fn category(id: &str, kind: &str, name: &str) -> RawCategory {
+        RawCategory { id: id.into(), kind: kind.into(), name: name.into() }
+    }
+
     fn raw() -> RawUpdate {
         RawUpdate {
             update_id: ID.into(),
@@ -156,8 +186,8 @@ mod tests {
             title: "2025-10 Cumulative Update for Microsoft server operating system (KB5066782) (20348.4294)".into(),
             kbs: vec!["5066782".into()],
             categories: vec![
-                RawCategory { kind: "Product".into(), name: "Microsoft Server operating system-21H2".into() },
-                RawCategory { kind: "UpdateClassification".into(), name: "Security Updates".into() },
+                category("a-product", "Product", "Microsoft Server operating system-21H2"),
+                category("", "UpdateClassification", "Security Updates"),
             ],
             changed: 45_944.5,
             max_size: 412_316_860,
@@ -186,6 +216,31 @@ mod tests {
         assert_eq!(f.offer.target_build, Some(Build::new(10, 0, 20348, 4294)));
         assert_eq!(f.offer.classification, "Security Updates");
         assert_eq!(f.offer.released.to_string(), "2025-10-14T12:00:00Z");
+    }
+
+    #[test]
+    fn a_class_has_its_english_name_in_every_language() {
+        for (id, name, english) in [
+            ("0fa1201d-4330-4fa8-8ae9-b877473b6441", "Sicherheitsupdates", "Security Updates"),
+            (
+                "{0FA1201D-4330-4FA8-8AE9-B877473B6441}",
+                "Mises \u{e0} jour de la s\u{e9}curit\u{e9}",
+                "Security Updates",
+            ),
+            ("3689bdc8-b205-4af4-8d4a-a63924c5e9d5", "Upgrades", "Upgrades"),
+            (
+                "3689BDC8-B205-4AF4-8D4A-A63924C5E9D5",
+                "\u{30a2}\u{30c3}\u{30d7}\u{30b0}\u{30ec}\u{30fc}\u{30c9}",
+                "Upgrades",
+            ),
+            ("", "Security Updates", "Security Updates"),
+            ("00000000-0000-0000-0000-000000000000", "Neues", "Neues"),
+        ] {
+            let categories = vec![category("a-product", "Product", "x"), category(id, "UpdateClassification", name)];
+            let f = found(RawUpdate { categories, ..raw() }).expect("a good shape").expect("it has a KB");
+            assert_eq!(f.offer.classification, english, "{name}");
+        }
+        assert_eq!(classification(&[]), "");
     }
 
     #[test]

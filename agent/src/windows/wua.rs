@@ -8,14 +8,17 @@ use windlass_protocol::PinnedUpdate;
 use windows::Win32::Foundation::{DECIMAL, VARIANT_BOOL, VARIANT_FALSE, VARIANT_TRUE};
 use windows::Win32::System::UpdateAgent::{
     IStringCollection, IUpdate, IUpdate2, IUpdateCollection, IUpdateInstaller2, IUpdateSearcher, IUpdateSession,
-    UpdateCollection, UpdateSession, iiRequiresExclusiveHandling, orcSucceeded, orcSucceededWithErrors,
-    ssManagedServer,
+    IUpdateSession2, UpdateCollection, UpdateSession, iiRequiresExclusiveHandling, orcSucceeded,
+    orcSucceededWithErrors, ssManagedServer,
 };
 use windows::Win32::System::Variant::{VARIANT, VT_DATE};
 use windows::core::{BSTR, Interface};
 
 /// How the agent names itself to the update service; it stands in the machine's history.
 const CLIENT: &str = "Windlass";
+
+/// The locale `en-US`, in which everybody reads what the catalogue says.
+const ENGLISH: u32 = 1033;
 
 /// `WU_E_NO_UPDATE`: the source no longer has it.
 const NO_UPDATE: u32 = 0x8024_0024;
@@ -45,6 +48,10 @@ impl Session {
         let session: IUpdateSession = com.create(&UpdateSession, "Microsoft.Update.Session")?;
         // SAFETY: a method of a live object; the text outlives the call.
         unsafe { session.SetClientApplicationID(&BSTR::from(CLIENT)) }.doing("ClientApplicationID")?;
+        // Titles and names in one language on all machines. Where it is refused they come in the machine's own, and
+        // nothing that is decided depends on them: see `CLASSIFICATIONS`.
+        // SAFETY: a method of a live object.
+        let _ = session.cast::<IUpdateSession2>().and_then(|session| unsafe { session.SetUserLocale(ENGLISH) });
         Ok(Self { session, com })
     }
 
@@ -271,7 +278,9 @@ fn categories(update: &IUpdate) -> windows::core::Result<Vec<RawCategory>> {
         let categories = update.Categories()?;
         let category = |index| {
             let one = categories.get_Item(index)?;
-            Ok(RawCategory { kind: one.Type()?.to_string(), name: one.Name()?.to_string() })
+            // One without a GUID still has its name.
+            let id = one.CategoryID().map(|id| id.to_string()).unwrap_or_default();
+            Ok(RawCategory { id, kind: one.Type()?.to_string(), name: one.Name()?.to_string() })
         };
         (0..categories.Count()?).map(category).collect()
     }

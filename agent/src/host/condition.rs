@@ -158,8 +158,8 @@ pub enum EventSpan {
 
 /// The event log.
 pub trait Events {
-    /// The kinds of critical events and errors in the System log, as `source/id`, each once, sorted. Where a service
-    /// ended unexpectedly, its name follows: `Service Control Manager/7031/hns`.
+    /// The kinds of critical events and errors in the System log, as `source/id`, each once, sorted. Where a service did
+    /// not start or ended by itself, its short name follows: `Service Control Manager/7031/hns`.
     fn critical_events(&self, span: EventSpan) -> HostResult<Vec<String>>;
     /// Writes one line under the agent's own source of the Application log.
     fn write_event(&mut self, failure: bool, text: &str) -> HostResult<()>;

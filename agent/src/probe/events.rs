@@ -39,6 +39,28 @@ fn rows() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shape::events as shape;
+
+    /// A kind that no event has would excuse nothing.
+    #[test]
+    fn each_row_is_the_kind_of_a_real_event() {
+        for (row, ..) in rows() {
+            let mut words = row.splitn(3, '/');
+            let (source, id) = (words.next().expect("a source"), words.next().expect("a number"));
+            let service = words.next().map(shape::binary).unwrap_or_default();
+            let provider = if source == "DistributedCOM" { "Microsoft-Windows-DistributedCOM" } else { source };
+            let event = shape::sample(provider, id, "ein Dienst", &service);
+            assert_eq!(shape::kind(&event).as_deref(), Some(row));
+        }
+    }
+
+    /// KB5049983 of January 2025: this event at each boot, and nothing wrong.
+    #[test]
+    fn the_retired_broker_of_2025_is_harmless() {
+        let broker = "5300670072006D00420072006F006B00650072000000";
+        let event = shape::sample("Service Control Manager", "7023", "System Guard Runtime Monitor Broker", broker);
+        assert!(why_harmless(&shape::kind(&event).expect("a kind")).is_some());
+    }
 
     #[test]
     fn each_row_says_what_why_and_from_where() {

@@ -125,3 +125,18 @@ fn route_lost(was: &Route, now: &[Route]) -> Option<String> {
     let there = now.iter().any(|r| r.destination == was.destination && r.prefix == was.prefix);
     (!there).then(|| format!("the route to {}/{} is gone", was.destination, was.prefix))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape::events as shape;
+
+    /// A crash by a name that no event gives would never be seen.
+    #[test]
+    fn a_crash_is_seen_in_a_real_event() {
+        for (crash, id) in CRASHES.iter().zip(["7031", "7034"]) {
+            let event = shape::sample("Service Control Manager", id, "Host Network Service", &shape::binary(HNS));
+            assert_eq!(shape::kind(&event).as_deref(), Some(*crash));
+        }
+    }
+}

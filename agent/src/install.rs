@@ -9,28 +9,31 @@ use jiff::Timestamp;
 use windlass_protocol::{AgentError, AgentPhase, ErrorClass, UpdateState};
 
 /// Does the next piece of the round. A process that starts in the middle searches first: what the machine has decides
-/// what is left, so that nothing is installed twice.
-pub(crate) fn step(state: &mut State, host: &mut dyn Host, now: Timestamp) -> TaskStep {
+/// what is left, so that nothing is installed twice. Once that is known and only servicing is waited for (`ready`), it
+/// does not search again: each search starts servicing, which would so be waited for until the deadline.
+pub(crate) fn step(state: &mut State, ready: &mut bool, host: &mut dyn Host, now: Timestamp) -> TaskStep {
     in_time(state, now)?;
+    let was_ready = std::mem::take(ready);
     match host.poll_job() {
         Ok(Job::Running) => SOON,
+        Ok(Job::Idle) if was_ready => go_on(state, ready, host),
         Ok(Job::Idle) => search(state, host),
         Ok(Job::Searched(found)) => {
             let here = host.build()?;
             // What failed in this attempt stays failed, or an interrupted process would try it for ever.
             let open = state.updates.iter_mut().filter(|u| u.state != UpdateState::Failed);
             open.for_each(|u| u.see(&found, here));
-            go_on(state, host)
+            go_on(state, ready, host)
         }
         Ok(Job::Downloaded(items)) => {
             let asked = to_download(&state.updates);
             let blocked = pinned::take_results(&mut state.updates, &asked, &items, UpdateState::Staged);
-            after_results(blocked, state, host)
+            after_results(blocked, state, ready, host)
         }
         Ok(Job::Installed(items)) => {
             let asked = next_batch(&state.updates);
             let blocked = pinned::take_results(&mut state.updates, &asked, &items, UpdateState::Installed);
-            after_results(blocked, state, host)
+            after_results(blocked, state, ready, host)
         }
         Err(e) => whole_job_failed(e, state, host),
     }
@@ -52,17 +55,18 @@ fn search(state: &State, host: &mut dyn Host) -> TaskStep {
     SOON
 }
 
-fn after_results(blocked: bool, state: &mut State, host: &mut dyn Host) -> TaskStep {
+fn after_results(blocked: bool, state: &mut State, ready: &mut bool, host: &mut dyn Host) -> TaskStep {
     if blocked {
         state.enter(AgentPhase::RebootRequested, host)?;
         return AT_ONCE;
     }
     state.save(host)?;
-    go_on(state, host)
+    go_on(state, ready, host)
 }
 
-/// Downloads what is not there yet, then installs batch by batch, then says what the round came to.
-fn go_on(state: &mut State, host: &mut dyn Host) -> TaskStep {
+/// Downloads what is not there yet, then installs batch by batch, then says what the round came to. Sets `ready` where
+/// the next batch waits for servicing alone.
+fn go_on(state: &mut State, ready: &mut bool, host: &mut dyn Host) -> TaskStep {
     let wanted = to_download(&state.updates);
     if !wanted.is_empty() {
         host.begin_download(&wanted)?;
@@ -74,6 +78,7 @@ fn go_on(state: &mut State, host: &mut dyn Host) -> TaskStep {
     }
     // Beside another installer the service would refuse with the same code as for a pending reboot.
     if host.servicing_busy()? {
+        *ready = true;
         return SOON;
     }
     state.mutated = true;

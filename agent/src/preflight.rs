@@ -10,7 +10,8 @@ pub(crate) use owners::deadlines;
 use crate::host::{BitLocker, Host, HostResult, StoreHealth};
 use crate::probe::{self, Judged};
 use crate::state::error;
-use windlass_protocol::{AgentError, AutomaticUpdates, ErrorClass, HostCheck, Verdict};
+use crate::trouble::Trouble;
+use windlass_protocol::{AutomaticUpdates, ErrorClass, HostCheck, Verdict};
 
 /// Free space an update needs on the system disk, in bytes: 8 GiB. A cumulative update of Windows Server 2025 has up
 /// to 2.5 GB of download and unpacks to several times that; below 8 GB Microsoft's own health checks warn.
@@ -20,7 +21,7 @@ pub(crate) const MIN_FREE_BYTES: u64 = 8 << 30;
 pub(crate) struct Finding {
     pub check: HostCheck,
     /// Why the work must not begin, where it must not.
-    pub error: Option<AgentError>,
+    pub error: Option<Trouble>,
 }
 
 /// Looks at the machine; changes nothing.
@@ -40,7 +41,7 @@ pub(crate) fn look(host: &dyn Host, automatic: AutomaticUpdates) -> Vec<Finding>
 }
 
 /// What one look came to, and why it forbids the work, where it does.
-type Looked = HostResult<(Judged, Option<AgentError>)>;
+type Looked = HostResult<(Judged, Option<Trouble>)>;
 
 /// A look that every machine can take: one that fails forbids the work.
 fn must(name: &str, looked: Looked) -> Finding {
@@ -64,8 +65,8 @@ fn told(name: &str, judged: HostResult<Judged>) -> Finding {
     may(name, judged.map(|judged| (judged, None)))
 }
 
-fn unless(good: bool, judged: Judged, class: ErrorClass, text: impl Into<String>) -> (Judged, Option<AgentError>) {
-    (judged, (!good).then(|| error(class, text)))
+fn unless(good: bool, judged: Judged, class: ErrorClass, text: impl Into<String>) -> (Judged, Option<Trouble>) {
+    (judged, (!good).then(|| error(class, text).into()))
 }
 
 fn free_space(host: &dyn Host) -> Looked {
@@ -76,12 +77,14 @@ fn free_space(host: &dyn Host) -> Looked {
     Ok(unless(good, judged, ErrorClass::DiskFull, text))
 }
 
+/// Work of somebody else comes to its end, and may be no more than what a search of a moment ago left running: it is
+/// waited for.
 fn servicing(host: &dyn Host) -> Looked {
     let busy = host.servicing_busy()?;
     let detail = if busy { "something is installing on this machine" } else { "nothing is being installed" };
     let judged = Judged::pass_if(!busy, detail, "nothing is being installed", detail);
     let text = "servicing: something else is installing on this machine";
-    Ok(unless(!busy, judged, ErrorClass::Retriable, text))
+    Ok((judged, busy.then(|| Trouble::Busy(error(ErrorClass::Retriable, text)))))
 }
 
 fn reboot(host: &dyn Host) -> Looked {

@@ -125,8 +125,8 @@ impl Stage {
         host.remove(DISARMED_FILE)?;
         let findings = preflight::look(host, self.automatic);
         self.checks = findings.iter().map(|f| f.check.clone()).collect();
-        if let Some(error) = findings.into_iter().find_map(|f| f.error) {
-            return Err(error.into());
+        if let Some(trouble) = findings.into_iter().find_map(|f| f.error) {
+            return Err(trouble);
         }
         if self.automatic == AutomaticUpdates::Take {
             policy::take(state, host)?;

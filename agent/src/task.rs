@@ -48,6 +48,8 @@ pub struct Task {
     /// The only writer while the task runs.
     state: Option<State>,
     since: Option<(AgentPhase, Timestamp)>,
+    /// Whether it is known what to install next, and only servicing is waited for.
+    ready: bool,
     /// When something that failed is tried again: more than a look, though the machine stays as it is.
     retry: Option<Timestamp>,
 }
@@ -97,7 +99,7 @@ impl Task {
             guard(state)?;
         }
         match state.phase {
-            AgentPhase::Install => install::step(state, host, now),
+            AgentPhase::Install => install::step(state, &mut self.ready, host, now),
             AgentPhase::RebootRequested => reboot(state, host, now),
             AgentPhase::PostBoot => post_boot(state, host, now < later(since, SETTLES)),
             AgentPhase::Rescan => rescan(state, host),

@@ -9,6 +9,8 @@ use windlass_protocol::AgentError;
 pub(crate) enum Trouble {
     /// The machine refused a call.
     Host(HostError),
+    /// Somebody else is at work on the machine, as it says itself.
+    Busy(AgentError),
     /// A rule of ours forbids it, or a result is final.
     Final(AgentError),
 }
@@ -16,7 +18,7 @@ pub(crate) enum Trouble {
 impl Trouble {
     /// Whether somebody else is at work on the machine just now.
     pub fn busy(&self) -> bool {
-        matches!(self, Self::Host(e) if e.class() == Class::Busy)
+        matches!(self, Self::Busy(_)) || matches!(self, Self::Host(e) if e.class() == Class::Busy)
     }
 
     /// Whether it may pass by itself.
@@ -41,7 +43,7 @@ impl From<Trouble> for AgentError {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Host(error) => error.into(),
-            Trouble::Final(error) => error,
+            Trouble::Busy(error) | Trouble::Final(error) => error,
         }
     }
 }

@@ -262,6 +262,42 @@ fn it_never_reboots_while_servicing_is_busy() {
     assert_eq!(op.collect(true).phase(), AgentPhase::Done);
 }
 
+/// Windows' servicing lives on for minutes after a search. What waits for it must not search again, nor give up.
+#[test]
+fn servicing_that_a_search_started_is_waited_out() {
+    let mut op = operator();
+    op.machine.search_keeps_busy = SignedDuration::from_mins(3);
+    op.pod(&request("Scan", 1, 1, Command::Scan { source: Source::WindowsUpdate })).expect("an answer");
+    let staged = op.stage().expect("an answer");
+    assert_eq!((staged.code, staged.phase()), (exit::DONE, AgentPhase::Staged), "{}", staged.error());
+    op.pass(Duration::from_mins(5));
+    let armed = op.machine.now;
+    op.arm(1, 1);
+    let done = op.collect(true);
+    assert_eq!((done.phase(), done.report.build), (AgentPhase::Done, NEW), "{}", done.error());
+    assert_eq!(op.machine.installs.values().sum::<u32>(), 1);
+    let took = op.machine.now.duration_since(armed);
+    assert!(took < SignedDuration::from_mins(15), "{took}");
+}
+
+/// A process that was killed while it waited knows nothing, and looks again.
+#[test]
+fn a_new_process_searches_before_it_installs() {
+    let mut op = operator();
+    op.machine.search_keeps_busy = SignedDuration::from_mins(3);
+    op.stage();
+    op.machine.servicing = true;
+    let mut run = windlass_agent::Run::new(request("Install", 1, 1, op.arm_command("b-1")), "win-7").expect("ours");
+    let now = op.machine.now;
+    run.step(&mut op.machine, now);
+    op.pass(Duration::from_mins(1));
+    op.kill_task();
+    op.machine.servicing = false;
+    op.arm(1, 1);
+    let done = op.collect(true);
+    assert_eq!((done.phase(), op.machine.installs.values().sum::<u32>()), (AgentPhase::Done, 1), "{}", done.error());
+}
+
 #[test]
 fn servicing_after_a_boot_is_waited_for_but_not_for_ever() {
     let mut op = operator();

@@ -21,7 +21,7 @@ pub(super) fn automatic_updates(host: &dyn Host, automatic: AutomaticUpdates) ->
         AutomaticUpdates::Take => (judged(true, "they would reboot the machine; held off until the end"), None),
         AutomaticUpdates::Report => {
             let text = format!("automatic updates: they would install and reboot meanwhile ({})", words(&now));
-            (judged(false, "they would reboot the machine"), Some(error(ErrorClass::Configuration, text)))
+            (judged(false, "they would reboot the machine"), Some(error(ErrorClass::Configuration, text).into()))
         }
     })
 }

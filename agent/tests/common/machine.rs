@@ -93,6 +93,9 @@ pub struct Machine {
     pub booted: Timestamp,
     pub signals: RebootSignals,
     pub servicing: bool,
+    /// How long servicing works after each search, and until when it does.
+    pub search_keeps_busy: SignedDuration,
+    busy_until: Timestamp,
     pub boot_loops: u32,
     /// Whole calls that fail from now on: the next `begin_search` and `begin_install` codes.
     pub search_fails: Vec<u32>,
@@ -158,6 +161,8 @@ impl Machine {
             booted: Timestamp::UNIX_EPOCH,
             signals: RebootSignals::default(),
             servicing: false,
+            search_keeps_busy: SignedDuration::ZERO,
+            busy_until: Timestamp::UNIX_EPOCH,
             boot_loops: 0,
             search_fails: vec![],
             install_fails: vec![],
@@ -220,6 +225,10 @@ impl Machine {
     fn assert_on_disk(&self, text: &str) {
         let state = self.file(windlass_agent::STATE_FILE).unwrap_or_default();
         assert!(self.files_elsewhere || state.contains(text), "{text} must be on disk before its act: {state}");
+    }
+
+    fn busy(&self) -> bool {
+        self.servicing || self.now < self.busy_until
     }
 
     pub fn live(&self) -> HostResult<()> {
@@ -347,7 +356,10 @@ impl Updates for Machine {
         self.change(|m| {
             m.jobs.remove(&speaker);
             match work {
-                Work::Search => Job::Searched(m.found()),
+                Work::Search => {
+                    m.busy_until = m.now + m.search_keeps_busy;
+                    Job::Searched(m.found())
+                }
                 Work::Download(updates) => Job::Downloaded(m.items(&updates, |m, offer| {
                     if offer.download == 0 {
                         m.disk.downloaded.insert(offer.kb);
@@ -360,7 +372,7 @@ impl Updates for Machine {
     }
 
     fn servicing_busy(&self) -> HostResult<bool> {
-        self.tell("servicing_busy", self.servicing)
+        self.tell("servicing_busy", self.busy())
     }
 
     fn discard_downloads(&mut self, updates: &[PinnedUpdate]) -> HostResult<()> {
@@ -444,7 +456,7 @@ impl Power for Machine {
     }
 
     fn reboot(&mut self, _: &str) -> HostResult<()> {
-        assert!(!self.servicing, "no reboot while servicing is busy");
+        assert!(!self.busy(), "no reboot while servicing is busy");
         self.assert_on_disk(r#""phase":"RebootRequested""#);
         self.assert_on_disk(&format!(r#""rebootAskedIn":"{}""#, self.disk.boot));
         self.change(|m| {

@@ -60,7 +60,7 @@ async fn collect(ctx: &ActContext<'_>, key: &StepKey, rebooted: bool, why: &str)
 
 /// The command that installs these updates, or with none of them only reboots.
 pub(super) fn arm(ctx: &ActContext<'_>, key: &StepKey, updates: Vec<PinnedUpdate>) -> Command {
-    let install = install_policy(ctx);
+    let (install, extra) = (install_policy(ctx), ctx.intent.policy.verify.extra_reboots);
     let (_, nonce_b) = report::nonces(&key.node_update_uid);
     let leave = install.timeout.get() + install.reboot_timeout.get();
     // Counted from the step's record: a repeated pass asks for exactly the same.
@@ -70,7 +70,7 @@ pub(super) fn arm(ctx: &ActContext<'_>, key: &StepKey, updates: Vec<PinnedUpdate
         updates,
         nonce_b,
         reboot_not_after,
-        max_reboots: u32::try_from(install.max_reboots).unwrap_or(1),
+        max_reboots: u32::try_from(install.max_reboots + extra).unwrap_or(1),
         timeout_seconds: install.timeout.get().as_secs(),
     }
 }

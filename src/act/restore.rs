@@ -1,12 +1,13 @@
 //! `Restore` (needs a client): the machine's disk is put back as it was in the snapshot.
 //!
-//! The agent is not needed, and the node need not answer. Pods of ours are deleted first: the restored machine must not
+//! The agent is not needed, and the node need not answer; nor need its Node object be there: a cloud may take it away while the
+//! machine is down. Pods of ours are deleted first: the restored machine must not
 //! find one to run again. Undo: none; a node that can not be restored is held.
 
 use super::claim::{Claim, check};
 use super::clean_up::{Whose, clean_up};
 use super::{ActContext, ActError, provider};
-use crate::domain::{History, StepKey, StepResult};
+use crate::domain::{History, NodeSeen, StepKey, StepResult};
 use crate::ports::{Handle, Power, Progress, ProviderError, SnapshotProvider};
 
 pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult, ActError> {
@@ -18,7 +19,9 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
     }
     if !ctx.means.memory.claim_checked(key, ctx.now) {
         clean_up(ctx.means, Whose::NodeUpdate(&ctx.intent.uid)).await?;
-        if let Claim::NotOurs(result) = check(ctx, key).await? {
+        // Of a node that is not there, nobody else takes hold.
+        let missing = matches!(ctx.node, NodeSeen::Missing { .. });
+        if !missing && let Claim::NotOurs(result) = check(ctx, key).await? {
             return Ok(result);
         }
     }

@@ -140,7 +140,7 @@ pub struct Install {
     #[serde(default = "default_reboot_timeout")]
     #[x_kube(validation = Rule::new("self >= duration('1s') && self <= duration('6h')").message("must be between 1s and 6h"))]
     pub reboot_timeout: Span,
-    /// Reboots that one node update may take, extra reboots included.
+    /// Reboots that the installation may take; `verify.extraReboots` come on top.
     #[serde(default = "default_max_reboots")]
     #[schemars(range(min = 1, max = 10))]
     pub max_reboots: i32,

@@ -1,5 +1,6 @@
 //! What the controllers work with.
 
+use super::attention::Attention;
 use super::backoff::Backoff;
 use super::missing::Missing;
 use super::pace::Pace;
@@ -58,6 +59,8 @@ pub struct Context {
     pub(super) looks: Looks,
     /// Nodes in work whose Node object is missing.
     pub(super) missing: Missing,
+    /// Since when steps in work are looked at.
+    pub(super) attention: Attention,
     /// Objects that do not parse and were told of, by UID and generation.
     pub(super) told: Mutex<HashSet<(String, i64)>>,
 }
@@ -74,6 +77,7 @@ impl Context {
         let act = means.clients.act.clone();
         Self {
             missing: Missing::new(settings.node_gone_after),
+            attention: Attention::default(),
             settings,
             stores,
             updates: NodeUpdateLog::new(act.clone()),

@@ -7,6 +7,7 @@
 mod admission;
 mod again;
 mod approval;
+mod attention;
 mod backoff;
 mod by_hand;
 mod context;

@@ -7,8 +7,10 @@ use super::invalid;
 use super::pace::fingerprint;
 use super::{holds, release};
 use crate::act::{self, ActContext};
-use crate::api::{DesiredState, FINALIZER, Guarded, NodeUpdate, Outcome, RELEASE, StepPhase, StepRecord};
-use crate::domain::{History, Intent, NodeSeen, StepKey, StepResult, Wish};
+use crate::api::{
+    DesiredState, FINALIZER, Guarded, NodeUpdate, Outcome, RELEASE, RolloutState, Step, StepPhase, StepRecord,
+};
+use crate::domain::{History, Intent, NodeSeen, StepKey, StepResult, Wish, key_of};
 use crate::observe::{self, Stores};
 use crate::plan::Reason;
 use crate::plan::conditions::step_name;
@@ -47,7 +49,9 @@ pub async fn reconcile(ctx: &Context, shown: &Guarded<NodeUpdate>) -> Result<Aga
     let key = format!("{NAME}/{}", update.name_any());
     if update.status.as_ref().is_some_and(|s| s.outcome.is_some()) {
         ctx.pace.forget(&key);
-        ctx.missing.forget(&update.uid().unwrap_or_default());
+        let uid = update.uid().unwrap_or_default();
+        ctx.missing.forget(&uid);
+        ctx.attention.forget(&uid);
         return ended(ctx, &update).await;
     }
     let inputs = inputs(ctx, &update);
@@ -83,9 +87,11 @@ impl Pass<'_> {
         let mut result = None;
         for _ in 0..MAX_TRANSITIONS {
             let now = self.ctx.clock.now();
-            let node = node_seen(self.ctx, &self.intent, now).await?;
+            let node = self.node(now).await?;
             let wish = wish(self.ctx, &self.update, now);
-            let seen = Observed { intent: &self.intent, history: &self.history, node: &node, wish };
+            let open = self.history.open().map(|record| key_of(record, &self.intent.uid));
+            let looked_since = open.as_ref().map_or(now, |key| self.ctx.attention.since(key, now));
+            let seen = Observed { intent: &self.intent, history: &self.history, node: &node, wish, looked_since };
             let decision = match result.take() {
                 None => decide(&seen, now),
                 Some(result) => conclude(&seen, result, now),
@@ -101,6 +107,7 @@ impl Pass<'_> {
                     None => return Ok(GO_ON),
                 },
                 Decision::Wait { ended, on, after } => {
+                    open.iter().for_each(|key| self.ctx.attention.looked(key, now, after.min(LOOK_AGAIN)));
                     let written = self.ctx.updates.wait(&self.update, &self.history, &ended, &on, now).await?;
                     self.update = written.unwrap_or_else(|| Arc::clone(&self.update));
                     self.measure(&ended);
@@ -114,6 +121,25 @@ impl Pass<'_> {
             result = Some(self.run(&leave, &node, now).await?);
         }
         Ok(GO_ON)
+    }
+
+    /// What there is under the node's name. That it is gone is believed only when the API server has said so for a while, and
+    /// not while its machine is being restored: a cloud may take the Node away of a machine that is down.
+    async fn node(&self, now: Timestamp) -> Result<NodeSeen, ReconcileError> {
+        let (ctx, intent) = (self.ctx, &self.intent);
+        let name = &intent.node.name;
+        let seen = |found| observe::node::seen(&intent.node, found);
+        let shown = Stores::get(&ctx.stores.nodes, name).map(|node| observe::node::read(&node));
+        let mut found = seen(shown);
+        if found.here().is_none() {
+            let api: Api<Node> = Api::all(ctx.means.clients.read.clone());
+            let node = api.get_opt(name).await.map_err(ReconcileError::api("reading the node"))?;
+            found = seen(node.as_ref().map(observe::node::read));
+        }
+        if self.history.open().is_some_and(|open| open.step == Step::Restore) {
+            ctx.missing.forget(&intent.uid);
+        }
+        Ok(ctx.missing.judge(&intent.uid, found, now))
     }
 
     async fn begin(
@@ -215,21 +241,8 @@ fn parse(update: &NodeUpdate) -> Result<(Intent, History), String> {
     Ok((intent, history))
 }
 
-/// What there is under the node's name. That it is gone is believed only when the API server has said so for a while.
-async fn node_seen(ctx: &Context, intent: &Intent, now: Timestamp) -> Result<NodeSeen, ReconcileError> {
-    let name = &intent.node.name;
-    let seen = |found| observe::node::seen(&intent.node, found);
-    let shown = Stores::get(&ctx.stores.nodes, name).map(|node| observe::node::read(&node));
-    let mut found = seen(shown);
-    if found.here().is_none() {
-        let api: Api<Node> = Api::all(ctx.means.clients.read.clone());
-        let node = api.get_opt(name).await.map_err(ReconcileError::api("reading the node"))?;
-        found = seen(node.as_ref().map(observe::node::read));
-    }
-    Ok(ctx.missing.judge(&intent.uid, found, now))
-}
-
-/// What people want of it: an aborted, deleted or vanished rollout ends its node updates, and a hold those that it is about.
+/// What is wanted of it: an aborted, deleted or vanished rollout ends its node updates, a halted one those that have not begun
+/// to install what is known to be bad, and a hold those that it is about.
 fn wish(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Wish {
     if update.metadata.deletion_timestamp.is_some() {
         return Wish::End;
@@ -237,7 +250,9 @@ fn wish(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Wish {
     let rollout = Stores::get(&ctx.stores.rollouts, &update.spec.rollout_name);
     match rollout.filter(|r| r.uid().as_deref() == Some(update.spec.rollout_uid.as_str())) {
         Some(r) if r.metadata.deletion_timestamp.is_none() && r.spec.state != DesiredState::Aborted => {
-            held_back(ctx, update, now).map_or(Wish::GoOn, |why| Wish::HoldBack { why })
+            let halted = r.status.as_ref().is_some_and(|status| status.state == RolloutState::Halted);
+            let halted = halted.then(|| format!("rollout {} is halted", update.spec.rollout_name));
+            halted.or_else(|| held_back(ctx, update, now)).map_or(Wish::GoOn, |why| Wish::HoldBack { why })
         }
         // One that does not parse any more is no wish to end anything.
         None if Stores::invalid(&ctx.stores.rollouts, &update.spec.rollout_name).is_some() => Wish::GoOn,

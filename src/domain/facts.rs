@@ -101,7 +101,7 @@ pub enum Wish {
     GoOn,
     /// That it ends: its rollout was aborted, or it or its rollout is being deleted.
     End,
-    /// That it does not install what it was made to: an UpdateHold stands against it.
+    /// That it does not install what it was made to: an UpdateHold stands against it, or its rollout is halted.
     HoldBack {
         /// Which, and why, in one sentence.
         why: String,

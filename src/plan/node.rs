@@ -5,7 +5,8 @@
 //! how long a step may take, and what undoes it.
 //!
 //! A deadline is only ever enforced after a look: the step runs, and when it is still not done and its time is over,
-//! the failure arrow is taken. An operator that was away for hours so finds an installation that ended well.
+//! the failure arrow is taken. An operator that was away for hours so finds an installation that ended well. As a look may
+//! take a while itself (an agent's pod), a step has [`GRACE`] from when somebody looks again.
 
 use super::log::{close, cut, elapsed, record};
 use super::preflight::{self, Fitness};
@@ -20,6 +21,10 @@ use std::time::Duration;
 /// Records kept free for the way back when a log grows towards its bound.
 const RESERVED_RECORDS: usize = 12;
 
+/// How long a step that was not looked at may go on once somebody looks again, at most for its own time: an agent's pod has to
+/// start and to answer, and probes are made more than once. What became of the node meanwhile is not known before.
+const GRACE: Duration = Duration::from_mins(10);
+
 /// What was seen of one node update.
 #[derive(Clone, Debug)]
 pub struct Observed<'a> {
@@ -31,6 +36,8 @@ pub struct Observed<'a> {
     pub node: &'a NodeSeen,
     /// What people want of it now.
     pub wish: Wish,
+    /// Since when the step in work has been looked at without a pause; now, where nobody has looked for a while.
+    pub looked_since: Timestamp,
 }
 
 /// What comes next.
@@ -90,6 +97,13 @@ pub fn conclude(seen: &Observed<'_>, result: StepResult, now: Timestamp) -> Deci
         return look_before(seen, Vec::new(), now);
     }
     let record = match result {
+        StepResult::Done { more: true, .. } if open.step == Step::Reboot && !reboots_left(seen, seen.history) => {
+            let text = format!(
+                "more is to be installed after {} reboots, and install.maxReboots allows no more",
+                seen.history.reboots()
+            );
+            close(open, StepPhase::Failed, None, &text, now)
+        }
         StepResult::Done { handle, message, more } => {
             let detail = more.then_some(StepDetail::MoreToInstall);
             let mut record = close(open, StepPhase::Succeeded, detail, &message, now);
@@ -99,7 +113,7 @@ pub fn conclude(seen: &Observed<'_>, result: StepResult, now: Timestamp) -> Deci
         StepResult::Failed { detail, message } => close(open, StepPhase::Failed, detail, &message, now),
         StepResult::Pending { on, after } => {
             let timeout = Row::of(open.step, seen.intent).timeout;
-            let left = timeout.saturating_sub(elapsed(open, now));
+            let left = left(seen, open, timeout, now);
             if !left.is_zero() {
                 return Decision::Wait { ended: Vec::new(), on, after: after.min(left) };
             }
@@ -108,7 +122,19 @@ pub fn conclude(seen: &Observed<'_>, result: StepResult, now: Timestamp) -> Deci
             close(open, StepPhase::Failed, Some(StepDetail::TimedOut), &message, now)
         }
     };
-    after(seen, vec![record], now)
+    match seen.node {
+        NodeSeen::Missing { left } => {
+            let on = WaitingOn::Registration { node: seen.intent.node.name.clone() };
+            Decision::Wait { ended: vec![record], on, after: *left }
+        }
+        _ => after(seen, vec![record], now),
+    }
+}
+
+/// How much of its time the step in work has left.
+fn left(seen: &Observed<'_>, open: &StepRecord, timeout: Duration, now: Timestamp) -> Duration {
+    let looked = Duration::try_from(now.duration_since(seen.looked_since)).unwrap_or_default();
+    timeout.saturating_sub(elapsed(open, now)).max(timeout.min(GRACE).saturating_sub(looked))
 }
 
 /// What comes after the records in `ended` are written and no step is in work.
@@ -147,19 +173,11 @@ fn after_success(seen: &Observed<'_>, history: &History, last: &StepRecord, row:
         // A reboot that was due before we came: then the look before, again, in round 1.
         Step::Drain if round == 0 => Some((Step::Reboot, 0)),
         Step::Reboot if round == 0 => Some((Step::Preflight, 1)),
-        Step::Reboot if last.detail == Some(StepDetail::MoreToInstall) => {
-            if reboots_left(seen, history) {
-                Some((Step::Install, round + 1))
-            } else {
-                row.on_failure.map(|s| (s, round))
-            }
-        }
+        Step::Reboot if last.detail == Some(StepDetail::MoreToInstall) => Some((Step::Install, round + 1)),
         Step::Reboot if hides_its_build(seen, history, round) && reboots_left(seen, history) => {
             Some((Step::Reboot, round + 1))
         }
-        Step::Verify
-            if extra_reboots(history) < seen.intent.policy.verify.extra_reboots && reboots_left(seen, history) =>
-        {
+        Step::Verify if extra_reboots(history) < seen.intent.policy.verify.extra_reboots => {
             Some((Step::Reboot, round + 1))
         }
         _ => row.next.map(|step| (step, round)),
@@ -243,7 +261,7 @@ fn look_before(seen: &Observed<'_>, mut ended: Vec<StepRecord>, now: Timestamp) 
         (Fitness::Fit | Fitness::NotYet(_), None) => begin(seen, ended, Step::Preflight, 1, 1),
         (Fitness::Fit, Some(open)) => Decision::Run(key_of(open, &seen.intent.uid)),
         (Fitness::NotYet(on), Some(open)) => {
-            let left = PREFLIGHT_TIMEOUT.saturating_sub(elapsed(open, now));
+            let left = left(seen, open, PREFLIGHT_TIMEOUT, now);
             if !left.is_zero() {
                 return Decision::Wait { ended, on, after: left };
             }
@@ -261,6 +279,8 @@ fn look_before(seen: &Observed<'_>, mut ended: Vec<StepRecord>, now: Timestamp) 
 fn without_the_node(seen: &Observed<'_>, now: Timestamp) -> Option<Decision> {
     let same_machine = match seen.node {
         NodeSeen::Here(_) => return None,
+        // The machine's provider is asked, and not the node; some of them start the machine only when they are asked.
+        NodeSeen::Missing { .. } if seen.history.open().is_some_and(|open| open.step == Step::Restore) => return None,
         // Ours, and perhaps in the midst of a boot: were it believed to be gone, it would come back without our cordon.
         NodeSeen::Missing { left } if seen.history.touched_node() => {
             let on = WaitingOn::Registration { node: seen.intent.node.name.clone() };
@@ -307,14 +327,15 @@ fn verdict(seen: &Observed<'_>, history: &History) -> (Outcome, Reason) {
     if history.succeeded(Step::VerifyRestored).is_some() {
         return (Outcome::Reverted, failure.map_or_else(|| aborted(history, &seen.wish), why));
     }
-    if history.aborted() || failure.is_none() && history.succeeded(Step::Verify).is_none() {
+    let verified = history.succeeded(Step::Verify).is_some();
+    // What it had come to before it was given back: an attempt that failed before that, and was made again, is no failure.
+    let before = history.records().iter().rev().find(|r| r.step != Step::Uncordon);
+    if history.aborted() || !verified && before.is_none_or(|r| r.phase == StepPhase::Succeeded) {
         return (Outcome::Aborted, aborted(history, &seen.wish));
     }
     match failure {
-        Some(r) if history.succeeded(Step::Verify).is_none() && r.detail == Some(StepDetail::NotOffered) => {
-            (Outcome::Skipped, why(r))
-        }
-        Some(r) if history.succeeded(Step::Verify).is_none() => (Outcome::Failed, why(r)),
+        Some(r) if !verified && r.detail == Some(StepDetail::NotOffered) => (Outcome::Skipped, why(r)),
+        Some(r) if !verified => (Outcome::Failed, why(r)),
         _ => (Outcome::Updated, Reason { code: ReasonCode::Succeeded, message: "updated and verified".into() }),
     }
 }

@@ -109,6 +109,8 @@ struct Run {
     swap_in: Option<(Step, NodeSeen)>,
     log: History,
     now: Timestamp,
+    /// Since when the controller has looked.
+    looked_since: Timestamp,
     effects: Vec<String>,
     /// Counts boundaries; at `crash_at` the result of the pass is lost.
     boundary: usize,
@@ -128,6 +130,7 @@ impl Run {
             swap_in: None,
             log: History::default(),
             now: Timestamp::from_second(1_000_000).expect("a time"),
+            looked_since: Timestamp::MIN,
             effects: vec![],
             boundary: 0,
             crash_at: None,
@@ -166,7 +169,13 @@ impl Run {
         if let Some((_, seen)) = self.swap_in.take_if(|(step, _)| Some(*step) == open) {
             self.node = seen;
         }
-        let seen = Observed { intent: &self.intent, history: &self.log, node: &self.node, wish: self.wish.clone() };
+        let seen = Observed {
+            intent: &self.intent,
+            history: &self.log,
+            node: &self.node,
+            wish: self.wish.clone(),
+            looked_since: self.looked_since,
+        };
         let decision = faultless(&seen, decide(&seen, self.now));
         let key = match decision {
             Decision::Run(key) => key,
@@ -180,7 +189,13 @@ impl Run {
         if self.crashes() {
             return None; // after the effect, before its record
         }
-        let seen = Observed { intent: &self.intent, history: &self.log, node: &self.node, wish: self.wish.clone() };
+        let seen = Observed {
+            intent: &self.intent,
+            history: &self.log,
+            node: &self.node,
+            wish: self.wish.clone(),
+            looked_since: self.looked_since,
+        };
         let decision = faultless(&seen, conclude(&seen, result, self.now));
         self.write(decision)
     }
@@ -357,6 +372,17 @@ fn rounds_and_extra_reboots_are_bounded() {
     let mut run = Run::new();
     assert_eq!(run.run_out(&for_ever).0, Outcome::Reverted, "{:?}", run.steps());
     assert!(run.log.reboots() <= 3);
+    let why = "more is to be installed after 3 reboots, and install.maxReboots allows no more";
+    let mut run = Run::new();
+    let (_, reason) = run.run_out(&for_ever);
+    assert_eq!((reason.code, reason.message.as_str()), (ReasonCode::of_failed(Step::Reboot), why));
+    // What the installation took is not taken from them.
+    let steps = format!("{TO_SNAPSHOT} Install1 Reboot1 Install2 Reboot2 Verify2 Reboot3 Verify3 Uncordon3");
+    let bend = |run: &mut Run| {
+        run.intent.policy.verify.extra_reboots = 1;
+        run.intent.policy.strategy.in_place.as_mut().expect("in place").install.max_reboots = 2;
+    };
+    check(&two_rounds, bend, Outcome::Updated, ReasonCode::Succeeded, &steps);
     let steps = format!("{TO_SNAPSHOT} Install1 Reboot1 Verify1 Reboot2 Verify2 Uncordon2");
     check(&all_done, |r| r.intent.policy.verify.extra_reboots = 1, Outcome::Updated, ReasonCode::Succeeded, &steps);
 }
@@ -418,6 +444,57 @@ fn a_hold_gives_the_node_back_and_says_which() {
 }
 
 #[test]
+fn a_node_given_back_after_an_attempt_that_failed_has_not_failed() {
+    let busy_at_first: Box<Script> = Box::new(|key| match (key.step, key.attempt) {
+        (Step::Stage, 1) => {
+            StepResult::Failed { detail: Some(StepDetail::Retriable), message: "the update service is busy".into() }
+        }
+        _ => all_done(key),
+    });
+    for step in [Step::Drain, Step::Snapshot] {
+        let mut run = Run::new();
+        run.end_in = Some(step);
+        run.wish_then = Wish::HoldBack { why: "held".into() };
+        let (outcome, reason) = run.run_out(&busy_at_first);
+        assert_eq!((outcome, reason.message.as_str()), (Outcome::Aborted, "held; nothing was changed"), "{step:?}");
+    }
+}
+
+#[test]
+fn a_step_that_nobody_could_look_at_has_a_while_once_somebody_does() {
+    let verifies: Box<Script> = Box::new(|key| if key.step == Step::Verify { pending() } else { all_done(key) });
+    let mut run = Run::new();
+    while run.log.open().is_none_or(|open| open.step != Step::Verify) {
+        assert_eq!(run.pass(&verifies), None);
+    }
+    // Its time is 10 minutes, and the operator was away for a day.
+    run.now += SignedDuration::from_hours(24);
+    run.looked_since = run.now;
+    assert_eq!(run.pass(&verifies), None);
+    assert!(run.log.open().is_some(), "the first look waits for its answer");
+    run.now += SignedDuration::from_mins(10);
+    assert_eq!(run.pass(&verifies), None);
+    assert_eq!(run.steps().last().map(String::as_str), Some("Restore1"), "ten minutes later its time is over");
+}
+
+#[test]
+fn a_restore_is_asked_for_while_the_node_is_missing_and_its_end_waits_for_the_node() {
+    let bad: Box<Script> = Box::new(|key| match key.step {
+        Step::Verify => StepResult::Failed { detail: None, message: "bad".into() },
+        _ => all_done(key),
+    });
+    let mut run = Run::new();
+    run.swap_in = Some((Step::Restore, NodeSeen::Missing { left: Duration::from_mins(1) }));
+    while run.log.succeeded(Step::Restore).is_none() {
+        assert_eq!(run.pass(&bad), None, "{:?}", run.steps());
+    }
+    assert!(run.effects.iter().any(|effect| effect.contains("Restore")), "{:?}", run.effects);
+    assert_eq!((run.pass(&bad), run.log.open()), (None, None), "it has to register first");
+    run.node = NodeSeen::Here(Box::new(node()));
+    assert_eq!(run.run_out(&bad).0, Outcome::Reverted);
+}
+
+#[test]
 fn a_node_that_goes_away_ends_it_and_a_new_object_of_the_same_machine_is_held() {
     for step in [Step::Stage, Step::Drain, Step::Install, Step::Verify] {
         let mut run = Run::new();
@@ -449,7 +526,13 @@ fn a_look_before_that_waits_is_not_over_because_it_was_run() {
         run.node = NodeSeen::Here(Box::new(node));
         assert!(run.pass(&all_done).is_none());
         assert_eq!(run.steps(), ["Preflight1"]);
-        let seen = Observed { intent: &run.intent, history: &run.log, node: &run.node, wish: run.wish.clone() };
+        let seen = Observed {
+            intent: &run.intent,
+            history: &run.log,
+            node: &run.node,
+            wish: run.wish.clone(),
+            looked_since: run.looked_since,
+        };
         let decision = conclude(&seen, StepResult::done("the node is fit"), run.now);
         assert!(matches!(decision, Decision::Wait { .. }), "{decision:?}");
     }

@@ -41,7 +41,8 @@ fn done(outcome: Outcome, message: &str) -> Decision {
 #[track_caller]
 fn finds(steps: &str, decision: &Decision, expected: &[Rule]) {
     let (intent, history, node) = (intent(), log(steps), NodeSeen::Here(Box::new(node())));
-    let seen = Observed { intent: &intent, history: &history, node: &node, wish: Wish::GoOn };
+    let seen =
+        Observed { intent: &intent, history: &history, node: &node, wish: Wish::GoOn, looked_since: Timestamp::MIN };
     assert_eq!(lint(&seen, decision), expected, "{steps} then {decision:?}");
 }
 
@@ -62,7 +63,8 @@ fn a_snapshot_without_a_handle_is_none() {
     let mut records = log(&format!("{TO_DRAIN} Snapshot1")).records().to_vec();
     records.last_mut().expect("a snapshot").handle = None;
     let history = History::default().with(&records);
-    let seen = Observed { intent: &intent, history: &history, node: &node, wish: Wish::GoOn };
+    let seen =
+        Observed { intent: &intent, history: &history, node: &node, wish: Wish::GoOn, looked_since: Timestamp::MIN };
     assert_eq!(lint(&seen, &begin(Step::Install)), [Rule::NoSnapshot]);
 }
 
@@ -71,7 +73,8 @@ fn no_other_windows() {
     let mut intent = intent();
     intent.to = Build::new(10, 0, 26100, 1);
     let (history, node) = (log(&format!("{TO_DRAIN} Snapshot1")), NodeSeen::Here(Box::new(node())));
-    let seen = Observed { intent: &intent, history: &history, node: &node, wish: Wish::GoOn };
+    let seen =
+        Observed { intent: &intent, history: &history, node: &node, wish: Wish::GoOn, looked_since: Timestamp::MIN };
     assert_eq!(lint(&seen, &begin(Step::Install)), [Rule::FeatureUpgrade]);
 }
 

@@ -107,7 +107,9 @@ impl Pass<'_> {
                     None => return Ok(GO_ON),
                 },
                 Decision::Wait { ended, on, after } => {
-                    open.iter().for_each(|key| self.ctx.attention.looked(key, now, after.min(LOOK_AGAIN)));
+                    if let Some(key) = &open {
+                        self.ctx.attention.looked(key, now, after.min(LOOK_AGAIN));
+                    }
                     let written = self.ctx.updates.wait(&self.update, &self.history, &ended, &on, now).await?;
                     self.update = written.unwrap_or_else(|| Arc::clone(&self.update));
                     self.measure(&ended);

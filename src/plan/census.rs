@@ -21,17 +21,17 @@ pub struct RingCensus<'a> {
     pub counts: Counts,
     /// Nodes that are there.
     pub present: usize,
-    /// Nodes that are unavailable for whatever reason or in work, each once.
+    /// Nodes that are unavailable for whatever reason or in work, be it another rollout's, each once.
     pub spent: usize,
     /// Nodes that are in work.
     pub in_work: usize,
     /// Nodes that are not Ready, and neither in work nor held by us: what that is, is not the update.
     pub vanished: usize,
-    /// The first by name of the nodes that are unavailable and not in work: it spends budget without getting on.
+    /// The first by name of the nodes that are unavailable, or another rollout's: it spends budget without getting on.
     pub first_away: Option<&'a str>,
     /// Updates whose node we hold, and that is unavailable until a person has looked at it.
     pub held: Vec<&'a UpdateSeen>,
-    /// Domains of the nodes that are in work.
+    /// Domains of the nodes that are in work, be it another rollout's.
     pub domains: BTreeSet<&'a str>,
     /// Nodes that have still to start, in any order.
     pub pending: Vec<Pending<'a>>,
@@ -48,6 +48,8 @@ pub struct RingCensus<'a> {
     pub noise: Vec<&'a UpdateSeen>,
     /// Nodes that this rollout has updated and that are still there, in any order.
     pub updated: Vec<&'a NodeState>,
+    /// Those of them that no other rollout has in work: what a reboot of its makes of the others is not to be blamed on us.
+    pub watched: Vec<&'a NodeState>,
     /// How many nodes this rollout has updated, be they still there or not.
     pub updated_by_us: usize,
     /// When the last update ended.
@@ -57,9 +59,13 @@ pub struct RingCensus<'a> {
 }
 
 impl<'a> RingCensus<'a> {
-    /// Counts what a node that is not in work takes of the budget.
-    fn count_away(&mut self, node: &'a NodeState, held: bool) {
-        if node.available() {
+    /// Counts what a node that is not in work of ours takes of the budget: nothing, unless it is unavailable, or another
+    /// rollout has it in work and is going to take it out of service.
+    fn count_away(&mut self, node: &'a NodeState, spread: Option<&Spread>, (held, taken): (bool, bool)) {
+        if taken {
+            self.domains.insert(domain(node, spread));
+        }
+        if node.available() && !taken {
             return;
         }
         let name = node.node.name.as_str();
@@ -269,13 +275,16 @@ impl<'f, 'a> Census<'f, 'a> {
         let Some(place) = update.place else { return };
         let Some((ring, frozen)) = self.rings.get_mut(place).zip(self.fleet.status.rings.get(place)) else { return };
         ring.present += 1;
+        let spread = frozen.revision.ring.batch.spread.as_ref();
+        let taken = node.claimed_by.as_ref().is_some_and(|by| *by != update.update.uid);
         match update.outcome {
             None => {
-                ring.domains.insert(domain(node, frozen.revision.ring.batch.spread.as_ref()));
+                ring.domains.insert(domain(node, spread));
                 return;
             }
             Some(Outcome::Updated) => {
                 ring.updated.push(node);
+                ring.watched.extend(Some(node).filter(|_| !taken));
                 if failure::keeps_rebooting(self.fleet, update.update, node, frozen) {
                     ring.rebooting.push(update.update);
                 }
@@ -284,18 +293,19 @@ impl<'f, 'a> Census<'f, 'a> {
         }
         let held = update.outcome == Some(Outcome::Held);
         ring.held.extend(Some(update.update).filter(|_| held && !node.available()));
-        ring.count_away(node, held);
+        ring.count_away(node, spread, (held, taken));
     }
 
     /// Counts a node that has still to start, or need not; `before` is its update that does not count any more.
     fn count_unworked(&mut self, node: &'a NodeState, before: Option<&'a UpdateSeen>) {
         let Some(place) = self.selectors.ring_of(&node.labels) else { return };
         let class = self.classify(node);
-        let closed = self.fleet.status.rings.get(place).is_some_and(|ring| ring.state == RingState::Promoted);
+        let Some((ring, frozen)) = self.rings.get_mut(place).zip(self.fleet.status.rings.get(place)) else { return };
+        let closed = frozen.state == RingState::Promoted;
         let previous = before.map(|update| update.uid.as_str());
-        let Some(ring) = self.rings.get_mut(place) else { return };
         ring.present += 1;
-        ring.count_away(node, false);
+        // It has no update of ours in work: whoever has claimed it is another's.
+        ring.count_away(node, frozen.revision.ring.batch.spread.as_ref(), (false, node.claimed_by.is_some()));
         match class {
             // A node that joins a closed ring is not taken along.
             Class::Pending { .. } if closed => return,

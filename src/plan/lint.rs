@@ -15,7 +15,7 @@ use crate::api::{
 use crate::domain::{Build, NodeRef, NodeState};
 use jiff::civil::Date;
 use jiff::{Timestamp, ToSpan};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 /// One broken invariant.
@@ -51,7 +51,8 @@ pub enum Rule {
     NotPinned,
     /// The Windows version stays the same.
     FeatureUpgrade,
-    /// With what starts, no more nodes of the ring are unavailable than its budget, and no more are in work.
+    /// With what starts, no more nodes of the ring are unavailable or in work of other rollouts than its budget, and no more are
+    /// in work.
     OverBudget,
     /// No node starts under an UpdateHold.
     UnderHold,
@@ -104,6 +105,8 @@ struct Facts<'f, 'a> {
     worked_on: HashMap<&'a str, &'a str>,
     /// Updates in work.
     in_work: Vec<&'a UpdateSeen>,
+    /// UIDs of all updates.
+    ours: HashSet<&'a str>,
 }
 
 impl<'f, 'a> Facts<'f, 'a> {
@@ -120,6 +123,7 @@ impl<'f, 'a> Facts<'f, 'a> {
                 .map(|update| (update.node_uid.as_str(), update.ring.as_str()))
                 .collect(),
             in_work: updates.iter().filter(|update| update.outcome.is_none()).collect(),
+            ours: updates.iter().map(|update| update.uid.as_str()).collect(),
         }
     }
 
@@ -275,7 +279,7 @@ fn ring_rules(facts: &Facts<'_, '_>, plan: &Plan<'_>, place: usize, ring: &RingS
     let starting = !starts.is_empty();
     let checks = [
         (Rule::OverBudget, starting && over_budget(facts, place, ring, &starts)),
-        (Rule::SeveralDomains, starting && several_domains(facts, ring, &starts)),
+        (Rule::SeveralDomains, starting && several_domains(facts, place, ring, &starts)),
         (Rule::LeftHalt, left_halt(plan, ring)),
         (Rule::PromotedTooEarly, promoted_too_early(facts.fleet, plan, ring)),
         (Rule::FailedRingGoesOn, (starting || is_promoted(plan, ring)) && has_failed(facts, plan, ring)),
@@ -302,7 +306,8 @@ fn over_budget(facts: &Facts<'_, '_>, place: usize, ring: &RingStatus, starts: &
     };
     let mut in_work = facts.in_work_of(&ring.name);
     let mut away = in_work.clone();
-    away.extend(nodes.iter().filter(|node| !node.available()).map(|node| node.node.uid.as_str()));
+    let is_away = |node: &&&NodeState| !node.available() || is_taken(facts, node);
+    away.extend(nodes.iter().filter(is_away).map(|node| node.node.uid.as_str()));
     let away_before = away.len() as u64;
     in_work.extend(starts.iter().map(|start| start.node.node.uid.as_str()));
     away.extend(&in_work);
@@ -310,10 +315,16 @@ fn over_budget(facts: &Facts<'_, '_>, place: usize, ring: &RingStatus, starts: &
     in_work.len() as u64 > limit || away.len() as u64 > limit.max(away_before)
 }
 
-fn several_domains(facts: &Facts<'_, '_>, ring: &RingStatus, starts: &[&Start<'_>]) -> bool {
+/// Whether another rollout has the node in work.
+fn is_taken(facts: &Facts<'_, '_>, node: &NodeState) -> bool {
+    node.claimed_by.as_deref().is_some_and(|by| !facts.ours.contains(by))
+}
+
+fn several_domains(facts: &Facts<'_, '_>, place: usize, ring: &RingStatus, starts: &[&Start<'_>]) -> bool {
     let Some(spread) = &ring.revision.ring.batch.spread else { return false };
     let in_work = facts.in_work_of(&ring.name);
-    let busy = in_work.iter().filter_map(|uid| facts.nodes.get(uid).copied());
+    let taken = members(facts, place).into_iter().filter(|node| is_taken(facts, node));
+    let busy = in_work.iter().filter_map(|uid| facts.nodes.get(uid).copied()).chain(taken);
     let nodes = busy.chain(starts.iter().map(|start| start.node));
     let domains: BTreeSet<_> = nodes.map(|node| node.labels.get(&spread.topology_key).unwrap_or_default()).collect();
     domains.len() > 1

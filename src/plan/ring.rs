@@ -86,7 +86,7 @@ fn judge_open<'a>(fleet: &Fleet<'a>, ring: &'a RingStatus, census: &RingCensus<'
     let resumed = ring.resumed_at.as_ref().map(|at| at.0);
     let started = whole_second(started.max(resumed.unwrap_or(started)));
     judged.plan.soak_started_at = Some(started);
-    match soak::judge(ring, started, (&fleet.soak, &census.updated), now) {
+    match soak::judge(ring, started, (&fleet.soak, &census.watched), now) {
         SoakVerdict::Passed(state) => {
             judged.probe_at = state.map(|state| state.probe_at);
             promote(ring, &mut judged);

@@ -8,7 +8,7 @@ use super::holds::{next_expiry, pausing};
 use super::progress;
 use super::ring::{Judged, judge_all, whole_second};
 use super::rollout_report::{self, Story};
-use super::soak::deep;
+use super::soak;
 use super::turn::Turn;
 use crate::api::{
     ClosedGate, Counts, DesiredState, FailingNode, FrozenRing, Gate, PinnedSet, RingState, RingStatus, RolloutState,
@@ -105,7 +105,7 @@ pub struct SoakProbe<'a> {
     pub ring: &'a str,
     /// The ring and its policy, frozen.
     pub revision: &'a FrozenRing,
-    /// Its nodes that this rollout has updated and that are still there, by name.
+    /// Its nodes that this rollout has updated, that are still there, and that no other rollout has in work, by name.
     pub nodes: Vec<&'a NodeState>,
     /// Those of them on which probes are made that need a pod: first those that failed the last time, then some in turn.
     pub deep: Vec<&'a NodeState>,
@@ -145,6 +145,8 @@ pub enum StallCode {
     RingEmpty,
     /// A ring is through with fewer updated nodes than it must have.
     TooFewUpdated,
+    /// No window of the policy is long enough for a node and its revert.
+    WindowTooShort,
     /// A ring allows no unavailable node at all.
     BudgetZero,
     /// Nodes that are held, and wait for a person, take up all of a ring's budget.
@@ -168,6 +170,7 @@ impl StallCode {
             Self::RingsOverlap => "RingsOverlap",
             Self::RingEmpty => "RingEmpty",
             Self::TooFewUpdated => "TooFewUpdated",
+            Self::WindowTooShort => "WindowTooShort",
             Self::BudgetZero => "BudgetZero",
             Self::BudgetHeld => "BudgetHeld",
             Self::Halted => "Halted",
@@ -248,8 +251,12 @@ pub fn plan<'a>(fleet: &Fleet<'a>, now: Timestamp) -> Plan<'a> {
     let ending = fleet.deleting || fleet.desired == DesiredState::Aborted;
     let mut rings = judge_all(fleet, &census, ending, now);
     let current = current(&rings);
-    let state = state(fleet, &rings, ending, now);
+    let mut state = state(fleet, &rings, ending, now);
     let turn = current.map(|place| Turn::take(fleet, &census, place, state, now)).unwrap_or_default();
+    if let Some(ring) = current.and_then(|place| rings.get_mut(place)).filter(|_| state == RolloutState::Running) {
+        ring.stalled = turn.stalled(&ring.plan);
+        state = if ring.stalled.is_some() { RolloutState::Stalled } else { state };
+    }
     let mut counts = total(&census);
     // Counted before it is made, so that one record says that the node before has ended and that this one starts.
     let open = current.and_then(|place| rings.get_mut(place)).map(|ring| &mut ring.plan.counts);
@@ -259,7 +266,8 @@ pub fn plan<'a>(fleet: &Fleet<'a>, now: Timestamp) -> Plan<'a> {
     let reason = rollout_report::reason(&story, state, now);
     let soaking = current.filter(|_| !ending && state != RolloutState::Halted);
     let probe_at = soaking.and_then(|place| rings.get(place)?.probe_at);
-    let probe = soaking.filter(|_| probe_at.is_some_and(|at| at <= now)).and_then(|place| probe(fleet, &census, place));
+    let probe =
+        soaking.filter(|_| probe_at.is_some_and(|at| at <= now)).and_then(|place| soak::probe(fleet, &census, place));
     let states: Vec<_> = rings.iter().map(|ring| ring.plan.state).collect();
     let ended = is_final(state) && !fleet.updates.iter().any(UpdateSeen::in_work);
     let gate = gate(fleet, &census, &rings, (state, ended));
@@ -350,14 +358,6 @@ fn stalled(state: RolloutState, rings: &[Judged<'_>], reason: Option<&str>) -> O
         | RolloutState::Completed
         | RolloutState::Aborted => None,
     }
-}
-
-fn probe<'a>(fleet: &Fleet<'a>, census: &[RingCensus<'a>], place: usize) -> Option<SoakProbe<'a>> {
-    let ring = fleet.status.rings.get(place)?;
-    let mut nodes = census.get(place)?.updated.clone();
-    nodes.sort_unstable_by_key(|node| &node.node.name);
-    let deep = deep(ring, &nodes, &fleet.soak);
-    (!nodes.is_empty()).then_some(SoakProbe { ring: &ring.name, revision: &ring.revision, nodes, deep })
 }
 
 fn total(census: &[RingCensus<'_>]) -> Counts {

@@ -101,6 +101,9 @@ fn soaking(story: &Story<'_, '_>) -> Option<String> {
             ring.name
         ));
     }
+    if story.census.get(story.current?)?.watched.is_empty() {
+        return Some(format!("ring {} soaks, and waits for its updated nodes: other rollouts work on them", ring.name));
+    }
     Some(match &plan.soak_failure {
         None => format!("ring {} soaks for {} after its last node", ring.name, soak.duration),
         Some(failure) => format!(

@@ -1,6 +1,8 @@
 //! The soak: a ring is watched after its last node before the next ring opens.
 
-use super::fleet::{SoakObservation, SoakSeen};
+use super::census::RingCensus;
+use super::fleet::{Fleet, SoakObservation, SoakSeen};
+use super::rollout::SoakProbe;
 use crate::api::{FailingNode, RingState, RingStatus, Soak};
 use crate::domain::NodeState;
 use jiff::Timestamp;
@@ -41,7 +43,8 @@ pub struct SoakState {
 /// promoted on what was true before the operator slept, and never while its probes fail.
 ///
 /// Failures are counted for each node: one that was not probed in full has neither failed nor passed. `there` are the
-/// nodes that the ring has updated and that are still there; one that is gone is not waited for.
+/// nodes that the ring has updated and that are there to be probed; one that is gone, or in another rollout's work, is not
+/// waited for.
 pub fn judge(
     ring: &RingStatus,
     started: Timestamp,
@@ -102,9 +105,18 @@ fn worst_failure(failing: &[FailingNode], fresh: &SoakObservation) -> Option<Str
     })
 }
 
+/// The probing of a ring that is due, if there is anything to be probed.
+pub(super) fn probe<'a>(fleet: &Fleet<'a>, census: &[RingCensus<'a>], place: usize) -> Option<SoakProbe<'a>> {
+    let ring = fleet.status.rings.get(place)?;
+    let mut nodes = census.get(place)?.watched.clone();
+    nodes.sort_unstable_by_key(|node| &node.node.name);
+    let deep = deep(ring, &nodes, &fleet.soak);
+    (!nodes.is_empty()).then_some(SoakProbe { ring: &ring.name, revision: &ring.revision, nodes, deep })
+}
+
 /// The nodes on which the probes that need a pod are made: first those that have failed, then some in turn, so many that
 /// each comes up at least once in the soak.
-pub fn deep<'a>(ring: &RingStatus, nodes: &[&'a NodeState], seen: &SoakSeen<'_>) -> Vec<&'a NodeState> {
+fn deep<'a>(ring: &RingStatus, nodes: &[&'a NodeState], seen: &SoakSeen<'_>) -> Vec<&'a NodeState> {
     let failing: BTreeSet<_> = before(ring).0.into_iter().map(|failing| failing.node).collect();
     let (mut deep, others): (Vec<_>, Vec<_>) = nodes.iter().copied().partition(|n| failing.contains(&n.node.name));
     let in_turn = in_turn(&ring.revision.ring.soak, nodes.len());

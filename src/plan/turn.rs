@@ -6,7 +6,7 @@ use super::fleet::Fleet;
 use super::gate::{Candidate, Gatehouse, Hold};
 use super::holds::{HeldBack, pausing};
 use super::progress;
-use super::rollout::{Start, Waiting};
+use super::rollout::{RingPlan, StallCode, Stalled, Start, Waiting};
 use super::window::{self, Closed};
 use crate::api::{RingStatus, RolloutState, SpreadMode};
 use jiff::Timestamp;
@@ -51,6 +51,19 @@ impl<'a> Turn<'a> {
             }
         }
         turn
+    }
+}
+
+impl Turn<'_> {
+    /// Why the ring never starts a node again as it is frozen: no window is long enough, and as none is in work the time that a
+    /// node takes is not measured anew.
+    pub fn stalled(&self, ring: &RingPlan<'_>) -> Option<Stalled> {
+        let too_short =
+            |waiting: &Waiting<'_>| matches!(&waiting.on, Hold::Window(closed) if closed.opens_at.is_none());
+        let none_in_work = ring.counts.in_progress == 0 && self.starts.is_empty();
+        let first = self.waiting.iter().find(|waiting| too_short(waiting)).filter(|_| none_in_work)?;
+        let message = format!("ring {}: {}; a new rollout takes an edited policy", ring.name, first.on);
+        Some(Stalled { code: StallCode::WindowTooShort, message })
     }
 }
 

@@ -47,10 +47,19 @@ const CASES: &[Case] = &[
         &["a-1: Budget", "a-2: Budget"],
     ),
     (
-        "claimed by another",
+        "another rollout is going to take a node out of service",
         |w| w.node("a-0").claimed_by = Some("other".into()),
-        &["a-3", "a-1"],
-        &["a-0: Claimed", "a-2: Budget"],
+        &["a-3"],
+        &["a-0: Claimed", "a-1: Budget", "a-2: Budget"],
+    ),
+    (
+        "another rollout has taken one of ours out of service once more",
+        |w| {
+            w.update("a-0", UPDATED, "");
+            w.node("a-0").claimed_by = Some("other".into());
+        },
+        &["a-3"],
+        &["a-1: Budget", "a-2: Budget"],
     ),
     (
         "the provider of the snapshots is away",
@@ -109,11 +118,20 @@ const CASES: &[Case] = &[
         "a domain without a node that can start is passed over",
         |w| {
             spread(w);
-            w.node("a-0").claimed_by = Some("other".into());
-            w.node("a-3").claimed_by = Some("other".into());
+            w.node("a-0").quarantined = true;
+            w.node("a-3").quarantined = true;
         },
         &["a-1"],
-        &["a-0: Claimed", "a-3: Claimed", "a-2: Domain"],
+        &["a-0: Quarantined", "a-3: Quarantined", "a-2: Domain"],
+    ),
+    (
+        "the domain in which another rollout works goes on",
+        |w| {
+            spread(w);
+            w.node("a-1").claimed_by = Some("other".into());
+        },
+        &[],
+        &["a-0: Domain", "a-3: Domain", "a-1: Claimed", "a-2: Domain"],
     ),
     (
         "outside of the window",

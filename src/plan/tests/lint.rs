@@ -47,6 +47,7 @@ const CASES: &[Case] = &[
     ("another Windows", |_| {}, |plan| plan.starts[0].to = Build::new(10, 0, 26100, 1), &[NotPinned, FeatureUpgrade]),
     ("one is unavailable", |w| w.node("canary-1").unschedulable = true, |_| {}, &[OverBudget]),
     ("one is in work", |w| _ = w.update("canary-1", IN_WORK, ""), |_| {}, &[OverBudget]),
+    ("another rollout has one", |w| w.node("canary-1").claimed_by = Some("x".into()), |_| {}, &[OverBudget]),
     ("no budget", |w| limit(w, 0), |_| {}, &[OverBudget]),
     (
         "a bad budget",
@@ -79,6 +80,17 @@ const CASES: &[Case] = &[
             let spread = json!({"topologyKey": "topology.kubernetes.io/zone"});
             w.ring("canary").revision.ring.batch.spread = serde_json::from_value(spread).expect("a spread");
             w.update("canary-1", IN_WORK, "");
+        },
+        |_| {},
+        &[SeveralDomains],
+    ),
+    (
+        "another rollout is in another domain",
+        |w| {
+            limit(w, 9);
+            let spread = json!({"topologyKey": "topology.kubernetes.io/zone"});
+            w.ring("canary").revision.ring.batch.spread = serde_json::from_value(spread).expect("a spread");
+            w.node("canary-1").claimed_by = Some("x".into());
         },
         |_| {},
         &[SeveralDomains],

@@ -208,3 +208,35 @@ fn a_failing_node_that_is_gone_is_not_waited_for() {
     world.record(minute(120));
     assert_eq!(world.ring("canary").soak_failing, []);
 }
+
+#[test]
+fn a_node_in_another_rollouts_work_is_not_probed_and_what_it_failed_is_not_ours() {
+    let mut world = large(2);
+    world.record(noon());
+    let failed = |world: &mut World, minutes: i64, node: &str| {
+        let failures = vec![(node.to_owned(), "the node is not Ready".to_owned())];
+        let at = minute(minutes);
+        world.fresh = Some(SoakObservation { ring: "canary".into(), at, failures, passed: BTreeSet::new() });
+        world.record(at);
+    };
+    failed(&mut world, 60, "canary-0");
+    world.node("canary-0").claimed_by = Some("another".into());
+    let probed: Vec<_> =
+        world.plan(minute(120)).probe.expect("due").nodes.iter().map(|node| node.node.name.as_str()).collect();
+    assert_eq!(probed, ["canary-1"]);
+    failed(&mut world, 120, "canary-1");
+    let failing: Vec<_> = world.ring("canary").soak_failing.iter().map(|failing| failing.node.clone()).collect();
+    assert_eq!(failing, ["canary-1"], "nobody waits for the other one to pass");
+
+    world.ring("canary").soak_failing.clear();
+    world.node("canary-1").claimed_by = Some("another".into());
+    let plan = world.plan(minute(60 * 25));
+    assert_eq!(
+        (plan.state, plan.probe.as_ref(), reason(&plan).as_str()),
+        (
+            RolloutState::Soaking,
+            None,
+            "ring canary soaks, and waits for its updated nodes: other rollouts work on them"
+        )
+    );
+}

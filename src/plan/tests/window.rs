@@ -1,7 +1,8 @@
 //! Maintenance windows: zones, daylight saving, denied days, and what still fits.
 
 use super::*;
-use crate::api::Maintenance;
+use crate::api::{Maintenance, RolloutState};
+use crate::plan::rollout::StallCode;
 use crate::plan::window::{Need, check};
 use std::time::Duration;
 
@@ -153,4 +154,23 @@ fn the_largest_calendar_is_searched_fast() {
     });
     assert_eq!(start(value.clone(), measured(60), "2026-11-23T12:00:00Z"), then("2027-11-02T00:00:00Z"));
     assert_eq!(start(value, measured(60 * 24 * 1000), "2026-11-23T12:00:00Z"), Never);
+}
+
+#[test]
+fn a_ring_whose_windows_are_all_too_short_stalls_once_none_of_its_nodes_is_in_work() {
+    let window = json!({"timeZone": "UTC", "allow": [{"days": ["Mon"], "start": "12:00", "duration": "30m"}]});
+    let mut world = World::with(&[("a", 3, json!({"batch": {"maxUnavailable": 2}}), json!({}))]);
+    world.ring("a").revision.policy.maintenance = serde_json::from_value(window).expect("a window");
+    // It took 20 minutes, and a revert is taken to need as long.
+    world.update("a-0", UPDATED, "").update("a-1", IN_WORK, "");
+    assert_eq!(world.plan(noon()).state, RolloutState::Running, "the node in work may be faster");
+    world.sample.updates.pop();
+    let plan = world.plan(noon());
+    let stalled = plan.stalled.as_ref().expect("it does not go on");
+    assert_eq!((plan.state, stalled.code), (RolloutState::Stalled, StallCode::WindowTooShort));
+    assert_eq!(
+        reason(&plan),
+        "ring a: too little is left of the maintenance window, which ends Mon 2026-11-23 12:30 UTC; no window is long \
+         enough for a node and its revert (40m); a new rollout takes an edited policy"
+    );
 }

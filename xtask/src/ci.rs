@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cluster::{CHARTS, render_chart};
+use crate::cluster::{CHARTS, owns_its_namespace, render_chart};
 use crate::simulate_many::{self, Many};
 use crate::workspace::Profile;
 use crate::{agent, control_plane, crdgen, guardian, workspace};
@@ -92,7 +92,8 @@ async fn providers(rest: &[String]) -> Result<()> {
     check("providers", command).await
 }
 
-/// Both charts must render; helm refuses a template that is not clean.
+/// Both charts must render; helm refuses a template that is not clean. The release's own namespace is in neither: helm would
+/// delete it with the first chart that does not have it.
 async fn charts() -> Result<()> {
     let binaries = tokio::task::spawn_blocking(control_plane::ensure).await??;
     for chart in CHARTS {
@@ -100,6 +101,7 @@ async fn charts() -> Result<()> {
         let objects = rendered.split("\n---").filter(|document| document.contains("kind:")).count();
         tracing::info!("{chart}: {objects} objects");
         ensure!(objects > 0, "chart {chart} renders nothing");
+        ensure!(!owns_its_namespace(&rendered), "chart {chart} renders the namespace of its own release");
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What is in the cluster before anything runs: our charts, exactly as a user installs them, and the rights of winfleet.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use crate::workspace;
 
 /// Our charts, in the order in which they are installed.
 pub(crate) const CHARTS: [&str; 2] = ["windlass-crds", "windlass"];
+/// The namespace of the operator's release.
+pub(super) const NAMESPACE: &str = "windlass-system";
 /// What they are installed with. The operator runs as a process of this machine, so that it can be killed and measured: no
 /// Deployment's pods. Simulated machines boot within seconds: one that is missing for longer is gone.
 const VALUES: [&str; 2] = ["replicas=0", "operator.nodeGoneAfterSeconds=12"];
@@ -40,28 +42,60 @@ impl Cluster {
         run(kubectl, Some(manifests)).await
     }
 
-    /// Sets values of the operator's chart beside those it has, as `helm upgrade` does. A running operator keeps its arguments.
+    /// Upgrades the operator's release to these values beside those it has. A running operator keeps its arguments.
     ///
     /// # Errors
     /// The chart does not take them, or the API server refuses what comes of it.
     pub async fn set_values(&self, values: &[&str]) -> Result<()> {
-        let values = [&VALUES, values].concat();
-        self.apply(&render_chart(&self.binaries().helm, "windlass", &values).await?).await.map(drop)
+        let mut helm = self.helm();
+        helm.args(["upgrade", "windlass"]).arg(folder("windlass"));
+        helm.args(["--namespace", NAMESPACE, "--reset-then-reuse-values"]);
+        helm.args(set(values));
+        run(helm, None).await.map(drop)
     }
 
-    /// Installs both charts and waits until they are in force.
+    /// What helm believes to be part of the operator's release, as YAML.
+    ///
+    /// # Errors
+    /// There is no such release.
+    pub async fn release_manifest(&self) -> Result<String> {
+        let mut helm = self.helm();
+        helm.args(["get", "manifest", "windlass", "--namespace", NAMESPACE]);
+        run(helm, None).await
+    }
+
+    /// Installs both charts by the README's two commands, and waits until they are in force. What helm does to a release
+    /// (make its namespace, look at the cluster, delete what a chart dropped) `helm template` does not do: only so is it tested.
     pub(super) async fn install(&self) -> Result<()> {
         tracing::info!("installing the charts windlass-crds and windlass");
-        for chart in CHARTS {
-            let manifests = render_chart(&self.binaries().helm, chart, &VALUES).await?;
-            self.apply(&manifests).await?;
-        }
+        let mut crds = self.helm();
+        crds.args(["install", "windlass-crds"]).arg(folder("windlass-crds"));
+        run(crds, None).await?;
+        let mut operator = self.helm();
+        operator.args(["install", "windlass"]).arg(folder("windlass"));
+        operator.args(["--namespace", NAMESPACE, "--create-namespace"]);
+        operator.args(set(&VALUES));
+        run(operator, None).await?;
         self.apply(WINFLEET_RIGHTS).await?;
         let mut kubectl = self.kubectl();
         kubectl.args(["wait", "--for=condition=Established", "--all", "customresourcedefinitions", "--timeout"]);
         kubectl.arg(format!("{}s", PATIENCE.as_secs()));
         run(kubectl, None).await?;
         self.wait_for_admission_policy().await
+    }
+
+    /// `helm` as administrator, ready for its arguments; it ends with its future. It sees nothing of the user's own helm, and
+    /// nothing of another cluster that once had our port.
+    fn helm(&self) -> Command {
+        let own = self.dir.join("helm");
+        let mut helm = Command::new(&self.binaries().helm);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("HELM_")) {
+            helm.env_remove(name);
+        }
+        helm.env("KUBECONFIG", self.kubeconfig()).env("KUBECACHEDIR", own.join("kube"));
+        helm.env("HELM_CACHE_HOME", own.join("cache")).env("HELM_CONFIG_HOME", own.join("config"));
+        helm.env("HELM_DATA_HOME", own.join("data")).kill_on_drop(true);
+        helm
     }
 
     /// The policy of the agents' namespace works a moment after it was made (0.1 to 0.5 s): until it refuses even an
@@ -83,13 +117,30 @@ impl Cluster {
     }
 }
 
-/// Renders one of our charts as it is installed (release and namespace are the README's), with `name=value` on top.
+/// Renders one of our charts without a cluster (release and namespace are the README's), with `name=value` on top.
 pub(crate) async fn render_chart(helm: &Path, chart: &str, values: &[&str]) -> Result<String> {
     let mut command = Command::new(helm);
-    command.args(["template", chart]).arg(workspace::root().join("charts").join(chart));
-    command.args(["--namespace", "windlass-system"]).kill_on_drop(true);
-    command.args(values.iter().flat_map(|value| ["--set", value]));
+    command.args(["template", chart]).arg(folder(chart));
+    command.args(["--namespace", NAMESPACE]).kill_on_drop(true);
+    command.args(set(values));
     run(command, None).await
+}
+
+/// Whether these manifests have the namespace of the operator's release: helm would delete it, and all in it, with the first
+/// chart that does not.
+pub fn owns_its_namespace(manifests: &str) -> bool {
+    let line = |document: &str, wanted: &str| document.lines().any(|line| line == wanted);
+    let own = |document: &str| line(document, "kind: Namespace") && line(document, &format!("  name: {NAMESPACE}"));
+    manifests.split("\n---").any(own)
+}
+
+fn folder(chart: &str) -> PathBuf {
+    workspace::root().join("charts").join(chart)
+}
+
+/// helm's arguments that set these values.
+fn set<'a>(values: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    values.iter().flat_map(|value| ["--set", value])
 }
 
 /// Runs a command with `input` and returns its output; on failure the error has what it said on stderr.
@@ -107,4 +158,19 @@ async fn run(mut command: Command, input: Option<&str>) -> Result<String> {
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{} failed ({}): {}", program, output.status, said.trim());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::owns_its_namespace;
+
+    #[test]
+    fn only_a_namespace_is_one() {
+        let namespace = "---\n# Source: x\napiVersion: v1\nkind: Namespace\nmetadata:\n  name: windlass-system\n";
+        assert!(owns_its_namespace(namespace));
+        assert!(owns_its_namespace(&format!("---\nkind: Secret\n{namespace}---\nkind: Secret\n")));
+        assert!(!owns_its_namespace(&namespace.replace("-system", "-agents")));
+        let inside = "---\nkind: Role\nmetadata:\n  name: windlass\n  namespace: windlass-system\n";
+        assert!(!owns_its_namespace(&format!("{}{inside}", namespace.replace("-system", "-agents"))));
+    }
 }

@@ -33,6 +33,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+pub use install::owns_its_namespace;
 pub(crate) use install::{CHARTS, render_chart};
 pub use machines::Machines;
 pub use operator::Operator;
@@ -44,7 +45,7 @@ use crate::workspace::{self, Profile, Programs};
 use process::Processes;
 
 /// Names in a cluster's folder that `up` may remove when it uses the folder again.
-const OURS: [&str; 5] = ["etcd", "logs", "pki", "winfleet", "cluster.json"];
+const OURS: [&str; 6] = ["etcd", "helm", "logs", "pki", "winfleet", "cluster.json"];
 
 /// What cluster to make.
 #[derive(Clone, Debug)]

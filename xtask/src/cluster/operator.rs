@@ -10,14 +10,13 @@ use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::{Api, PostParams};
 
+use super::install::NAMESPACE;
 use super::kubeconfig::{self, Credential};
 use super::process::Spec;
 use super::{Cluster, servers, wait};
 
 /// The name of the operator that `up` starts.
 pub(super) const DEFAULT_NAME: &str = "operator";
-/// Namespace of the operator's ServiceAccount and Deployment, both named `windlass`.
-const NAMESPACE: &str = "windlass-system";
 /// How long the operator's token holds, in seconds: a day, longer than any story.
 const TOKEN_SECONDS: i64 = 24 * 60 * 60;
 /// How long an operator may take to be ready, in minutes: it fills its stores, which is seconds for hundreds of nodes.

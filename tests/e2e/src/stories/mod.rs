@@ -16,6 +16,7 @@ mod probes;
 mod rivals;
 mod snapshots;
 mod unreadable;
+mod upgraded;
 mod wishes;
 
 use crate::harness::{Scene, Story};
@@ -40,6 +41,7 @@ pub fn all() -> Vec<Story> {
         crash::stories(),
         killed::stories(),
         outage::stories(),
+        upgraded::stories(),
         credentials::stories(),
         unreadable::stories(),
         bad::stories(),

@@ -39,7 +39,10 @@ pub use policy::{
     DenyDates, Drain, FailedNode, InPlace, Install, Maintenance, OnFailure, SnapshotConsistency, SnapshotPolicy,
     Strategy, StrategyType, UpdatePolicy, UpdatePolicySpec, Verify, Weekday, Window,
 };
-pub use probe::{BuildProbe, CelProbe, HostProbe, HttpProbe, NodeProbe, PodProbe, Probe, PrometheusProbe, ResourceRef};
+pub use probe::{
+    BuildProbe, CEL_API_VERSION, CEL_KINDS, CelProbe, HostProbe, HttpProbe, NodeProbe, PodProbe, Probe,
+    PrometheusProbe, ResourceRef,
+};
 pub use ring::{Batch, Promotion, Soak, Spread, SpreadMode, UpdateRing, UpdateRingSpec};
 pub use rollout::{
     Classification, ClosedGate, Counts, DesiredState, FailingNode, FrozenRing, OpenedGate, PinnedSet, RingState,

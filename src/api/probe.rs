@@ -115,30 +115,38 @@ pub struct PrometheusProbe {
     pub fail_when: FailWhen,
 }
 
-/// A CEL expression over one object of the cluster.
+/// A CEL expression over one workload of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct CelProbe {
-    /// The object; the operator reads only kinds that its ClusterRole lists.
+    /// The workload: a Deployment, ReplicaSet, StatefulSet or DaemonSet. Nothing else is read, whatever the operator may read:
+    /// its rights reach Secrets, and are not those of whoever writes a policy.
     pub resource: ResourceRef,
     /// The expression over `object`; true is a pass.
     #[schemars(length(min = 1, max = 2048))]
     pub expression: String,
 }
 
-/// Names one object of the cluster.
+/// Group and version of all that a CEL probe may read.
+pub const CEL_API_VERSION: &str = "apps/v1";
+/// The kinds that a CEL probe may read; the chart's ClusterRole lists the same.
+pub const CEL_KINDS: [&str; 4] = ["Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"];
+
+/// Names one workload of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResourceRef {
     /// Group and version, `apps/v1`.
     #[schemars(length(min = 2, max = 128), regex(pattern = "^([a-z0-9.-]+/)?v[0-9]+((alpha|beta)[0-9]+)?$"))]
+    #[x_kube(validation = Rule::new("self == 'apps/v1'").message("must be apps/v1"))]
     pub api_version: String,
-    /// Kind, `Deployment`.
+    /// Kind: `Deployment`, `ReplicaSet`, `StatefulSet` or `DaemonSet`.
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Z][A-Za-z0-9]*$"))]
+    #[x_kube(validation = Rule::new("self in ['Deployment', 'ReplicaSet', 'StatefulSet', 'DaemonSet']")
+        .message("must be Deployment, ReplicaSet, StatefulSet or DaemonSet"))]
     pub kind: String,
-    /// Namespace; left out for kinds without one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
-    pub namespace: Option<String>,
+    /// Namespace.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
     /// Name.
     #[schemars(length(min = 1, max = 253))]
     pub name: String,

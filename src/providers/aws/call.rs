@@ -114,37 +114,96 @@ calls! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::providers::tags::INSTALLATION;
+    use serde_json::Value;
     use std::collections::BTreeSet;
 
     const POLICY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/aws/iam-policy.json"));
 
-    /// The policy that ships allows what the code can ask for, each action once, and nothing else.
+    fn texts(value: &Value) -> Vec<&str> {
+        let list = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        list.iter().map(|text| text.as_str().expect("a text")).collect()
+    }
+
+    fn statements() -> Vec<Value> {
+        let policy: Value = serde_json::from_str(POLICY).expect("a policy");
+        policy["Statement"].as_array().expect("statements").clone()
+    }
+
+    /// The policy that ships allows what the code can ask for, and nothing else.
     #[test]
     fn the_policy_allows_the_calls_and_no_others() {
-        let policy: serde_json::Value = serde_json::from_str(POLICY).expect("a policy");
         let mut allowed = BTreeSet::new();
-        for statement in policy["Statement"].as_array().expect("statements") {
+        for statement in statements() {
             assert_eq!(statement["Effect"], "Allow");
-            for action in statement["Action"].as_array().expect("actions") {
-                let action = action.as_str().expect("an action");
+            for action in texts(&statement["Action"]) {
                 assert!(!action.contains('*'), "{action}: no wildcards");
-                assert!(allowed.insert(action.to_owned()), "{action} is allowed twice");
+                allowed.insert(action.to_owned());
             }
         }
         let needed: BTreeSet<_> = Call::ALL.iter().flat_map(|call| call.needs()).map(|s| (*s).to_owned()).collect();
         assert_eq!(allowed, needed);
     }
 
-    /// What changes something is bound to our own tags, or to the instances of the cluster.
+    /// What changes something is bound to our own tags, or to the instances of the cluster: each kind of resource that an
+    /// action touches, since AWS asks for each of them. Only volumes of an instance are bound by nothing but that instance:
+    /// nobody promises that they have tags.
     #[test]
-    fn what_changes_something_is_allowed_under_a_condition() {
-        let policy: serde_json::Value = serde_json::from_str(POLICY).expect("a policy");
-        for statement in policy["Statement"].as_array().expect("statements") {
-            let reads = |action: &str| ["ec2:Describe", "ec2:GetConsole"].iter().any(|p| action.starts_with(p));
-            let actions: Vec<_> = statement["Action"].as_array().expect("actions").iter().map(|a| a.as_str()).collect();
-            let only_reads = actions.iter().all(|a| a.is_some_and(reads));
-            let bound = statement["Condition"].is_object();
-            assert!(only_reads || bound, "{} has no condition", statement["Sid"]);
+    fn what_changes_something_is_bound_to_the_cluster_or_to_our_tags() {
+        let mut bound = BTreeSet::new();
+        for statement in statements() {
+            let conditions = statement["Condition"].as_object().expect("a condition");
+            assert_eq!(conditions.keys().collect::<Vec<_>>(), ["StringEquals"], "{}: no patterns", statement["Sid"]);
+            let conditions = conditions["StringEquals"].as_object().expect("keys");
+            let by: Vec<_> = conditions.iter().filter(|(key, _)| *key != "aws:RequestedRegion").collect();
+            let by: Vec<_> = by.iter().map(|(key, value)| format!("{key}={}", texts(value).join("|"))).collect();
+            let region = conditions.get("aws:RequestedRegion").is_some_and(|region| region == "REGION");
+            assert!(region || by == ["kms:ViaService=ec2.REGION.amazonaws.com"], "{}: any region", statement["Sid"]);
+            for resource in texts(&statement["Resource"]) {
+                let kind = resource.trim_end_matches("/*").rsplit(':').next().unwrap_or_default();
+                for action in texts(&statement["Action"]) {
+                    let new = bound.insert(format!("{action} {kind} {}", by.join(" ")).trim_end().to_owned());
+                    assert!(new, "{action} {kind} is allowed twice");
+                }
+            }
         }
+        let (asked, there) = (format!("aws:RequestTag/{INSTALLATION}"), format!("aws:ResourceTag/{INSTALLATION}"));
+        let tagging =
+            format!("{asked}=INSTALLATION ec2:CreateAction=CreateSnapshots|CreateReplaceRootVolumeTask|CreateVolume");
+        let (made, ours) = (format!("{asked}=INSTALLATION"), format!("{there}=INSTALLATION"));
+        let cluster = "aws:ResourceTag/kubernetes.io/cluster/CLUSTER=owned";
+        let ebs = "kms:ViaService=ec2.REGION.amazonaws.com";
+        let wanted = [
+            (
+                "*",
+                "",
+                &["ec2:DescribeInstances", "ec2:DescribeInstanceStatus", "ec2:DescribeReplaceRootVolumeTasks"][..],
+            ),
+            ("*", "", &["ec2:DescribeSnapshots", "ec2:DescribeVolumes", "kms:DescribeKey"]),
+            (
+                "instance",
+                cluster,
+                &["ec2:StartInstances", "ec2:StopInstances", "ec2:AttachVolume", "ec2:CreateSnapshots"],
+            ),
+            ("instance", cluster, &["ec2:CreateReplaceRootVolumeTask", "ec2:GetConsoleOutput"]),
+            ("volume", "", &["ec2:CreateReplaceRootVolumeTask", "ec2:CreateSnapshots"]),
+            ("volume", &made, &["ec2:CreateVolume"]),
+            ("volume", &ours, &["ec2:AttachVolume"]),
+            ("snapshot", &made, &["ec2:CreateSnapshots"]),
+            ("snapshot", &ours, &["ec2:CreateReplaceRootVolumeTask", "ec2:CreateVolume", "ec2:DeleteSnapshot"]),
+            ("replace-root-volume-task", &made, &["ec2:CreateReplaceRootVolumeTask"]),
+            ("snapshot", &tagging, &["ec2:CreateTags"]),
+            ("volume", &tagging, &["ec2:CreateTags"]),
+            ("replace-root-volume-task", &tagging, &["ec2:CreateTags"]),
+            ("*", ebs, &["kms:CreateGrant", "kms:Decrypt", "kms:GenerateDataKeyWithoutPlaintext"]),
+            ("*", ebs, &["kms:ReEncryptFrom", "kms:ReEncryptTo"]),
+        ];
+        let wanted: BTreeSet<_> = wanted
+            .iter()
+            .flat_map(|(kind, by, actions)| {
+                actions.iter().map(move |a| format!("{a} {kind} {by}").trim_end().to_owned())
+            })
+            .collect();
+        assert_eq!(bound, wanted);
     }
 }

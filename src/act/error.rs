@@ -6,6 +6,8 @@ use std::{future::Future, time::Duration};
 /// How long one call to the API server may take: the client itself sets no bound, and a request into a black hole would
 /// occupy its reconcile for ever.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// What an API server says of an admission webhook that it could not ask (its `ErrCallingWebhook`).
+const WEBHOOK_AWAY: &str = "failed calling webhook";
 
 /// Why a call to the API server gave nothing.
 #[derive(Debug, thiserror::Error)]
@@ -14,8 +16,17 @@ pub enum ApiError {
     #[error("no answer within {}s", CALL_TIMEOUT.as_secs())]
     TimedOut,
     /// Refused, or never sent.
-    #[error(transparent)]
+    #[error("{}", words(.0))]
     Kube(#[from] kube::Error),
+}
+
+/// The API server's own words where it refused: the error's text repeats them and adds all fields of the answer, of which a
+/// sentence in a status has no room, and nobody a use.
+fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 /// Makes one call, bounded in time. It is boxed: else each effect, and each pass that waits for one, would be as large as
@@ -61,7 +72,13 @@ impl ApiError {
 
     /// Whether the request itself is not one the API server takes: asking again at once changes nothing.
     fn is_refused(&self) -> bool {
-        self.code().is_some_and(|code| (400..500).contains(&code) && !matches!(code, 409 | 410 | 429))
+        self.status().is_some_and(|status| match status.code {
+            409 | 410 | 429 => false,
+            // A webhook that has to be asked (`failurePolicy: Fail`) and is away: nobody but its owner can change that,
+            // and no other code tells it from a fault of the API server.
+            500 => status.message.contains(WEBHOOK_AWAY),
+            code => (400..500).contains(&code),
+        })
     }
 }
 
@@ -105,9 +122,10 @@ impl ActError {
         }
     }
 
-    /// Whether the API server refuses the request as such: a missing right, an admission rule, a missing namespace.
-    /// Somebody has to change that; until then the step waits within its deadline and says on what.
-    pub(super) fn is_refused(&self) -> bool {
+    /// Whether the API server refuses the request as such: a missing right, an admission rule or a webhook of one that is
+    /// away, a missing namespace. Somebody has to change that; until then whoever asked waits within a deadline and says
+    /// on what.
+    pub fn is_refused(&self) -> bool {
         match self {
             Self::NodeChanged { .. } => false,
             Self::GetNode { source, .. }
@@ -118,6 +136,33 @@ impl ActError {
             | Self::CreatePod { source, .. }
             | Self::DeletePods { source, .. }
             | Self::CreateSnapshot { source, .. } => source.is_refused(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_has_to_change_is_told_from_what_passes() {
+        let away = "Internal error occurred: failed calling webhook \"validation.gatekeeper.sh\": failed to call webhook: \
+                    Post \"https://gatekeeper.svc:443/v1/admit\": dial tcp 10.0.0.9:443: connect: connection refused";
+        for (code, message, refused) in [
+            (403, "pods \"p\" is forbidden: exceeded quota", true),
+            (404, "namespaces \"windlass-agents\" not found", true),
+            (422, "invalid", true),
+            (500, away, true),
+            (500, "etcdserver: request timed out", false),
+            (409, "the object has been modified", false),
+            (429, "too many requests", false),
+            (503, "the server is currently unable to handle the request", false),
+        ] {
+            let status = Status { code, message: message.to_owned(), ..Status::default() };
+            let source = ApiError::Kube(kube::Error::Api(Box::new(status)));
+            let error = ActError::CreatePod { pod: "windlass-agents/p".into(), source };
+            assert_eq!(error.is_refused(), refused, "{code} {message}");
+            assert_eq!(error.to_string(), format!("creating pod windlass-agents/p: {message}"));
         }
     }
 }

@@ -72,8 +72,8 @@ pub struct ActContext<'a> {
 ///
 /// # Errors
 /// [`ActError`] when a call to the API server gave nothing that says anything about the node: the pass is made again,
-/// with growing waits. A request that is refused as such (a missing right, an admission rule) is waited for instead, so
-/// that it is shown and the step's deadline applies.
+/// with growing waits. A request that is refused as such (a missing right, an admission rule, a webhook that is away) is
+/// waited for instead, so that it is shown and the step's deadline applies.
 pub async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult, ActError> {
     // Boxed each: what every pass carries about would be as large as the largest of them.
     let step = match key.step {

@@ -48,12 +48,23 @@ pub enum What {
     Stale(Duration),
     /// No eviction is granted.
     EvictionsRefused,
+    /// An operator's requests with this method to this kind's resource are refused; not those to a subresource.
+    Refused(&'static str, &'static str, Refusal),
     /// The hypervisor does not answer.
     HypervisorDown,
     /// Of each n requests to the hypervisor one is refused, to be asked again after this time.
     HypervisorThrottled(u64, Duration),
     /// The hypervisor does at once what it is asked, and answers this much later.
     HypervisorLate(Duration),
+}
+
+/// Why the API server refuses what an operator asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A right is missing, or a rule forbids it.
+    Forbidden,
+    /// A webhook that has to be asked is away.
+    WebhookAway,
 }
 
 /// Something that is wrong for a while.
@@ -241,6 +252,14 @@ impl Calls {
     /// Whether evictions are refused now.
     pub fn evictions_refused(&self, now: Timestamp) -> bool {
         self.holding(now).any(|what| *what == What::EvictionsRefused)
+    }
+
+    /// Why a request of an operator is refused now, if it is.
+    pub fn refused(&self, method: &str, plural: &str, now: Timestamp) -> Option<Refusal> {
+        self.holding(now).find_map(|what| match what {
+            What::Refused(of, kind, why) if *of == method && *kind == plural => Some(*why),
+            _ => None,
+        })
     }
 
     fn holding(&self, now: Timestamp) -> impl Iterator<Item = &What> {

@@ -1,6 +1,6 @@
 //! The way from the operator to the simulated API server: a tower service in the place of a connection.
 
-use super::calls::{Callee, Verdict};
+use super::calls::{Callee, Refusal, Verdict};
 use super::cluster::{Answer, Request, Served};
 use super::shared::Shared;
 use super::trace::{Actor, Event};
@@ -56,7 +56,11 @@ impl Door {
         let served = self.shared.with(|cluster, now| {
             match cluster.calls.begin((self.instance, self.life), callee, || request.words(), now) {
                 Verdict::Go => {
-                    let served = cluster.serve(Actor::Operator(self.instance), &request, now);
+                    let why = cluster.calls.refused(request.method.as_str(), &request.plural, now);
+                    let served = match why.filter(|_| request.sub.is_none()) {
+                        Some(why) => Served::Answer(refused(why, &request)),
+                        None => cluster.serve(Actor::Operator(self.instance), &request, now),
+                    };
                     cluster.calls.end(self.instance).then_some(Ok(served))
                 }
                 Verdict::Dead => None,
@@ -75,6 +79,20 @@ impl Door {
             Some(Err(why)) => Err(why.into()),
             // Nobody is left to hear it: the task that asked ends here.
             None => std::future::pending().await,
+        }
+    }
+}
+
+fn refused(why: Refusal, request: &Request) -> Answer {
+    match why {
+        Refusal::Forbidden => {
+            let message = format!("{} {:?} is forbidden: not here", request.plural, request.key());
+            Answer::refusal(403, "Forbidden", &message)
+        }
+        Refusal::WebhookAway => {
+            let message = "Internal error occurred: failed calling webhook \"rules.example\": failed to call webhook: \
+                           Post \"https://rules.example/admit\": connect: connection refused";
+            Answer::refusal(500, "InternalError", message)
         }
     }
 }

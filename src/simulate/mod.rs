@@ -32,7 +32,7 @@ mod troubles;
 mod workloads;
 
 pub use acts::Act;
-pub use calls::{Boundary, Kill, Trouble, What, When};
+pub use calls::{Boundary, Kill, Refusal, Trouble, What, When};
 pub use cluster::{Object, Table, Tables};
 pub use expect::{Miss, misses};
 pub use observer::Auditor;
@@ -81,6 +81,8 @@ pub enum SimulateError {
 mod crash;
 #[cfg(test)]
 mod liar;
+#[cfg(test)]
+mod refusals;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -28,6 +28,7 @@ fn words(what: What) -> String {
         What::Conflicts(every) => format!("one of {every} writes meets another that came before"),
         What::Stale(by) => format!("the operator's caches are {} late", span(by)),
         What::EvictionsRefused => "the API server refuses evictions".to_owned(),
+        What::Refused(method, plural, _) => format!("the API server refuses the operator's {method} of {plural}"),
         What::HypervisorDown => "the hypervisor does not answer".to_owned(),
         What::HypervisorThrottled(of, after) => {
             format!("the hypervisor refuses one of {of} requests, to be asked again after {}", span(after))

@@ -55,16 +55,20 @@ impl Depth {
 ///
 /// # Guarantees
 /// No verdict is [`ProbeVerdict::NotYet`]: of a node in service, what is not as it should be has failed. What
-/// nobody knows stays [`ProbeVerdict::Inconclusive`]. The pods stay; [`Whose::Soak`](super::super::Whose::Soak) deletes them.
+/// nobody knows stays [`ProbeVerdict::Inconclusive`]; so does what the API server refuses to have asked, a pod that may not
+/// be made: whoever asks has a deadline for it. The pods stay; [`Whose::Soak`](super::super::Whose::Soak) deletes them.
 ///
 /// # Errors
-/// [`ActError`] when the API server gives nothing that says anything about the node.
+/// [`ActError`] when the API server gives nothing that says anything about the node, and may do so the next time.
 pub async fn probe_in_service(probing: &InService<'_>) -> Result<Vec<(String, ProbeVerdict)>, ActError> {
     let subject = subject(probing);
     let probes = probing.policy.verify.probes.iter().filter(|probe| probing.depth.includes(probe));
     let verdicts = probes.map(|probe| async {
-        let verdict = one(&subject, probe, &host::Proof::Updated).await?;
-        Ok::<_, ActError>((probe.name.clone(), final_verdict(verdict)))
+        let verdict = match one(&subject, probe, &host::Proof::Updated).await {
+            Err(error) if error.is_refused() => ProbeVerdict::Inconclusive(error.to_string()),
+            other => final_verdict(other?),
+        };
+        Ok::<_, ActError>((probe.name.clone(), verdict))
     });
     try_join_all(verdicts).await
 }

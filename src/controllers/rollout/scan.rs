@@ -90,7 +90,12 @@ async fn one(
     let command = Command::Scan { source: source(rollout.spec.updates.source.type_) };
     let ticket = ticket(rollout, os_build, state.attempt);
     let question = Question { node: name, owner: &owner, purpose: "scan", ticket, command };
-    let failure = match ask(&ctx.means, &question, now).await? {
+    let asked = match ask(&ctx.means, &question, now).await {
+        // Of no node's making: another one would be refused as well. Whoever pins has a deadline for it.
+        Err(error) if error.is_refused() => return Ok(Err(format!("{on}: {error}"))),
+        other => other?,
+    };
+    let failure = match asked {
         Asked::Report(report) => match answer(*report) {
             Ok(offered) => return Ok(Ok(offered)),
             Err(why) => why,

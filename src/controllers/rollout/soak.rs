@@ -55,8 +55,13 @@ pub async fn probe(
     let patience = SignedDuration::try_from(due.revision.policy.verify.timeout.get()).unwrap_or_default();
     let Some(failures) = failures(found, now.duration_since(begun) >= patience) else { return Ok(false) };
     // The pods of one that failed stay for a look, until one passes or the rollout ends.
-    if failures.is_empty() && due.revision.policy.verify.probes.iter().any(|p| p.pod.is_some() || p.http.is_some()) {
-        act::clean_up(&ctx.means, Whose::Soak(&uid)).await?;
+    let pods = due.revision.policy.verify.probes.iter().any(|p| p.pod.is_some() || p.http.is_some());
+    if failures.is_empty()
+        && pods
+        && let Err(error) = act::clean_up(&ctx.means, Whose::Soak(&uid)).await
+    {
+        // The next probing that passes takes them, or the rollout's end: what was found counts whether they go or not.
+        tracing::warn!(rollout = name, %error, "pods of a soak's probes are left");
     }
     soak.under_way = None;
     soak.turn = due.deep.last().map(|node| node.node.name.clone());

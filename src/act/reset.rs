@@ -24,7 +24,7 @@ pub(super) enum Reset {
 /// Asks the agent to take its things off, where it may have left any.
 ///
 /// # Errors
-/// [`ActError::CreatePod`].
+/// [`ActError::CreatePod`]; one that is refused no longer than an agent is waited for that does not start.
 pub(super) async fn reset(ctx: &ActContext<'_>, key: &StepKey) -> Result<Reset, ActError> {
     if !ctx.history.agent_left_things() || ctx.node.here().is_none() {
         return Ok(Reset::Over(None));
@@ -34,7 +34,12 @@ pub(super) async fn reset(ctx: &ActContext<'_>, key: &StepKey) -> Result<Reset, 
         Reset::Wait(wait(WaitingOn::Agent { doing }, READ_AGAIN))
     };
     let late = ctx.elapsed() >= PATIENCE;
-    Ok(match ask_patiently(ctx, key, "reset", Command::Reset {}).await? {
+    let asked = match ask_patiently(ctx, key, "reset", Command::Reset {}).await {
+        // A pod that may not be made starts no more than one that can not: a node is not held for that.
+        Err(error) if late && error.is_refused() => return Ok(Reset::Over(Some(error.to_string()))),
+        other => other?,
+    };
+    Ok(match asked {
         Asked::Pending(why) if late => Reset::Over(Some(why.unwrap_or_else(|| "it has not ended".to_owned()))),
         Asked::Pending(why) => waiting(why),
         Asked::Unread(_) if late => Reset::Over(Some("its log can not be read".to_owned())),

@@ -67,3 +67,17 @@ fn a_step_whose_pods_are_refused_ends_with_its_time_and_says_why() {
         assert!(said, "{what:?}: {reasons:?} {}", outcome.report.text());
     }
 }
+
+/// Nothing of the node was changed yet, and it goes back into service, though the agent can not be asked to take its things
+/// off either. It was held for that.
+#[test]
+fn a_node_on_which_no_pod_may_be_made_is_not_held() {
+    for what in [POD, POD_WEBHOOK] {
+        let mut setup = with(stories::setup("{}"), what, (0, 1_000));
+        // What is offered is asked for before, the download is not.
+        setup.troubles[0].from = setup.start + SignedDuration::from_secs(5);
+        let outcome = audited(&setup);
+        let node = &outcome.report.nodes[0];
+        assert_eq!(node.outcome.as_deref(), Some("Failed"), "{what:?}: {}", outcome.report.text());
+    }
+}

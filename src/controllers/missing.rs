@@ -1,12 +1,32 @@
-//! How long Node objects of machines in work have been missing.
+//! What there is under the name of a node that we mean, and how long Node objects of machines in work have been missing.
 //!
-//! It lives in memory: after a restart the time begins anew, which only makes the belief come later.
+//! The latter lives in memory: after a restart the time begins anew, which only makes the belief come later.
 
-use crate::domain::NodeSeen;
+use super::context::Context;
+use super::error::ReconcileError;
+use crate::domain::{NodeRef, NodeSeen};
+use crate::observe::{self, Stores};
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+/// What there is under the node's name. What the watch does not show is read afresh: a watch may lag.
+///
+/// # Errors
+/// [`ReconcileError::Api`].
+pub(super) async fn look(ctx: &Context, meant: &NodeRef) -> Result<NodeSeen, ReconcileError> {
+    let shown = Stores::get(&ctx.stores.nodes, &meant.name).map(|node| observe::node::read(&node));
+    let seen = observe::node::seen(meant, shown);
+    if seen.here().is_some() {
+        return Ok(seen);
+    }
+    let api: Api<Node> = Api::all(ctx.means.clients.read.clone());
+    let node = api.get_opt(&meant.name).await.map_err(ReconcileError::api("reading the node"))?;
+    Ok(observe::node::seen(meant, node.as_ref().map(observe::node::read)))
+}
 
 /// Nodes in work whose Node object is missing.
 #[derive(Debug)]
@@ -46,8 +66,6 @@ impl Missing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe;
-    use k8s_openapi::api::core::v1::Node;
 
     #[test]
     fn a_node_is_gone_when_it_was_missing_for_the_whole_time() {

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::error::ReconcileError;
 use super::invalid;
 use super::pace::fingerprint;
-use super::{holds, release};
+use super::{holds, missing, release};
 use crate::act::{self, ActContext};
 use crate::api::{
     DesiredState, FINALIZER, Guarded, NodeUpdate, Outcome, RELEASE, RolloutState, Step, StepPhase, StepRecord,
@@ -19,8 +19,7 @@ use crate::plan::lint::node::lint;
 use crate::plan::node::{Decision, Observed, conclude, decide};
 use crate::record::{NodeUpdateLog, Recorded, Tone};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,15 +128,7 @@ impl Pass<'_> {
     /// not while its machine is being restored: a cloud may take the Node away of a machine that is down.
     async fn node(&self, now: Timestamp) -> Result<NodeSeen, ReconcileError> {
         let (ctx, intent) = (self.ctx, &self.intent);
-        let name = &intent.node.name;
-        let seen = |found| observe::node::seen(&intent.node, found);
-        let shown = Stores::get(&ctx.stores.nodes, name).map(|node| observe::node::read(&node));
-        let mut found = seen(shown);
-        if found.here().is_none() {
-            let api: Api<Node> = Api::all(ctx.means.clients.read.clone());
-            let node = api.get_opt(name).await.map_err(ReconcileError::api("reading the node"))?;
-            found = seen(node.as_ref().map(observe::node::read));
-        }
+        let found = missing::look(ctx, &intent.node).await?;
         if self.history.open().is_some_and(|open| open.step == Step::Restore) {
             ctx.missing.forget(&intent.uid);
         }
@@ -210,8 +201,9 @@ async fn ended(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<Again, Reconci
         ctx.updates.ledger().forget(&update.name_any());
         return Ok(Again::on_change());
     }
-    release::answer(ctx, update).await?;
-    if update.metadata.deletion_timestamp.is_some() { Ok(Again::after(LOOK_AGAIN)) } else { Ok(Again::on_change()) }
+    let unanswered = release::answer(ctx, update).await?;
+    let deleting = update.metadata.deletion_timestamp.is_some().then_some(LOOK_AGAIN);
+    Ok([unanswered, deleting].into_iter().flatten().min().map_or(Again::on_change(), Again::after))
 }
 
 /// Whether it holds its node still. Such a one stays, even if it is deleted: nothing else says why the node is out of

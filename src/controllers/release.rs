@@ -2,24 +2,38 @@
 
 use super::context::Context;
 use super::error::ReconcileError;
+use super::missing;
 use crate::act::{self, ActContext};
 use crate::api::{NodeUpdate, Outcome, RELEASE, REQUEST, RETRY, RingState, RolloutState, Step, UpdateRolloutStatus};
-use crate::domain::{History, Intent, StepKey, StepResult};
-use crate::observe::{self, Stores};
+use crate::domain::{History, Intent, NodeSeen, StepKey, StepResult, WaitingOn};
+use crate::observe::Stores;
 use jiff::Timestamp;
 use kube::ResourceExt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Longest part of a request that an answer repeats.
 const MAX_REQUEST: usize = 24;
+/// How soon a node is given back anew where that came to nothing.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// What giving a node back came to.
+enum Given {
+    /// It is in nobody's way any more; what was done.
+    Back(String),
+    /// It is held still; on what that waits, and when to try again.
+    NotYet(WaitingOn, Duration),
+}
 
 /// Answers a request that was not answered yet. `release` gives the node back as it is; the outcome stays `Held`.
 /// `retry` lets the rollout take the node along once more, in its turn and with its budget, as a new NodeUpdate.
 ///
+/// `Some`: it can not be answered yet, and is to be looked at again after this time; `status.waitingOn` says why.
+///
 /// # Errors
 /// [`ReconcileError`]; the request is answered by a later pass.
-pub async fn answer(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<(), ReconcileError> {
-    let Some(request) = unanswered(update) else { return Ok(()) };
+pub async fn answer(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<Option<Duration>, ReconcileError> {
+    let Some(request) = unanswered(update) else { return Ok(None) };
     let outcome = update.status.as_ref().and_then(|s| s.outcome);
     let now = ctx.clock.now();
     let refusal = match request.as_str() {
@@ -32,17 +46,23 @@ pub async fn answer(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<(), Recon
     };
     if let Some(why) = refusal {
         ctx.updates.answer(update, (&format!("{request}: {why}"), ""), false, now).await?;
-        return Ok(());
+        return Ok(None);
     }
     if request == RETRY {
         ctx.updates.answer(update, (RETRY, ""), false, now).await?;
-        return Ok(());
+        return Ok(None);
     }
-    let message = give_back(ctx, update, now).await?;
+    let message = match give_back(ctx, update, now).await? {
+        Given::Back(message) => message,
+        Given::NotYet(on, after) => {
+            ctx.updates.not_yet(update, &on).await?;
+            return Ok(Some(after));
+        }
+    };
     let before = update.status.as_ref().and_then(|s| s.reason.as_deref()).unwrap_or_default();
     let reason = format!("released on request, {message}; it was held because: {before}");
     ctx.updates.answer(update, (&request, &reason), true, now).await?;
-    Ok(())
+    Ok(None)
 }
 
 /// Where the rollout stands that the update is of, if it is there still.
@@ -86,19 +106,29 @@ fn unanswered(update: &NodeUpdate) -> Option<String> {
     (!answered && !request.is_empty()).then_some(request)
 }
 
-/// Uncordons the node and takes our marks off, if it is ours; says what was done.
-async fn give_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Result<String, ReconcileError> {
+/// Uncordons the node and takes our marks off, if it is ours. With a Node object that is gone our marks went, too.
+async fn give_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Result<Given, ReconcileError> {
+    let back = |message: &str| Ok(Given::Back(message.to_owned()));
     // One with an impossible spec has touched nothing.
-    let Ok(intent) = Intent::parse(update) else { return Ok("nothing was touched".to_owned()) };
-    let shown = Stores::get(&ctx.stores.nodes, &intent.node.name).map(|node| observe::node::read(&node));
-    let node = observe::node::seen(&intent.node, shown);
+    let Ok(intent) = Intent::parse(update) else { return back("nothing was touched") };
+    let node = missing::look(ctx, &intent.node).await?;
+    match &node {
+        NodeSeen::Here(_) | NodeSeen::Replaced { same_machine: true, .. } => {}
+        NodeSeen::Replaced { same_machine: false, .. } => {
+            return back("the node is gone and another machine has its name");
+        }
+        NodeSeen::Gone | NodeSeen::Missing { .. } => return back("the node is gone"),
+    }
     let history = History::default();
     let key = StepKey { node_update_uid: intent.uid.clone(), step: Step::Uncordon, round: 1, attempt: 1 };
     let act = ActContext { means: &ctx.means, intent: &intent, history: &history, node: &node, now };
-    match act::run(&act, &key).await? {
-        StepResult::Done { message, .. } | StepResult::Failed { message, .. } => Ok(message),
-        StepResult::Pending { on, .. } => Ok(format!("waiting on {on}")),
-    }
+    Ok(match act::run(&act, &key).await? {
+        StepResult::Done { message, .. } => Given::Back(message),
+        StepResult::Pending { on, after } => Given::NotYet(on, after),
+        StepResult::Failed { message, .. } => {
+            Given::NotYet(WaitingOn::Retry { step: Step::Uncordon, attempt: 2, message }, AGAIN)
+        }
+    })
 }
 
 #[cfg(test)]

@@ -157,6 +157,18 @@ impl NodeUpdateLog {
         self.finish(update, status, &reason, now).await
     }
 
+    /// Records what the answer to a person's request waits for, unless that is on record.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub async fn not_yet(&self, update: &NodeUpdate, on: &WaitingOn) -> Result<(), RecordError> {
+        let status = NodeUpdateStatus { waiting_on: Some(cut(&on.to_string())), ..kept(update) };
+        if update.status.as_ref().is_none_or(|shown| shown.waiting_on != status.waiting_on) {
+            self.replace(update, status).await?;
+        }
+        Ok(())
+    }
+
     /// Records the answer to a person's request; `released` says that the node was given back.
     ///
     /// # Errors
@@ -170,6 +182,7 @@ impl NodeUpdateLog {
     ) -> Result<(), RecordError> {
         let mut status = kept(update);
         status.last_handled_request = Some(answer.chars().take(64).collect());
+        status.waiting_on = None;
         if released {
             status.reason = Some(cut(reason));
             let code = ready_reason(&status);

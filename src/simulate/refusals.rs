@@ -2,7 +2,9 @@
 
 use super::crash::stories;
 use super::{Auditor, Outcome, Refusal, Setup, Trouble, What, run};
+use crate::api::{CLAIMED_BY, NodeUpdateStatus};
 use jiff::SignedDuration;
+use kube::ResourceExt;
 
 const POD: What = What::Refused("POST", "pods", Refusal::Forbidden);
 const POD_WEBHOOK: What = What::Refused("POST", "pods", Refusal::WebhookAway);
@@ -80,4 +82,57 @@ fn a_node_on_which_no_pod_may_be_made_is_not_held() {
         let node = &outcome.report.nodes[0];
         assert_eq!(node.outcome.as_deref(), Some("Failed"), "{what:?}: {}", outcome.report.text());
     }
+}
+
+/// A machine that is held from its first minutes on, and let go after four hours.
+fn held_and_released(more: &str, acts: &str) -> Setup {
+    let broken = "{name: dead, when: {phase: running, kb: KB5039227}, effects: [podNetworkDead]}";
+    let release = "{after: 4h, act: {patch: {kind: NodeUpdate, name: win-1, patch: {metadata: {annotations: \
+                   {windlass.dev/request: release}}}}}}";
+    let mut setup = stories::setup(&format!("lasts: 6h\nfaults: [{broken}{more}]\nacts: [{acts}{release}]"));
+    let policy = setup.manifests.iter_mut().find(|m| m.object["kind"] == "UpdatePolicy").expect("a policy");
+    policy.object["spec"]["onFailure"] = serde_json::json!({"node": "Hold"});
+    setup
+}
+
+/// The status of its node update, and whether its node is claimed.
+fn standing(outcome: &Outcome) -> (NodeUpdateStatus, bool) {
+    let status = outcome.tables.updates.all().next().and_then(|update| update.status.clone()).expect("a status");
+    assert_eq!(outcome.report.nodes[0].outcome.as_deref(), Some("Held"), "{}", outcome.report.text());
+    let node = outcome.tables.nodes.get("win-1");
+    (status, node.is_some_and(|node| node.annotations().contains_key(CLAIMED_BY)))
+}
+
+/// It was an error for ever, and `retry` says to release it first.
+#[test]
+fn a_held_node_that_is_gone_is_released() {
+    let replaced = ", {name: new, when: {after: 3h}, effects: [machineReplaced]}";
+    let deleted = "{after: 3h, act: {delete: {kind: Node, name: win-1}}}, ";
+    for (more, acts, words) in [
+        ("", "", "released on request, given back as it was found"),
+        (replaced, "", "released on request, the node is gone and another machine has its name; it was held because"),
+        ("", deleted, "released on request, "),
+    ] {
+        let (status, claimed) = standing(&audited(&held_and_released(more, acts)));
+        let reason = status.reason.unwrap_or_default();
+        assert_eq!(status.last_handled_request.as_deref(), Some("release"), "{words}: {reason}");
+        assert!(reason.contains(words) && !claimed, "{words}: {reason}");
+    }
+}
+
+/// It was recorded as done, with the node cordoned, tainted and claimed.
+#[test]
+fn a_release_that_is_refused_is_not_done_and_says_why() {
+    let refused = What::Refused("PATCH", "nodes", Refusal::Forbidden);
+    let (status, claimed) = standing(&audited(&with(held_and_released("", ""), refused, (180, 1_000))));
+    let waiting_on = status.waiting_on.unwrap_or_default();
+    assert!(claimed && status.last_handled_request.is_none(), "{:?}", status.last_handled_request);
+    assert!(
+        waiting_on.starts_with("API server: patching node win-1: ") && waiting_on.contains("not here"),
+        "{waiting_on}"
+    );
+
+    let (status, claimed) = standing(&audited(&with(held_and_released("", ""), refused, (180, 270))));
+    assert!(!claimed && status.last_handled_request.as_deref() == Some("release"), "{:?}", status.reason);
+    assert_eq!(status.waiting_on, None);
 }

@@ -1,10 +1,13 @@
 //! Asking the agent on a node: one pod per question, its answer the last line of its log.
 
+use super::error::call;
 use super::means::{Means, Place};
 use super::pods::{Log, Owner, Stand, ensure, last_line, stand};
 use super::{ActContext, ActError, templates, wait};
 use crate::domain::{StepKey, StepResult, WaitingOn};
 use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, Preconditions};
 use std::time::Duration;
 use windlass_protocol::{Command, MAX_REPORT_BYTES, Report, Request, Ticket, VERSION};
 
@@ -51,9 +54,8 @@ pub enum Asked {
 /// # Errors
 /// [`ActError::CreatePod`].
 pub async fn ask(means: &Means, question: &Question<'_>, now: Timestamp) -> Result<Asked, ActError> {
-    let identity = format!("{}/{}", question.ticket.challenge, question.purpose);
-    let place =
-        templates::Place { node: question.node, owner: question.owner, purpose: question.purpose, identity: &identity };
+    let identity = identity(question);
+    let place = where_asked(question, &identity);
     let template = || templates::agent(&means.config, place, &request(question));
     let pod = ensure(means, (Place::Agents, place.pod_name()), template, now).await?;
     let (how, code) = match stand(&pod) {
@@ -69,6 +71,41 @@ pub async fn ask(means: &Means, question: &Question<'_>, now: Timestamp) -> Resu
         Log::NotNow => Asked::Unread(code),
         Log::Lost(why) => Asked::Lost(format!("the agent's log can not be read: {why} ({how})")),
     })
+}
+
+/// Since when the pod of a question is there, however that came about: made by this process or by one before it.
+pub fn asked_since(means: &Means, question: &Question<'_>, now: Timestamp) -> Option<Timestamp> {
+    let pod = means.pod(Place::Agents, &where_asked(question, &identity(question)).pod_name(), now)?;
+    pod.metadata.creation_timestamp.as_ref().map(|made| made.0)
+}
+
+/// Takes a question back: its pod goes, and one that runs is asked to end.
+///
+/// # Guarantees
+/// No other pod goes, also where somebody has made another one of that name meanwhile. One that is gone is a success.
+///
+/// # Errors
+/// [`ActError::DeletePods`].
+pub async fn take_back(means: &Means, question: &Question<'_>, now: Timestamp) -> Result<(), ActError> {
+    let name = where_asked(question, &identity(question)).pod_name();
+    let Some(pod) = means.pod(Place::Agents, &name, now) else { return Ok(()) };
+    let this_one = Preconditions { uid: pod.uid(), resource_version: None };
+    let params = DeleteParams { preconditions: Some(this_one), ..DeleteParams::default() };
+    match call(means.writing(Place::Agents).delete(&name, &params)).await {
+        Err(error) if !error.is_not_found() && !error.is_conflict() => {
+            Err(ActError::DeletePods { namespace: means.namespace(Place::Agents).to_owned(), source: error })
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// What tells a question's pod from all others.
+fn identity(question: &Question<'_>) -> String {
+    format!("{}/{}", question.ticket.challenge, question.purpose)
+}
+
+fn where_asked<'a>(question: &Question<'a>, identity: &'a str) -> templates::Place<'a> {
+    templates::Place { node: question.node, owner: question.owner, purpose: question.purpose, identity }
 }
 
 /// The request that the agent reads.

@@ -32,7 +32,7 @@ mod uncordon;
 mod verify;
 mod verify_restored;
 
-pub use agent::{Asked, Question, ask};
+pub use agent::{Asked, Question, ask, asked_since, take_back};
 pub use clean_up::{Whose, clean_up};
 pub use error::{ActError, ApiError};
 pub use means::{ActConfig, Clients, Means, Memory, PodStores};

@@ -1,10 +1,11 @@
 //! What the API server refuses an operator, a whole rollout through: it is said where people look, and a deadline is kept.
 
 use super::crash::stories;
-use super::{Auditor, Outcome, Refusal, Setup, Trouble, What, run};
+use super::{Auditor, Kill, Outcome, Refusal, Setup, Trouble, What, When, run};
 use crate::api::{CLAIMED_BY, NodeUpdateStatus};
 use jiff::SignedDuration;
 use kube::ResourceExt;
+use std::time::Duration;
 
 const POD: What = What::Refused("POST", "pods", Refusal::Forbidden);
 const POD_WEBHOOK: What = What::Refused("POST", "pods", Refusal::WebhookAway);
@@ -26,6 +27,12 @@ fn rollout(outcome: &Outcome) -> (&str, &str) {
     (&rollout.state, rollout.reason.as_deref().unwrap_or_default())
 }
 
+/// How many requests with this method there were for pods that ask what is offered.
+fn scans(outcome: &Outcome, method: &str) -> usize {
+    let scan = |call: &&String| call.contains(&format!("{method} pods windlass-agents/win-1-scan-"));
+    outcome.call_names.iter().filter(scan).count()
+}
+
 /// For ever `Pending: asking what the catalogue offers`: each pass failed before anybody looked how long it takes.
 #[test]
 fn a_scan_whose_pods_are_refused_says_so_and_stalls() {
@@ -38,6 +45,7 @@ fn a_scan_whose_pods_are_refused_says_so_and_stalls() {
         }
         let outcome = audited(&with(stories::setup("{}"), what, (0, 90)));
         assert_eq!(rollout(&outcome).0, "Completed", "{what:?}: {}", outcome.report.text());
+        assert_eq!(scans(&outcome, "DELETE"), 0, "{what:?}");
     }
 }
 
@@ -135,4 +143,23 @@ fn a_release_that_is_refused_is_not_done_and_says_why() {
     let (status, claimed) = standing(&audited(&with(held_and_released("", ""), refused, (180, 270))));
     assert!(!claimed && status.last_handled_request.as_deref() == Some("release"), "{:?}", status.reason);
     assert_eq!(status.waiting_on, None);
+}
+
+/// Each stayed, three an hour, and after a restart each was waited for once more.
+#[test]
+fn a_scan_that_does_not_start_is_given_up_once_and_leaves_no_pod() {
+    let stuck = |minutes: i64| {
+        let faults = "faults: [{name: f, when: {after: 0s}, lasts: 50m, effects: [newPodsDoNotStart]}]";
+        Setup { lasts: SignedDuration::from_mins(minutes), ..stories::setup(faults) }
+    };
+    let agents = |outcome: &Outcome| outcome.tables.pods.within("windlass-agents").count();
+    let outcome = audited(&stuck(49));
+    assert_eq!((scans(&outcome, "DELETE"), agents(&outcome)), (3, 1), "{:?}", outcome.call_names);
+    assert_eq!(rollout(&audited(&Setup { lasts: SignedDuration::from_hours(48), ..stuck(0) })).0, "Completed");
+
+    // A restart does not begin the waiting anew.
+    let at = |minutes| When::At(stuck(0).start + SignedDuration::from_mins(minutes));
+    let kills = [5, 10, 14].map(|minutes| Kill { when: at(minutes), down_for: Duration::from_secs(20) }).to_vec();
+    let outcome = audited(&Setup { kills, ..stuck(16) });
+    assert_eq!((scans(&outcome, "DELETE"), agents(&outcome)), (1, 1), "{:?}", outcome.call_names);
 }

@@ -75,7 +75,7 @@ pub struct Read {
 pub struct Scan {
     /// From 1; each attempt asks the next candidate.
     pub attempt: u32,
-    /// When this attempt began, or is to begin.
+    /// Before this the attempt is not made.
     pub since: Timestamp,
     /// Why the last attempt failed.
     pub failure: Option<String>,

@@ -1,7 +1,7 @@
 //! Asks one node of each OS build what the catalogue offers it.
 
 use super::memory::{Memory, Scan, uid_of};
-use crate::act::{Asked, Owner, Question, ask};
+use crate::act::{Asked, Owner, Question, ask, asked_since, take_back};
 use crate::api::{RingStatus, SourceType, Step, UpdateRollout};
 use crate::controllers::context::Context;
 use crate::controllers::error::ReconcileError;
@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use windlass_protocol::{Command, OfferedUpdate, Progress, Report, Source, Ticket};
 
-/// How long one node may take to answer: a first search after a while can take minutes.
+/// How long one node may take to answer: a first search after a while can take minutes. It counts from the pod's making, so
+/// that neither a restart of the operator begins it anew, nor what kept the pod from being made is counted against the node.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(15);
 /// First wait before the next node is asked, doubled with each failure.
 const RETRY: SignedDuration = SignedDuration::from_secs(5);
@@ -95,21 +96,26 @@ async fn one(
         Err(error) if error.is_refused() => return Ok(Err(format!("{on}: {error}"))),
         other => other?,
     };
+    let late = asked_since(&ctx.means, &question, now).is_some_and(|since| now.duration_since(since) >= PATIENCE);
     let failure = match asked {
         Asked::Report(report) => match answer(*report) {
             Ok(offered) => return Ok(Ok(offered)),
             Err(why) => why,
         },
-        Asked::Pending(why) if now.duration_since(state.since) < PATIENCE => {
-            return Ok(Err(why.map_or(on.clone(), |why| format!("{on}: {why}"))));
-        }
-        Asked::Unread(_) if now.duration_since(state.since) < PATIENCE => return Ok(Err(on)),
+        Asked::Pending(why) if !late => return Ok(Err(why.map_or(on.clone(), |why| format!("{on}: {why}")))),
+        Asked::Unread(_) if !late => return Ok(Err(on)),
         Asked::Unread(_) => "its answer can not be read".to_owned(),
         Asked::Pending(why) => why.unwrap_or_else(|| "no answer in time".to_owned()),
         Asked::Lost(why) => why,
     };
     tracing::warn!(node = name, os_build, failure, "asking for offered updates failed");
-    *state = Scan { attempt: state.attempt + 1, since: now + retry(state.attempt), failure: Some(failure.clone()) };
+    // Its pod would be one of ever more, and found again after a restart, with an image of then.
+    if let Err(error) = take_back(&ctx.means, &question, now).await {
+        tracing::warn!(node = name, os_build, %error, "the pod of a scan that failed is left");
+    }
+    // It was waited for long enough where it is late.
+    let wait = if late { SignedDuration::ZERO } else { retry(state.attempt) };
+    *state = Scan { attempt: state.attempt + 1, since: now + wait, failure: Some(failure.clone()) };
     Ok(Err(format!("{name} to say which updates {os_build} is offered (before: {failure})")))
 }
 

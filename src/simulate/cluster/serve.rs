@@ -75,6 +75,7 @@ impl Cluster {
                 self.list_of(keys.iter().filter_map(|key| self.tables.pods.get(key)).map(std::convert::AsRef::as_ref))
             }
             ("DELETE", false, None) => self.delete_pods(actor, request, now),
+            ("DELETE", true, None) => self.delete_named_pod(actor, request, now),
             _ => self.verb::<Pod>(actor, request, now),
         }
     }

@@ -88,17 +88,35 @@ impl Cluster {
     }
 
     pub(super) fn delete_named<K: Kept>(&mut self, actor: Actor, request: &Request, now: Timestamp) -> Answer {
+        match self.meant::<K>(request) {
+            Ok(_) => self.delete::<K>(actor, &request.key(), now),
+            Err(refused) => return refused,
+        }
+        Answer::done()
+    }
+
+    /// A pod is told to end, and goes once it has.
+    pub(super) fn delete_named_pod(&mut self, actor: Actor, request: &Request, now: Timestamp) -> Answer {
+        match self.meant::<Pod>(request) {
+            Ok(options) => self.delete_pod(actor, &request.key(), options.grace_period_seconds, now),
+            Err(refused) => return refused,
+        }
+        Answer::done()
+    }
+
+    /// How an object is to be deleted, if it is the one, and in the state, that somebody means.
+    fn meant<K: Kept>(&self, request: &Request) -> Result<DeleteOptions, Answer> {
         let options: DeleteOptions = serde_json::from_slice(&request.body).unwrap_or_default();
         let Some(stored) = K::table(&self.tables).get(&request.key()) else {
-            return Answer::not_found(&request.plural, &request.key());
+            return Err(Answer::not_found(&request.plural, &request.key()));
         };
-        let wanted = options.preconditions.unwrap_or_default();
+        let wanted = options.preconditions.clone().unwrap_or_default();
         let named = ObjectMeta { uid: wanted.uid, resource_version: wanted.resource_version, ..ObjectMeta::default() };
-        if !matches(&named, stored.meta()) {
-            return Answer::conflict(&request.plural, &request.key());
+        if matches(&named, stored.meta()) {
+            Ok(options)
+        } else {
+            Err(Answer::conflict(&request.plural, &request.key()))
         }
-        self.delete::<K>(actor, &request.key(), now);
-        Answer::done()
     }
 
     /// Deletes an object: at once, or once its finalizers are gone.

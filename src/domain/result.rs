@@ -111,7 +111,8 @@ pub enum WaitingOn {
         /// UID of the other NodeUpdate.
         holder: String,
     },
-    /// The API server to take a request that it refuses, in its own words: a missing right, an admission rule.
+    /// The API server to take a request that it refuses, in its own words: a missing right, an admission
+    /// rule, a webhook that is away.
     ApiServer(String),
 }
 

@@ -24,6 +24,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const CRDS: &str = "tests/providers/data/kubevirt";
 /// How long the API server may take to serve them.
 const SERVED: Duration = Duration::from_secs(30);
+/// Annotation on a machine: the volume of it whose storage class has no `VolumeSnapshotClass`.
+const NO_CLASS: &str = "simulated/no-snapshot-class";
 /// Keeps a snapshot's object until the snapshot is gone.
 const FINALIZER: &str = "snapshot.kubevirt.io/vmsnapshot-protection";
 
@@ -101,6 +103,16 @@ impl VirtController {
     pub async fn change(&self, name: &str, spec: Value) -> Result<()> {
         let patch = Patch::Merge(json!({ "spec": spec }));
         self.machines.patch(name, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
+    /// Lets a volume be left out of the snapshots of its machine, as one is whose storage can not be snapshotted.
+    ///
+    /// # Errors
+    /// The API server refuses it.
+    pub async fn can_not_snapshot(&self, machine: &str, volume: &str) -> Result<()> {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": { NO_CLASS: volume }}}));
+        self.machines.patch(machine, &PatchParams::default(), &patch).await?;
         Ok(())
     }
 
@@ -206,13 +218,19 @@ impl VirtController {
     async fn taken(&self, machine: &str) -> Result<Value> {
         let source = self.machines.get(machine).await?;
         let volumes = source.data["spec"]["template"]["spec"]["volumes"].as_array().cloned().unwrap_or_default();
-        let volumes: Vec<_> = volumes.iter().map(|volume| volume["name"].clone()).collect();
+        let no_class = source.annotations().get(NO_CLASS);
+        let is_in = |volume: &&Value| {
+            let is_claim = volume["persistentVolumeClaim"].is_object() || volume["dataVolume"].is_object();
+            is_claim && volume["name"].as_str() != no_class.map(String::as_str)
+        };
+        let (included, excluded): (Vec<_>, Vec<_>) = volumes.iter().partition(is_in);
+        let names = |volumes: &[&Value]| volumes.iter().map(|volume| volume["name"].clone()).collect::<Vec<_>>();
         Ok(json!({
             "phase": "Succeeded", "readyToUse": true, "sourceUID": source.uid(),
             "creationTime": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             "sourceIndications": [{"indication": "Online", "message": "the machine runs"},
                 {"indication": "GuestAgent", "message": "it was frozen"}],
-            "snapshotVolumes": {"includedVolumes": volumes},
+            "snapshotVolumes": {"includedVolumes": names(&included), "excludedVolumes": names(&excluded)},
             "conditions": [condition("Ready", "True", "Ready"), condition("Progressing", "False", "Operation complete")],
         }))
     }

@@ -1,7 +1,7 @@
 //! The machine itself: what it is at, its run strategy, its power.
 
 use super::cluster::{Objects, ask};
-use super::wire::{Machine, MachineSpec, MachineStatus};
+use super::wire::{Machine, MachineSpec, MachineStatus, Volume};
 use super::{KubeVirt, name_of};
 use crate::domain::{NodeRef, StepKey};
 use crate::ports::{ConsoleFacts, Power, Progress, ProviderError};
@@ -97,18 +97,39 @@ fn power(machine: &Machine) -> Power {
     if off.contains(&state(machine)) || !has_disk(machine) { Power::Off } else { Power::On }
 }
 
-/// The volume of the system disk: of the disk that is booted first, or the first.
+/// The volume of the system disk: of those disks that keep what is written, the one that is booted first, or the first.
+/// Windows templates boot the ISO before the disk.
 pub(super) fn system_volume(spec: &MachineSpec) -> Option<&str> {
-    let disks = &spec.template.spec.domain.devices.disks;
-    let booted = disks.iter().filter(|disk| disk.boot_order.is_some()).min_by_key(|disk| disk.boot_order);
-    booted.or(disks.first()).map(|disk| disk.name.as_str())
+    let keeps = |name: &str| spec.template.spec.volumes.iter().any(|volume| volume.name == name && is_claim(volume));
+    let disks = || spec.template.spec.domain.devices.disks.iter().filter(|d| d.drive.is_none() && keeps(&d.name));
+    let booted = disks().filter(|disk| disk.boot_order.is_some()).min_by_key(|disk| disk.boot_order);
+    booted.or(disks().next()).map(|disk| disk.name.as_str())
+}
+
+/// The machine's own volumes that have to be in a snapshot of it.
+pub(super) fn own_volumes(spec: &MachineSpec) -> impl Iterator<Item = &str> {
+    let plugged = plugged(spec);
+    let names = spec.template.spec.volumes.iter().map(|volume| volume.name.as_str());
+    names.filter(move |name| !may_be_left_out(spec, name) && !plugged.contains(name))
+}
+
+/// Whether a snapshot is whole without this volume. Cloud-init disks, container disks and the like are made anew from the
+/// spec. A CD-ROM can not be written to: no update changes it, and a restore leaves it in the machine as it is. What is not
+/// in the spec is KubeVirt's own, as the state of a TPM, and belongs to the disk.
+pub(super) fn may_be_left_out(spec: &MachineSpec, name: &str) -> bool {
+    let is_drive = spec.template.spec.domain.devices.disks.iter().any(|d| d.name == name && d.drive.is_some());
+    is_drive || spec.template.spec.volumes.iter().any(|volume| volume.name == name && !is_claim(volume))
+}
+
+/// Whether what is written to it stays.
+fn is_claim(volume: &Volume) -> bool {
+    volume.imported.is_some() || volume.claim.is_some()
 }
 
 /// Volumes that were plugged into the running machine: those of pods, by KubeVirt's CSI driver.
 pub(super) fn plugged(spec: &MachineSpec) -> Vec<&str> {
-    let is_plugged = |volume: &&super::wire::Volume| {
-        [&volume.imported, &volume.claim].into_iter().flatten().any(|claim| claim.hotpluggable)
-    };
+    let is_plugged =
+        |volume: &&Volume| [&volume.imported, &volume.claim].into_iter().flatten().any(|claim| claim.hotpluggable);
     let mut names: Vec<_> = spec.template.spec.volumes.iter().filter(is_plugged).map(|v| v.name.as_str()).collect();
     names.sort_unstable();
     names
@@ -292,17 +313,29 @@ mod tests {
         let spec = |disks: Value| {
             machine(
                 &json!({"template": {"spec": {"domain": {"devices": {"disks": disks}},
-            "volumes": [{"name": "root", "dataVolume": {"name": "d"}},
+            "volumes": [{"name": "cd", "dataVolume": {"name": "iso"}}, {"name": "drivers", "containerDisk": {"image": "i"}},
+                        {"name": "root", "dataVolume": {"name": "d"}}, {"name": "data", "persistentVolumeClaim": {"claimName": "e"}},
                         {"name": "pod", "persistentVolumeClaim": {"claimName": "c", "hotpluggable": true}}]}}}),
                 "",
             )
             .spec
         };
-        let first = spec(json!([{"name": "cd"}, {"name": "root", "bootOrder": 1}]));
+        let first = spec(json!([{"name": "data"}, {"name": "root", "bootOrder": 1}]));
         assert_eq!(system_volume(&first), Some("root"));
         assert_eq!(system_volume(&spec(json!([{"name": "root"}, {"name": "data"}]))), Some("root"));
         assert_eq!(system_volume(&spec(json!([]))), None);
         assert_eq!(plugged(&first), ["pod"]);
-        assert_eq!(volumes(&first), ["pod", "root"]);
+        assert_eq!(volumes(&first), ["cd", "data", "drivers", "pod", "root"]);
+
+        let drives = json!([{"name": "cd", "bootOrder": 1, "cdrom": {"bus": "sata"}}, {"name": "drivers"},
+            {"name": "root", "bootOrder": 2}, {"name": "data"}]);
+        let windows = spec(drives);
+        assert_eq!(system_volume(&windows), Some("root"), "an ISO is booted first, and is not the system disk");
+        assert_eq!(own_volumes(&windows).collect::<Vec<_>>(), ["root", "data"]);
+        assert!(may_be_left_out(&windows, "cd") && may_be_left_out(&windows, "drivers"));
+        assert!(!may_be_left_out(&windows, "root") && !may_be_left_out(&windows, "persistent-state-for-vm-7"));
+        let unordered = spec(json!([{"name": "cd", "bootOrder": 1, "cdrom": {}}, {"name": "root"}, {"name": "data"}]));
+        assert_eq!(system_volume(&unordered), Some("root"));
+        assert_eq!(system_volume(&spec(json!([{"name": "cd", "cdrom": {}}, {"name": "drivers"}]))), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Snapshots: made, looked at, listed, deleted.
 
-use super::cluster::ask;
+use super::cluster::{Objects, ask};
 use super::wire::{self, Machine, Reference, Snapshot, SnapshotSpec, SnapshotStatus, Volumes, said};
 use super::{KubeVirt, machine, name_of, object_name};
 use crate::domain::NodeRef;
@@ -13,6 +13,10 @@ use std::collections::BTreeMap;
 
 /// Label on restores: the snapshot they are made from.
 pub(super) const OF_SNAPSHOT: &str = "windlass.dev/snapshot";
+/// How the names of volumes of KubeVirt's own begin: the state of TPM and firmware. They are in no machine's spec.
+const STATE: &str = "persistent-state-for";
+/// KubeVirt's word for a snapshot without a volume that it could have been asked for.
+const PARTIAL: &str = "PartialSnapshot";
 
 impl KubeVirt {
     /// The machine is the node's, and its system disk is one that can be snapshotted.
@@ -31,13 +35,14 @@ impl KubeVirt {
         let objects = self.objects().await?;
         let what = format!("VirtualMachineSnapshot {name}");
         if let Some(found) = ask(&what, objects.snapshots.get_opt(&name)).await? {
-            return progress(&found, order);
+            let source = source(&objects, &found).await?;
+            return progress(&found, source.as_ref(), order);
         }
         let seen = self.machine(&objects, order.node).await?;
         may_be_taken(&seen)?;
         let wanted = self.wanted(&name, machine_name, order);
         match ask(&what, objects.snapshots.create(&PostParams::default(), &wanted)).await {
-            Ok(made) => progress(&made, order),
+            Ok(made) => progress(&made, None, order),
             // Somebody was faster, or the answer to our own first request was lost: the next look finds it.
             Err(ProviderError::Transient(_)) => Ok(running("VirtualMachineSnapshot to be made")),
             Err(error) => Err(error),
@@ -73,7 +78,8 @@ impl KubeVirt {
         let objects = self.objects().await?;
         let what = format!("VirtualMachineSnapshot {handle}");
         let snapshot = ask(&what, objects.snapshots.get(handle.as_str())).await?;
-        if let Some(why) = failed(&snapshot) {
+        let source = source(&objects, &snapshot).await?;
+        if let Some(why) = failed(&snapshot, source.as_ref()) {
             return Err(ProviderError::Failed(why));
         }
         Ok(facts(&snapshot))
@@ -119,16 +125,30 @@ fn may_be_taken(seen: &Machine) -> Result<(), ProviderError> {
     has_a_disk_for_it(seen)
 }
 
-/// Whether a machine has a system disk that can be snapshotted.
+/// The machine that a snapshot is of, asked for only where it matters: when volumes were left out of a good snapshot.
+async fn source(objects: &Objects, snapshot: &Snapshot) -> Result<Option<Machine>, ProviderError> {
+    let left_out = |s: &SnapshotStatus| is_ready(s) && !s.snapshot_volumes.excluded_volumes.is_empty();
+    if !snapshot.status.as_ref().is_some_and(left_out) {
+        return Ok(None);
+    }
+    let name = &snapshot.spec.source.name;
+    ask(&format!("VirtualMachine {name}"), objects.machines.get_opt(name)).await
+}
+
+/// Whether a machine has a system disk, and all that has to be in its snapshot can be snapshotted.
 fn has_a_disk_for_it(seen: &Machine) -> Result<(), ProviderError> {
     let name = seen.name_any();
-    let Some(system) = machine::system_volume(&seen.spec) else {
-        return Err(ProviderError::Permanent(format!("VirtualMachine {name} has no disk")));
-    };
+    if machine::system_volume(&seen.spec).is_none() {
+        let text = format!("VirtualMachine {name} has no disk whose volume is a dataVolume or persistentVolumeClaim");
+        return Err(ProviderError::Permanent(text));
+    }
     let statuses = seen.status.as_ref().map(|s| s.volume_snapshot_statuses.as_slice()).unwrap_or_default();
-    match statuses.iter().find(|status| status.name == system && !status.enabled) {
+    let own: Vec<_> = machine::own_volumes(&seen.spec).collect();
+    let is_needed = |volume: &str| own.contains(&volume) || volume.starts_with(STATE);
+    match statuses.iter().find(|status| !status.enabled && is_needed(&status.name)) {
         Some(status) => {
-            let text = format!("VirtualMachine {name}: its volume {system} can not be snapshotted: {}", status.reason);
+            let (volume, why) = (&status.name, &status.reason);
+            let text = format!("VirtualMachine {name}: its volume {volume} can not be snapshotted: {why}");
             Err(ProviderError::Permanent(text))
         }
         None => Ok(()),
@@ -140,14 +160,14 @@ fn running(what: &str) -> Progress {
 }
 
 /// How far a snapshot is, that was found under our name.
-fn progress(snapshot: &Snapshot, order: &Order<'_>) -> Result<Progress, ProviderError> {
+fn progress(snapshot: &Snapshot, source: Option<&Machine>, order: &Order<'_>) -> Result<Progress, ProviderError> {
     let name = snapshot.name_any();
     if snapshot.annotations().get(tags::KEY) != Some(&order.key.to_string())
         || snapshot.spec.source != Reference::machine(name_of(order.node)?)
     {
         return Err(ProviderError::Permanent(format!("VirtualMachineSnapshot {name} is there, and not ours")));
     }
-    if let Some(why) = failed(snapshot) {
+    if let Some(why) = failed(snapshot, source) {
         return Err(ProviderError::Failed(why));
     }
     if facts(snapshot).restorable {
@@ -159,8 +179,8 @@ fn progress(snapshot: &Snapshot, order: &Order<'_>) -> Result<Progress, Provider
     Ok(running(&format!("VirtualMachineSnapshot {name} ({phase}{why})")))
 }
 
-/// Why a snapshot will never be good.
-fn failed(snapshot: &Snapshot) -> Option<String> {
+/// Why a snapshot will never be good. Where volumes were left out, `source` is the machine, if it is there.
+fn failed(snapshot: &Snapshot, source: Option<&Machine>) -> Option<String> {
     let name = snapshot.name_any();
     if snapshot.metadata.deletion_timestamp.is_some() {
         return Some(format!("VirtualMachineSnapshot {name} is being deleted"));
@@ -172,10 +192,24 @@ fn failed(snapshot: &Snapshot) -> Option<String> {
         let why = error.or(condition).unwrap_or("KubeVirt does not say why");
         return Some(format!("VirtualMachineSnapshot {name} failed: {why}"));
     }
-    if is_ready(status) && status.snapshot_volumes.included_volumes.is_empty() {
-        return Some(format!("VirtualMachineSnapshot {name} has no volume in it"));
+    let why = is_ready(status).then(|| lacks(status, source)).flatten()?;
+    Some(format!("VirtualMachineSnapshot {name} {why}"))
+}
+
+/// What is not in a snapshot that KubeVirt calls good. It leaves out a claim whose storage class has no
+/// VolumeSnapshotClass, and succeeds all the same; only a newer one says `PartialSnapshot` then.
+fn lacks(status: &SnapshotStatus, source: Option<&Machine>) -> Option<String> {
+    let Volumes { included_volumes, excluded_volumes } = &status.snapshot_volumes;
+    if !included_volumes.iter().any(|name| !name.starts_with(STATE)) {
+        return Some("has no volume of the machine in it".to_owned());
     }
-    None
+    let is_partial = status.source_indications.iter().any(|indication| indication.word == PARTIAL);
+    // Of a machine that is gone nobody knows what its volumes were: then KubeVirt's word counts.
+    let is_lacking = |name: &&str| source.map_or(is_partial, |machine| !machine::may_be_left_out(&machine.spec, name));
+    let mut lacking: Vec<_> = excluded_volumes.iter().map(String::as_str).filter(is_lacking).collect();
+    lacking.sort_unstable();
+    let told = is_partial && excluded_volumes.is_empty();
+    (told || !lacking.is_empty()).then(|| format!("is partial, these volumes are not in it: {}", lacking.join(", ")))
 }
 
 fn is_ready(status: &SnapshotStatus) -> bool {
@@ -204,8 +238,7 @@ fn facts(snapshot: &Snapshot) -> SnapshotFacts {
 /// The names of all volumes that the machine had at the time.
 pub(super) fn volumes(lists: &Volumes) -> Vec<&str> {
     let both = lists.included_volumes.iter().chain(&lists.excluded_volumes).map(String::as_str);
-    // The TPM's and the firmware's state are volumes of KubeVirt's own, and in no machine's spec.
-    let mut names: Vec<_> = both.filter(|name| !name.starts_with("persistent-state-for")).collect();
+    let mut names: Vec<_> = both.filter(|name| !name.starts_with(STATE)).collect();
     names.sort_unstable();
     names
 }
@@ -240,7 +273,7 @@ mod tests {
 
     fn check(status: &Value) -> Result<Progress, ProviderError> {
         let (node, key) = ordered();
-        progress(&snapshot(status), &Order { node: &node, key: &key, expires_at: None })
+        progress(&snapshot(status), None, &Order { node: &node, key: &key, expires_at: None })
     }
 
     fn ready(more: &Value) -> Value {
@@ -284,7 +317,16 @@ mod tests {
         let disk = |name: &str, enabled| json!({"volumeSnapshotStatuses": [{"name": name, "enabled": enabled, "reason": "no class"}]});
         let plain = |status: Value| machine(json!([root]), status);
         assert_eq!(has_a_disk_for_it(&plain(disk("root", true))), Ok(()));
-        assert_eq!(has_a_disk_for_it(&plain(disk("data", false))), Ok(()), "another disk");
+        assert_eq!(has_a_disk_for_it(&plain(disk("other", false))), Ok(()), "it is not a volume of this machine");
+        let cloud_init = machine(json!([root, {"name": "init", "cloudInitNoCloud": {}}]), disk("init", false));
+        assert_eq!(has_a_disk_for_it(&cloud_init), Ok(()), "it is made from the spec");
+        let data = json!({"name": "data", "persistentVolumeClaim": {"claimName": "e"}});
+        let refused = has_a_disk_for_it(&machine(json!([root, data]), disk("data", false)));
+        assert!(matches!(&refused, Err(ProviderError::Permanent(text)) if text.contains("data")), "{refused:?}");
+        let state = has_a_disk_for_it(&plain(disk("persistent-state-for-vm-7", false)));
+        assert!(matches!(&state, Err(ProviderError::Permanent(text)) if text.contains("state")), "{state:?}");
+        let none = has_a_disk_for_it(&machine(json!([{"name": "root", "containerDisk": {}}]), Value::Null));
+        assert!(matches!(&none, Err(ProviderError::Permanent(text)) if text.contains("no disk")), "{none:?}");
         assert_eq!(has_a_disk_for_it(&plain(Value::Null)), Ok(()), "nothing is said of it");
         let refused = has_a_disk_for_it(&plain(disk("root", false)));
         assert!(matches!(&refused, Err(ProviderError::Permanent(text)) if text.contains("no class")), "{refused:?}");
@@ -312,6 +354,47 @@ mod tests {
         assert!(fails(json!({"phase": "Failed", "error": {"message": "no space"}})));
         assert!(fails(ready(&json!({"conditions": [{"type": "Failure", "status": "True", "reason": "deadline"}]}))));
         assert!(fails(ready(&json!({"snapshotVolumes": {"excludedVolumes": ["root"]}}))));
+    }
+
+    #[test]
+    fn a_snapshot_that_is_called_good_is_not_without_a_disk_of_the_machine() {
+        // A Windows machine with its ISO, as templates have it.
+        let machine: Machine = serde_json::from_value(json!({
+            "metadata": {"name": "vm-7"},
+            "spec": {"template": {"spec": {
+                "domain": {"devices": {"disks": [{"name": "iso", "bootOrder": 1, "cdrom": {"bus": "sata"}},
+                    {"name": "root", "bootOrder": 2, "disk": {}}, {"name": "data", "disk": {}}, {"name": "init", "disk": {}}]}},
+                "volumes": [{"name": "iso", "persistentVolumeClaim": {"claimName": "i"}}, {"name": "root", "dataVolume": {"name": "r"}},
+                    {"name": "data", "persistentVolumeClaim": {"claimName": "d"}}, {"name": "init", "cloudInitNoCloud": {}}],
+            }}},
+        }))
+        .expect("a machine");
+        let state = "persistent-state-for-vm-7";
+        let says = |included: &[&str], excluded: &[&str], partial: bool, source| {
+            let words = if partial { json!([{"indication": PARTIAL, "message": "m"}]) } else { json!([]) };
+            let volumes = json!({"includedVolumes": included, "excludedVolumes": excluded});
+            failed(&snapshot(&ready(&json!({"snapshotVolumes": volumes, "sourceIndications": words}))), source)
+        };
+        let there = Some(&machine);
+        for partial in [true, false] {
+            let lacking =
+                says(&["data", "iso"], &["root", "init"], partial, there).expect("the system disk is not in it");
+            assert!(lacking.ends_with("these volumes are not in it: root"), "{lacking}");
+            let lacking = says(&["iso", "root"], &["init", "data"], partial, there).expect("a disk is not in it");
+            assert!(lacking.ends_with(": data"), "{lacking}");
+            let lacking = says(&["root", "data"], &[state, "init"], partial, there).expect("the TPM is not in it");
+            assert!(lacking.contains(state), "{lacking}");
+            assert!(says(&[state], &["init"], partial, there).is_some(), "the state of a TPM is no disk");
+            assert_eq!(
+                says(&["root", "data", state], &["init", "iso"], partial, there),
+                None,
+                "no update changes an ISO"
+            );
+        }
+        let gone = says(&["data"], &["root", "init"], true, None).expect("KubeVirt says that it is partial");
+        assert!(gone.ends_with("init, root"), "{gone}");
+        assert_eq!(says(&["root", "data"], &["init"], false, None), None, "nobody says that it lacks anything");
+        assert!(says(&["root"], &[], true, None).is_some(), "KubeVirt does not say what is not in it");
     }
 
     #[test]

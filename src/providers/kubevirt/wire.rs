@@ -82,7 +82,13 @@ pub(super) struct Disk {
     pub name: String,
     #[serde(default)]
     pub boot_order: Option<u32>,
+    #[serde(default, rename = "cdrom")]
+    pub drive: Option<Drive>,
 }
+
+/// That a disk is a CD-ROM; nothing in it is read.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(super) struct Drive {}
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -83,6 +83,8 @@ pub enum Event<'a> {
     NextSnapshotFails(&'a NodeRef),
     /// The next snapshot of the machine is reported as out of time, and is there and good.
     NextSnapshotLies(&'a NodeRef),
+    /// The next snapshots of the machine are called good, and its system disk is not in them.
+    SnapshotsLackTheDisk(&'a NodeRef),
     /// The next restore of the machine fails and leaves its disk as it was, once.
     NextRestoreFails(&'a NodeRef),
     /// The next restore of the machine fails and leaves it without a system disk, once.

@@ -19,6 +19,7 @@ pub(super) const CASES: &[Case] = &[
         "an operator that dies after it started one finds it, and starts no second"
     ),
     case!("snapshot-fails", fails, "one that ends badly is Failed under its key for ever, and another key works"),
+    case!("snapshot-without-the-disk", lacking, "one that the system disk is not in is Failed, whatever it is called"),
     case!("snapshot-late-but-there", lies, "one that is reported as out of time and is there, is used"),
     case!("snapshot-facts", facts, "what it says of a snapshot is true: when it was taken, and until when it is good"),
     case!("snapshot-volumes-attached", volumes, "volumes of pods are left out of a snapshot, or waited for by name"),
@@ -89,6 +90,20 @@ async fn fails(bench: &Bench<'_>) -> Result<Verdict> {
         ensure!(matches!(error, ProviderError::Failed(_)), "{error:?}, and should be Failed");
     }
     bench.snapshot(&node, &bench.key(Step::Snapshot)).await?;
+    Ok(Verdict::Pass)
+}
+
+async fn lacking(bench: &Bench<'_>) -> Result<Verdict> {
+    let node = bench.machine("a").await?;
+    if let Some(never) = bench.happens(Event::SnapshotsLackTheDisk(&node)).await? {
+        return Ok(never);
+    }
+    let key = bench.key(Step::Snapshot);
+    let error = bench.until_refused("the snapshot", async || bench.ask(&node, &key).await).await?;
+    ensure!(
+        matches!(&error, ProviderError::Failed(text) if text.contains("system")),
+        "{error:?}, and should be Failed"
+    );
     Ok(Verdict::Pass)
 }
 

@@ -114,6 +114,7 @@ impl Ec2 {
             Event::NextSnapshotLies(_) => {
                 return Ok(Happened::Never("a snapshot of EC2 is its own task, which can not contradict it"));
             }
+            Event::SnapshotsLackTheDisk(_) => return Ok(Happened::Never(super::ONE_VOLUME)),
             Event::NextRestoreFails(node) => return strike(node, Effect::RestoreFails),
             Event::NextRestoreDetaches(node) => return strike(node, Effect::RestoreDetachesRoot),
             Event::SnapshotDeleted(handle) => _ = ask("DeleteSnapshot", "SnapshotId", handle.as_str()).await?,

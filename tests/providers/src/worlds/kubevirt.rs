@@ -128,6 +128,11 @@ impl Machines {
                     "KubeVirt has one object for task and snapshot, which can not contradict each other",
                 ));
             }
+            Event::SnapshotsLackTheDisk(node) => {
+                // With another disk in it, so that it is not merely empty.
+                volumes(node, json!([system, volume("data", false)])).await?;
+                self.controller.can_not_snapshot(&node.name, "system").await?;
+            }
             Event::NextRestoreFails(node) => return strike(node, Effect::RestoreFails),
             Event::NextRestoreDetaches(node) => return strike(node, Effect::RestoreDetachesRoot),
             Event::SnapshotDeleted(handle) => {

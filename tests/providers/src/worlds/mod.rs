@@ -23,6 +23,9 @@ pub struct Entry {
     pub open: fn() -> LocalBoxFuture<'static, Result<Arc<dyn World>>>,
 }
 
+/// Why a snapshot can not lack the system disk.
+const ONE_VOLUME: &str = "its snapshots are of the system disk, and of nothing else";
+
 /// All of them, in the order of the table.
 pub const ALL: &[Entry] = &[
     Entry { name: simulated::NAME, needs: || Ok(()), open: || Box::pin(simulated::open()) },

@@ -269,6 +269,7 @@ impl World for Sim {
                 Event::DiskAdded(_) => return Ok(Happened::Never("its machines get no disks later")),
                 Event::NextSnapshotFails(node) => return strike(node, Effect::SnapshotFails),
                 Event::NextSnapshotLies(node) => return strike(node, Effect::SnapshotTimesOutButExists),
+                Event::SnapshotsLackTheDisk(_) => return Ok(Happened::Never(super::ONE_VOLUME)),
                 Event::NextRestoreFails(node) => return strike(node, Effect::RestoreFails),
                 Event::NextRestoreDetaches(node) => return strike(node, Effect::RestoreDetachesRoot),
                 Event::SnapshotDeleted(handle) => {

@@ -62,11 +62,13 @@ impl Registry {
 
 impl SnapshotProviders for Registry {
     fn of_class(&self, class: &str) -> Result<Arc<dyn SnapshotProvider>, ProviderError> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        // A provider takes part in what providers share, as the rate of requests: that of a class that is gone must not.
+        made.retain(|class, _| self.classes.get(&ObjectRef::new(class)).is_some());
         let missing = || ProviderError::Transient(format!("there is no SnapshotClass {class}"));
         let class_seen = self.classes.get(&ObjectRef::new(class)).ok_or_else(missing)?;
         let unreadable = |e| ProviderError::Transient(format!("SnapshotClass {class} can not be read: {e}"));
         let spec = &class_seen.0.as_ref().map_err(unreadable)?.spec;
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = made.get(class).filter(|kept| kept.spec == *spec) {
             return Ok(kept.provider.clone());
         }
@@ -149,7 +151,12 @@ mod tests {
         let first = registry.of_class("sim").expect("a provider");
         assert!(Arc::ptr_eq(&first, &registry.of_class("sim").expect("a provider")));
         apply(&mut writer, class(Some("http://127.0.0.1:2")));
-        assert!(!Arc::ptr_eq(&first, &registry.of_class("sim").expect("a provider")));
+        let second = registry.of_class("sim").expect("a provider");
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert_eq!(Arc::strong_count(&first), 1, "the one of before is not kept");
+        writer.apply_watcher_event(&watcher::Event::Delete(class(Some("http://127.0.0.1:2"))));
+        assert!(registry.of_class("other").is_err());
+        assert_eq!(Arc::strong_count(&second), 1, "a class that is gone keeps none");
         let two =
             serde_json::json!({"simulated": {"endpoint": "http://127.0.0.1:1"}, "aws": {"region": "eu-central-1"}});
         let two = class_of(serde_json::from_value(two).expect("a provider"));

@@ -5,7 +5,7 @@
 
 use crate::ports::ProviderError;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -17,15 +17,28 @@ const TURNS: u32 = 3;
 
 /// The buckets of a process: classes with the same account and region share one.
 #[derive(Debug, Default)]
-pub(super) struct Buckets(Mutex<HashMap<(String, String), Arc<Bucket>>>);
+pub(super) struct Buckets(Mutex<HashMap<(String, String), Shared>>);
+
+/// A bucket, and the rates of those who share it.
+#[derive(Debug)]
+struct Shared {
+    bucket: Arc<Bucket>,
+    rates: Vec<Weak<Rate>>,
+}
 
 impl Buckets {
-    /// The bucket of an account in a region. Whoever asks for it with a smaller rate or burst makes it smaller for all.
-    pub(super) fn of(&self, account: &str, region: &str, rate: Rate) -> Arc<Bucket> {
+    /// The bucket of an account in a region. It has the smallest rate and burst of all who have asked for it and still hold
+    /// their rate: a class that was changed or is gone does not, and counts no more.
+    pub(super) fn of(&self, account: &str, region: &str, rate: &Arc<Rate>) -> Arc<Bucket> {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let id = (account.to_owned(), region.to_owned());
-        let bucket = buckets.entry(id).or_insert_with(|| Arc::new(Bucket::new(rate)));
-        bucket.at_most(rate);
+        let new = || Shared { bucket: Arc::new(Bucket::new(**rate)), rates: Vec::new() };
+        let Shared { bucket, rates } = buckets.entry(id).or_insert_with(new);
+        rates.retain(|held| held.strong_count() > 0);
+        if !rates.iter().any(|held| std::ptr::eq(held.as_ptr(), Arc::as_ptr(rate))) {
+            rates.push(Arc::downgrade(rate));
+        }
+        bucket.keep_to(rates.iter().filter_map(Weak::upgrade).fold(**rate, |least, held| least.min(*held)));
         Arc::clone(bucket)
     }
 }
@@ -40,6 +53,11 @@ pub(super) struct Rate {
 }
 
 impl Rate {
+    /// The smaller of both, number by number.
+    fn min(self, other: Self) -> Self {
+        Self { per_second: self.per_second.min(other.per_second), burst: self.burst.min(other.burst) }
+    }
+
     fn turns(self) -> usize {
         usize::try_from(self.per_second.max(1) * TURNS).unwrap_or(usize::MAX)
     }
@@ -57,6 +75,8 @@ pub(super) struct Bucket {
 struct State {
     rate: Rate,
     full_at: Instant,
+    /// How many turns there are, taken or not.
+    turns: usize,
 }
 
 impl State {
@@ -71,15 +91,17 @@ impl State {
 impl Bucket {
     fn new(rate: Rate) -> Self {
         let turns = Arc::new(Semaphore::new(rate.turns()));
-        Self { state: Mutex::new(State { rate, full_at: Instant::now() }), turns }
+        Self { state: Mutex::new(State { rate, full_at: Instant::now(), turns: rate.turns() }), turns }
     }
 
-    fn at_most(&self, Rate { per_second, burst }: Rate) {
+    fn keep_to(&self, rate: Rate) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Rate { per_second: state.rate.per_second.min(per_second), burst: state.rate.burst.min(burst) };
-        // Turns that are taken now come back: then there are more than need be, which costs nothing but waiting.
-        self.turns.forget_permits(state.rate.turns() - now.turns());
-        state.rate = now;
+        let (turns, wanted) = (state.turns, rate.turns());
+        self.turns.add_permits(wanted.saturating_sub(turns));
+        // Turns that are taken now can not be taken away: whoever asks next finds them back, and takes them away then.
+        let forgotten = self.turns.forget_permits(turns.saturating_sub(wanted));
+        state.turns = turns.max(wanted) - forgotten;
+        state.rate = rate;
     }
 
     /// Waits for a turn: it lasts until what is given is dropped.
@@ -160,12 +182,42 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn classes_of_one_account_and_region_share_the_smallest_bucket() {
         let buckets = Buckets::default();
-        let first = buckets.of("1", "eu-central-1", RATE);
-        let second = buckets.of("1", "eu-central-1", Rate { per_second: 2, burst: 20 });
+        let (usual, slow) = (Arc::new(RATE), Arc::new(Rate { per_second: 2, burst: 20 }));
+        let first = buckets.of("1", "eu-central-1", &usual);
+        let second = buckets.of("1", "eu-central-1", &slow);
         assert!(Arc::ptr_eq(&first, &second));
         assert_eq!(first.state.lock().expect("a lock").rate, Rate { per_second: 2, burst: 10 });
         assert_eq!(first.turns.available_permits(), 6);
-        assert!(!Arc::ptr_eq(&first, &buckets.of("2", "eu-central-1", RATE)));
-        assert!(!Arc::ptr_eq(&first, &buckets.of("1", "us-east-1", RATE)));
+        assert!(!Arc::ptr_eq(&first, &buckets.of("2", "eu-central-1", &usual)));
+        assert!(!Arc::ptr_eq(&first, &buckets.of("1", "us-east-1", &usual)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_class_that_was_changed_or_is_gone_slows_nobody_down() {
+        let buckets = Buckets::default();
+        let (usual, slow) = (Arc::new(RATE), Arc::new(Rate { per_second: 2, burst: 1 }));
+        let of = |rate: &Arc<Rate>| buckets.of("1", "eu-central-1", rate);
+        let rate = |bucket: &Bucket| bucket.state.lock().expect("a lock").rate;
+        let bucket = of(&usual);
+        let taken = bucket.turn().await.expect("a turn");
+        of(&slow);
+        assert_eq!(rate(&of(&usual)), Rate { per_second: 2, burst: 1 }, "it is still there");
+        assert_eq!(bucket.turns.available_permits(), 5, "one of six is taken");
+        drop(slow);
+        assert_eq!(rate(&of(&usual)), RATE);
+        drop(taken);
+        assert_eq!(bucket.turns.available_permits(), 15);
+
+        // A class that is changed while all turns are taken: they do not become more by it.
+        let all = join_all((0..15).map(|_| bucket.turn())).await;
+        for _ in 0..3 {
+            let slow = Arc::new(Rate { per_second: 2, burst: 1 });
+            of(&slow);
+            drop(slow);
+            of(&usual);
+        }
+        drop(all);
+        of(&usual);
+        assert_eq!(bucket.turns.available_permits(), 15);
     }
 }

@@ -32,7 +32,8 @@ const BACKOFF: Duration = Duration::from_millis(400);
 pub(super) struct Client {
     pub region: String,
     endpoint: Option<String>,
-    rate: Rate,
+    /// Held as long as the class is as it is: the bucket's rate is made of those that are.
+    rate: Arc<Rate>,
     credentials: Credentials,
     trust: Arc<Trust>,
     buckets: Arc<Buckets>,
@@ -74,7 +75,7 @@ impl Client {
         trust: Arc<Trust>,
         buckets: Arc<Buckets>,
     ) -> Self {
-        Self { region, endpoint, rate, credentials, trust, buckets }
+        Self { region, endpoint, rate: Arc::new(rate), credentials, trust, buckets }
     }
 
     /// Asks, and reads the answer strictly: one that does not parse may be a proxy's or cut off.
@@ -132,7 +133,7 @@ impl Client {
             Ok(answer.result.account)
         };
         let account = session.account.get_or_try_init(ask).await?;
-        Ok(self.buckets.of(account, &self.region, self.rate))
+        Ok(self.buckets.of(account, &self.region, &self.rate))
     }
 
     async fn send<T: DeserializeOwned>(&self, call: Call, params: &Params, session: &Session) -> Result<T, Failure> {

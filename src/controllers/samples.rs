@@ -2,6 +2,8 @@
 
 use crate::api::{Guarded, NodeSnapshot, NodeUpdate, UpdateRollout};
 use crate::observe::{Phases, Stores};
+use kube::core::ObjectMeta;
+use kube::core::error_boundary::InvalidObject;
 use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
@@ -67,6 +69,18 @@ pub fn stores(updates: Vec<NodeUpdate>, rollouts: Vec<UpdateRollout>, snapshots:
         agent_phases: Phases::default(),
         probe_phases: Phases::default(),
     }
+}
+
+/// A store with objects of these names, UIDs alike, that do not parse.
+pub fn unreadable<K>(names: &[&str]) -> Store<Guarded<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + 'static,
+{
+    let invalid = |name: &&str| {
+        let metadata = ObjectMeta { name: Some((*name).into()), uid: Some((*name).into()), ..ObjectMeta::default() };
+        Guarded(Err(InvalidObject { error: "missing field `spec`".into(), metadata }))
+    };
+    filled(names.iter().map(invalid).collect())
 }
 
 fn parsed<K>(objects: Vec<K>) -> Store<Guarded<K>>

@@ -36,7 +36,7 @@ pub async fn reconcile(ctx: &Context, shown: &Guarded<NodeSnapshot>) -> Result<A
     };
     let rollout = Stores::get(&ctx.stores.rollouts, &snapshot.spec.rollout_name)
         .filter(|rollout| rollout.uid().as_deref() == Some(snapshot.spec.rollout_uid.as_str()));
-    if rollout.as_ref().is_some_and(|r| r.status.as_ref().is_none_or(|s| s.ended_at.is_none())) {
+    if must_stay(&ctx.stores, &snapshot, rollout.as_deref()) {
         return Ok(Again::after(LOOK_AGAIN));
     }
     if snapshot.metadata.deletion_timestamp.is_some() {
@@ -67,6 +67,16 @@ pub async fn reconcile(ctx: &Context, shown: &Guarded<NodeSnapshot>) -> Result<A
         Err(error) => return Err(ReconcileError::api("deleting a NodeSnapshot")(error)),
     }
     Ok(Again::after(LOOK_AGAIN))
+}
+
+/// Whether a snapshot stays whatever its time is: its rollout has not ended, or can not be read, and then nobody knows. That
+/// one is told of by its own controller, and the end of it is an event.
+fn must_stay(stores: &Stores, snapshot: &NodeSnapshot, rollout: Option<&UpdateRollout>) -> bool {
+    let Some(rollout) = rollout else {
+        let unreadable = Stores::invalid(&stores.rollouts, &snapshot.spec.rollout_name);
+        return unreadable.is_some_and(|r| r.metadata.uid.as_deref() == Some(snapshot.spec.rollout_uid.as_str()));
+    };
+    rollout.status.as_ref().is_none_or(|status| status.ended_at.is_none())
 }
 
 async fn delete_at_provider(ctx: &Context, snapshot: &NodeSnapshot) -> Result<(), ReconcileError> {
@@ -135,6 +145,23 @@ mod tests {
         let too_many: Vec<_> = all.iter().map(|snapshot| is_one_too_many(snapshot, &there)).collect();
         assert_eq!(too_many, [true, false, false, false]);
         assert!(!is_one_too_many(&taken(0, "a", None), &there), "nobody has set a bound");
+    }
+
+    #[test]
+    fn a_snapshot_stays_while_its_rollout_has_not_ended_or_can_not_be_read() {
+        let snapshot = samples::snapshot("s", "r");
+        let (running, ended) = (samples::rollout("r", None), samples::rollout("r", Some("2026-11-22T10:00:00Z")));
+        let mut stores = samples::stores(vec![], vec![], vec![]);
+        assert!(must_stay(&stores, &snapshot, Some(&running)));
+        assert!(!must_stay(&stores, &snapshot, Some(&ended)));
+        assert!(!must_stay(&stores, &snapshot, None), "its rollout is gone");
+        stores.rollouts = samples::unreadable(&["r"]);
+        assert!(must_stay(&stores, &snapshot, None), "its rollout is there, and may be at work");
+        let of_an_older_one = NodeSnapshot {
+            spec: crate::api::NodeSnapshotSpec { rollout_uid: "older".into(), ..snapshot.spec },
+            ..snapshot
+        };
+        assert!(!must_stay(&stores, &of_an_older_one, None), "another rollout of that name can not be read");
     }
 
     #[test]

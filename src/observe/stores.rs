@@ -184,6 +184,17 @@ impl Stores {
     {
         store.get(&ObjectRef::new(name))?.0.as_ref().err().cloned()
     }
+
+    /// The names of the objects of a kind that do not parse, in order.
+    pub fn unreadable<K>(store: &Parsed<K>) -> Vec<String>
+    where
+        K: Resource<DynamicType = ()> + Clone,
+    {
+        let found = store.state_filter(|guard| guard.0.is_err());
+        let mut names: Vec<_> = found.iter().filter_map(|guard| guard.meta().name.clone()).collect();
+        names.sort_unstable();
+        names
+    }
 }
 
 impl Watches<'_> {

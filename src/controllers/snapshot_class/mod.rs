@@ -40,6 +40,8 @@ pub async fn reconcile(ctx: &Context, shown: &Guarded<SnapshotClass>) -> Result<
     let cost = price.map(|(price, currency)| (price * gib(figures.bytes), currency.as_str()));
     ctx.metrics.snapshots_are(&name, figures, cost);
     let needed = of_class.iter().filter(|s| s.spec.deletion_policy == DeletionPolicy::Delete).count();
+    // One that can not be read may be of this class.
+    let needed = needed + Stores::unreadable(&ctx.stores.snapshots).len();
     let class = keep(ctx, class, needed).await?;
     // One that was let go has nothing left to say.
     if class.metadata.deletion_timestamp.is_some() && needed == 0 {

@@ -1,5 +1,6 @@
 //! Orphans: snapshots with this installation's mark that no NodeSnapshot knows, that no node update in work waits for, and
-//! whose time, by their own mark, is over. They are told of, and deleted only where the class says so.
+//! whose time, by their own mark, is over. They are told of, and deleted only where the class says so, and only while all records
+//! can be read: one that can not may know them.
 
 use crate::api::{NodeUpdate, Orphans, SnapshotClass};
 use crate::controllers::context::Context;
@@ -40,12 +41,11 @@ pub(super) async fn sweep(
     let in_work = Stores::select(&ctx.stores.updates, NodeUpdate::in_work);
     let in_work: HashSet<_> = in_work.iter().filter_map(|update| update.uid()).collect();
     let mut left = orphans(&found, &known, &in_work, ctx.clock.now());
-    let trouble = match class.spec.orphans {
-        Orphans::Report => None,
-        Orphans::Delete => delete(ctx, class, provider, &mut left).await.err(),
-    };
+    let unread = unread(&ctx.stores);
+    let deletes = deletes(class.spec.orphans, &unread);
+    let trouble = if deletes { delete(ctx, class, provider, &mut left).await.err() } else { None };
     ctx.metrics.orphans_are(&name, left.len());
-    let text = (!left.is_empty()).then(|| words(&left, class.spec.orphans));
+    let text = (!left.is_empty()).then(|| words(&left, class.spec.orphans, &unread));
     if let Some(text) = text.as_ref().filter(|text| told != Some(text.as_str())) {
         tracing::warn!(class = name, text, "orphans at the provider");
         ctx.events.snapshot_class(class, Tone::Warning, "OrphansFound", text).await;
@@ -74,14 +74,48 @@ async fn delete(
     Ok(())
 }
 
-fn words(orphans: &[&Found], policy: Orphans) -> String {
-    let named: Vec<_> = orphans.iter().take(NAMED).map(|o| format!("{} (node {})", o.handle, o.node)).collect();
-    let more = if orphans.len() > NAMED { format!(" and {} more", orphans.len() - NAMED) } else { String::new() };
+/// The records that can not be read.
+fn unread(stores: &Stores) -> Vec<String> {
+    let named =
+        |kind: &str, names: Vec<String>| names.into_iter().map(|name| format!("{kind} {name}")).collect::<Vec<_>>();
+    [
+        named("NodeSnapshot", Stores::unreadable(&stores.snapshots)),
+        named("NodeUpdate", Stores::unreadable(&stores.updates)),
+    ]
+    .concat()
+}
+
+/// Whether orphans are deleted: what is in no record that can be read may be in another one.
+fn deletes(policy: Orphans, unread: &[String]) -> bool {
+    match policy {
+        Orphans::Report => false,
+        Orphans::Delete => unread.is_empty(),
+    }
+}
+
+fn words(orphans: &[&Found], policy: Orphans, unread: &[String]) -> String {
+    if !unread.is_empty() {
+        let (orphans, unread) = (listed(orphans.iter().map(|o| named(o))), listed(unread.iter().cloned()));
+        return format!(
+            "at the provider, and no record that can be read knows them: {orphans}; none is deleted while these can not be read: {unread}"
+        );
+    }
     let deletes = match policy {
         Orphans::Report => "; spec.orphans: Delete deletes them",
         Orphans::Delete => "",
     };
-    format!("at the provider, and nobody knows them: {}{more}{deletes}", named.join(", "))
+    format!("at the provider, and nobody knows them: {}{deletes}", listed(orphans.iter().map(|o| named(o))))
+}
+
+fn named(orphan: &Found) -> String {
+    format!("{} (node {})", orphan.handle, orphan.node)
+}
+
+/// The first of these names, and how many more there are.
+fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let first = names.take(NAMED).collect::<Vec<_>>().join(", ");
+    if more > 0 { format!("{first} and {more} more") } else { first }
 }
 
 /// What nobody knows, waits for, or wants to keep.
@@ -97,6 +131,7 @@ fn orphans<'a>(found: &'a [Found], known: &HashSet<&str>, in_work: &HashSet<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controllers::samples;
     use crate::ports::Handle;
 
     #[test]
@@ -121,5 +156,20 @@ mod tests {
         let in_work = HashSet::from(["working".to_owned()]);
         let named = orphans(&all, &HashSet::from(["on-record"]), &in_work, at("2026-11-22T00:00:00Z"));
         assert_eq!(named.iter().map(|o| o.handle.as_str()).collect::<Vec<_>>(), ["orphan"]);
+        let says = |unread: &[String]| words(&named, Orphans::Delete, unread);
+        assert_eq!(says(&[]), "at the provider, and nobody knows them: orphan (node win-1)");
+        let careful = says(&["NodeSnapshot s".to_owned()]);
+        assert!(careful.ends_with("none is deleted while these can not be read: NodeSnapshot s"), "{careful}");
+    }
+
+    #[test]
+    fn records_that_can_not_be_read_are_named() {
+        let mut stores = samples::stores(vec![], vec![], vec![samples::snapshot("fine", "r")]);
+        assert_eq!(unread(&stores), [""; 0]);
+        assert!(deletes(Orphans::Delete, &unread(&stores)) && !deletes(Orphans::Report, &unread(&stores)));
+        stores.updates = samples::unreadable(&["u"]);
+        stores.snapshots = samples::unreadable(&["b", "a"]);
+        assert_eq!(unread(&stores), ["NodeSnapshot a", "NodeSnapshot b", "NodeUpdate u"]);
+        assert!(!deletes(Orphans::Delete, &unread(&stores)));
     }
 }

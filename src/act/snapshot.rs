@@ -158,6 +158,7 @@ fn object(ctx: &ActContext<'_>, key: &StepKey, handle: &Handle, facts: &Snapshot
             retain_seconds: i64::try_from(retain(ctx).as_secs()).unwrap_or(i64::MAX),
             keep_at_most: settings(ctx).and_then(|snapshot| snapshot.keep_at_most),
             deletion_policy: ctx.means.providers.deletion_policy(&intent.snapshot_class),
+            place: ctx.means.providers.place(&intent.snapshot_class),
             captured: captured(facts, expiry(ctx, facts), retain(ctx)),
         },
     }

@@ -59,6 +59,10 @@ pub struct NodeSnapshotSpec {
     /// What becomes of the provider's snapshot when this record is deleted; from the class.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
+    /// Where it was made: the settings of its class's provider, at the time, that lead there. It is deleted there only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub place: Vec<String>,
     /// What was known of it when it was taken.
     pub captured: NodeSnapshotStatus,
 }

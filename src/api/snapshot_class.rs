@@ -58,6 +58,29 @@ pub struct Provider {
     pub kubevirt: Option<KubeVirt>,
 }
 
+impl Provider {
+    /// Which place it leads to: the settings that say so, as `<field>=<value>`. An empty value is a field that is not set.
+    /// What is in a Secret is not among them, nor what only says how the place is spoken to.
+    pub fn place(&self) -> Vec<String> {
+        let unset = |text: &Option<String>| text.clone().unwrap_or_default();
+        let aws = self.aws.iter().flat_map(|aws| {
+            [
+                format!("aws.region={}", aws.region),
+                format!("aws.endpoint={}", unset(&aws.endpoint)),
+                format!("aws.credentialsSecret={}", unset(&aws.credentials_secret)),
+            ]
+        });
+        let kubevirt = self.kubevirt.iter().flat_map(|kubevirt| {
+            [
+                format!("kubevirt.namespace={}", kubevirt.namespace),
+                format!("kubevirt.credentialsSecret={}", unset(&kubevirt.credentials_secret)),
+            ]
+        });
+        let simulated = self.simulated.iter().map(|simulated| format!("simulated.endpoint={}", simulated.endpoint));
+        aws.chain(kubevirt).chain(simulated).collect()
+    }
+}
+
 /// Parameters of the simulated hypervisor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct Simulated {

@@ -11,6 +11,7 @@ mod attention;
 mod backoff;
 mod by_hand;
 mod context;
+mod elsewhere;
 mod error;
 mod guard;
 mod holds;

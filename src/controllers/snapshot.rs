@@ -3,6 +3,7 @@
 
 use super::again::Again;
 use super::context::Context;
+use super::elsewhere;
 use super::error::ReconcileError;
 use super::invalid;
 use crate::api::{DeletionPolicy, Guarded, NodeSnapshot, SNAPSHOT_FINALIZER, UpdateRollout};
@@ -87,11 +88,16 @@ async fn delete_at_provider(ctx: &Context, snapshot: &NodeSnapshot) -> Result<()
     match snapshot.spec.deletion_policy {
         DeletionPolicy::Delete => {
             let provider = ctx.means.providers.of_class(&snapshot.spec.class_name)?;
-            if let Err(error) = provider.delete(&Handle::new(handle.clone())).await {
+            let handle = Handle::new(handle.clone());
+            let deleted = async {
+                elsewhere::refuse(ctx, provider.as_ref(), snapshot).await?;
+                provider.delete(&handle).await
+            };
+            if let Err(error) = deleted.await {
                 ctx.metrics.snapshot_not_deleted(&snapshot.spec.class_name);
                 return Err(error.into());
             }
-            tracing::info!(name, handle, "deleted at the provider");
+            tracing::info!(name, %handle, "deleted at the provider");
         }
         DeletionPolicy::Retain => {
             tracing::info!(name, handle, "its record goes, the snapshot is retained at the provider");

@@ -73,6 +73,12 @@ pub trait SnapshotProviders: Send + Sync {
     fn deletion_policy(&self, _class: &str) -> DeletionPolicy {
         DeletionPolicy::default()
     }
+
+    /// Where snapshots of this class are made, as [`place`](crate::api::Provider::place) has it; empty where classes do not
+    /// say.
+    fn place(&self, _class: &str) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Asks for a snapshot.

@@ -81,6 +81,11 @@ impl SnapshotProviders for Registry {
         let class = self.classes.get(&ObjectRef::new(class));
         class.and_then(|class| Some(class.parsed()?.spec.deletion_policy)).unwrap_or_default()
     }
+
+    fn place(&self, class: &str) -> Vec<String> {
+        let class = self.classes.get(&ObjectRef::new(class));
+        class.and_then(|class| Some(class.parsed()?.spec.provider.place())).unwrap_or_default()
+    }
 }
 
 impl Registry {
@@ -151,6 +156,7 @@ mod tests {
         let first = registry.of_class("sim").expect("a provider");
         assert!(Arc::ptr_eq(&first, &registry.of_class("sim").expect("a provider")));
         apply(&mut writer, class(Some("http://127.0.0.1:2")));
+        assert_eq!(registry.place("sim"), ["simulated.endpoint=http://127.0.0.1:2"]);
         let second = registry.of_class("sim").expect("a provider");
         assert!(!Arc::ptr_eq(&first, &second));
         assert_eq!(Arc::strong_count(&first), 1, "the one of before is not kept");

@@ -2,7 +2,7 @@
 //!
 //! An event that can not be published is logged and forgotten: it never fails a pass.
 
-use crate::api::{NodeUpdate, SnapshotClass, UpdateRollout};
+use crate::api::{NodeSnapshot, NodeUpdate, SnapshotClass, UpdateRollout};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::core::{ApiResource, DynamicObject};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
@@ -44,6 +44,14 @@ impl Events {
     /// Something was found or done about the snapshots of a class.
     pub async fn snapshot_class(&self, class: &SnapshotClass, tone: Tone, reason: &str, note: &str) {
         self.publish(&class.object_ref(&()), None, (tone, "SnapshotClass", reason, note)).await;
+    }
+
+    /// Something stands against the deletion of a snapshot; told at it, and at its class.
+    pub async fn node_snapshot(&self, snapshot: &NodeSnapshot, class: &SnapshotClass, reason: &str, note: &str) {
+        let what = (Tone::Warning, "NodeSnapshot", reason, note);
+        let (told_at, class) = (snapshot.object_ref(&()), class.object_ref(&()));
+        self.publish(&told_at, Some(class.clone()), what).await;
+        self.publish(&class, Some(told_at), what).await;
     }
 
     /// A node update ended; told at it, and at its node.

@@ -7,7 +7,7 @@
 //! | Variable | Meaning |
 //! |---|---|
 //! | `WINDLASS_MACHINE` | address of the machine, `127.0.0.1:<port>`; without it nothing here is used |
-//! | `WINDLASS_NODE` | the machine's name |
+//! | `WINDLASS_NODE` | the node's name, as in any agent pod |
 //! | `WINDLASS_FOLDER` | the agent's own folder |
 //! | `WINDLASS_REAL` | concerns of the real machine, `Files,Registry,Services` |
 //! | `WINDLASS_HURRY` | how many times shorter each wait is |

@@ -26,7 +26,7 @@ pub fn here() -> Box<dyn Platform> {
 #[cfg(windows)]
 mod windows {
     use super::{Any, Duration, Host, HostResult, Lock, PathBuf, Platform, exit};
-    use crate::windows::{COMMAND_MUTEX, Mutex, STATE_FOLDER, TASK_MUTEX, Verdict, WindowsHost, node_name, selftest};
+    use crate::windows::{COMMAND_MUTEX, Mutex, STATE_FOLDER, TASK_MUTEX, Verdict, WindowsHost, host_name, selftest};
 
     pub(super) struct ThisMachine;
 
@@ -35,8 +35,8 @@ mod windows {
             STATE_FOLDER.into()
         }
 
-        fn node_name(&self) -> HostResult<String> {
-            node_name()
+        fn host_name(&self) -> HostResult<String> {
+            host_name()
         }
 
         fn open(&self) -> HostResult<Box<dyn Host>> {
@@ -92,7 +92,7 @@ impl Platform for Elsewhere {
         "/nonexistent".into()
     }
 
-    fn node_name(&self) -> HostResult<String> {
+    fn host_name(&self) -> HostResult<String> {
         Self::refuse()
     }
 

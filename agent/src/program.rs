@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::Duration;
-use windlass_protocol::{Request, exit};
+use windlass_protocol::{NODE_VARIABLE, Request, exit};
 
 /// What `--version` prints: version and commit. `cargo xtask agent build` says the commit.
 const VERSION: &str = match option_env!("WINDLASS_COMMIT") {
@@ -34,8 +34,8 @@ pub enum Lock {
 pub trait Platform {
     /// The agent's own folder.
     fn folder(&self) -> PathBuf;
-    /// The name by which the cluster knows this machine.
-    fn node_name(&self) -> HostResult<String>;
+    /// The machine's own name. A node has that one, where its kubelet was told no other.
+    fn host_name(&self) -> HostResult<String>;
     /// The machine.
     fn open(&self) -> HostResult<Box<dyn Host>>;
     /// Takes a lock of the machine until the value is dropped; `None` when another process has it.
@@ -60,7 +60,7 @@ pub fn run(args: &[OsString], platform: &dyn Platform) -> i32 {
 
 /// Steps a command to its report.
 fn command(request: Request, platform: &dyn Platform) -> HostResult<i32> {
-    let mut run = match Run::new(request, &platform.node_name()?) {
+    let mut run = match Run::new(request, &node_name(platform)?) {
         Ok(run) => run,
         Err(error) => return Ok(refuse(&error)),
     };
@@ -86,6 +86,12 @@ fn command(request: Request, platform: &dyn Platform) -> HostResult<i32> {
             }
         }
     }
+}
+
+/// The name by which the cluster knows this machine: as its pod is told it. Without a pod, as when a person runs the program,
+/// the machine's own.
+fn node_name(platform: &dyn Platform) -> HostResult<String> {
+    std::env::var(NODE_VARIABLE).ok().filter(|name| !name.is_empty()).map_or_else(|| platform.host_name(), Ok)
 }
 
 /// Steps the armed task until it has nothing left to do in this boot.

@@ -16,7 +16,7 @@ use windlass_agent::host::{
     Clock, Disks, Drivers, Events, Files, HostResult, Identity, ItemResult, Job, Memory, Network, Power, Registry,
     Runtime, Services, StartMode, TaskState, Tasks, Updates,
 };
-use windlass_agent::windows::{Mutex, TASK_MUTEX, Verdict, WindowsHost, node_name, selftest};
+use windlass_agent::windows::{Mutex, TASK_MUTEX, Verdict, WindowsHost, host_name, selftest};
 use windlass_protocol::{PinnedUpdate, ServiceState, Source};
 use windows_registry::LOCAL_MACHINE;
 
@@ -51,7 +51,7 @@ fn the_build_is_that_of_the_registry() {
     let key = LOCAL_MACHINE.create(r"SOFTWARE\Microsoft\Windows NT\CurrentVersion").unwrap();
     let (ubr, number) = (key.get_u32("UBR").unwrap(), key.get_string("CurrentBuildNumber").unwrap());
     assert_eq!(host.build().unwrap().to_string(), format!("10.0.{number}.{ubr}"));
-    assert!(!node_name().unwrap().is_empty());
+    assert!(!host_name().unwrap().is_empty());
     assert!(host.boot_id().is_ok());
     assert!(host.boot_time().unwrap() < jiff::Timestamp::now());
     assert_eq!(host.on_battery(), Ok(false));

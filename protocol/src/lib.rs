@@ -23,6 +23,10 @@ pub use request::{
 /// Version of this protocol. An agent refuses a request of another version with exit code 40.
 pub const VERSION: u32 = 1;
 
+/// The variable in which an agent pod is told the name of its Node object. It need not be the machine's own name: a
+/// kubelet may be told another (`--hostname-override`), as those of clouds are.
+pub const NODE_VARIABLE: &str = "WINDLASS_NODE";
+
 /// Largest report in bytes: what the operator reads of one pod's log (our own bound, far below the kubelet's 10 MiB rotation).
 pub const MAX_REPORT_BYTES: usize = 64 * 1024;
 

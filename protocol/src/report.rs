@@ -281,6 +281,9 @@ pub enum ReportError {
     /// The last line is longer than a report may be.
     #[error("the agent's report has {0} bytes, at most {MAX_REPORT_BYTES} are read")]
     TooLarge(usize),
+    /// The last line is no JSON: what the agent tells people, such as why it refuses the request.
+    #[error("the agent gives no report, it says: {0}")]
+    Words(String),
     /// The last line is not the JSON of a report.
     #[error("the agent's report does not parse: {0}")]
     Json(String),
@@ -301,6 +304,9 @@ impl Report {
         let line = log.lines().rev().find(|l| !l.trim().is_empty()).ok_or(ReportError::Empty)?;
         if line.len() > MAX_REPORT_BYTES {
             return Err(ReportError::TooLarge(line.len()));
+        }
+        if !line.trim_start().starts_with('{') {
+            return Err(ReportError::Words(words(line)));
         }
         let report: Self = serde_json::from_str(line).map_err(|e| ReportError::Json(e.to_string()))?;
         if report.version != VERSION {
@@ -339,7 +345,14 @@ impl Report {
     }
 }
 
-/// Longest text of a report that is too long, in characters.
+/// The beginning of a line as one may show it: not what a terminal would take for orders.
+fn words(line: &str) -> String {
+    let shown = line.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
+    let more = if line.trim().chars().nth(SHORT).is_some() { "..." } else { "" };
+    shown.take(SHORT).chain(more.chars()).collect()
+}
+
+/// Longest text of a report that is too long, and of what is quoted of a line that is none, in characters.
 const SHORT: usize = 200;
 
 /// Room for a growing `omitted`, in bytes.
@@ -436,7 +449,14 @@ mod tests {
         assert!(matches!(Report::from_log(&log, &other, "win-7"), Err(ReportError::Stale(_))));
         assert!(matches!(Report::from_log(&log, &report.ticket, "win-8"), Err(ReportError::Stale(_))));
         assert_eq!(Report::from_log("\n", &report.ticket, "win-7"), Err(ReportError::Empty));
-        assert!(matches!(Report::from_log("boom", &report.ticket, "win-7"), Err(ReportError::Json(_))));
+        assert!(matches!(Report::from_log("{boom", &report.ticket, "win-7"), Err(ReportError::Json(_))));
+        let refusal = "windlass-agent: version: 2 asked, this agent speaks 1";
+        let log = format!("{{\"progress\":1}}\n{refusal}\n");
+        let told = Report::from_log(&log, &report.ticket, "win-7").map_err(|e| e.to_string());
+        assert_eq!(told, Err(format!("the agent gives no report, it says: {refusal}")));
+        let long = format!("\u{1b}[2J{}", "ä".repeat(MAX_REPORT_BYTES / 4));
+        let shown = format!(" [2J{}...", "ä".repeat(SHORT - 4));
+        assert_eq!(Report::from_log(&long, &report.ticket, "win-7"), Err(ReportError::Words(shown)));
     }
 
     fn check(i: usize, verdict: Verdict, detail: &str) -> HostCheck {

@@ -194,11 +194,11 @@ pub enum RequestError {
     #[error("request: {0}")]
     File(String),
     /// Meant for another machine.
-    #[error("node: meant for {asked}, this machine is {here}")]
+    #[error("node: meant for {asked}, this node is {here}")]
     Node {
         /// The node that the request names.
         asked: String,
-        /// The machine's own name.
+        /// The name of the node that was asked.
         here: String,
     },
 }
@@ -244,7 +244,8 @@ impl Request {
         })
     }
 
-    /// Refuses a request that is meant for another machine (Windows node names are compared without case).
+    /// Refuses a request that is meant for another node than the one of this name (compared without case: the names of
+    /// Windows machines have none).
     ///
     /// # Errors
     /// [`RequestError::Node`].

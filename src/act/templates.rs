@@ -4,11 +4,12 @@ use super::means::ActConfig;
 use super::pods::Owner;
 use crate::domain::child_name;
 use k8s_openapi::api::core::v1::{
-    Container, Pod, PodOS, PodSecurityContext, PodSpec, Toleration, WindowsSecurityContextOptions,
+    Container, EnvVar, EnvVarSource, ObjectFieldSelector, Pod, PodOS, PodSecurityContext, PodSpec, Toleration,
+    WindowsSecurityContextOptions,
 };
 use kube::api::ObjectMeta;
 use std::{collections::BTreeMap, time::Duration};
-use windlass_protocol::Request;
+use windlass_protocol::{NODE_VARIABLE, Request};
 
 /// Who pods of agents run as: installing updates is for administrators only, and SYSTEM outlives a person's account.
 const AGENT_USER: &str = r"NT AUTHORITY\SYSTEM";
@@ -41,6 +42,7 @@ pub(super) fn agent(config: &ActConfig, place: Place<'_>, request: &Request) -> 
         image_pull_policy: Some(config.image_pull_policy.clone()),
         command: Some(vec!["windlass-agent.exe".to_owned()]),
         args: Some(vec![request.command.name().to_owned(), "--request".to_owned(), request.to_arg()]),
+        env: Some(vec![node_name()]),
         ..Container::default()
     };
     let windows = WindowsSecurityContextOptions {
@@ -52,6 +54,13 @@ pub(super) fn agent(config: &ActConfig, place: Place<'_>, request: &Request) -> 
     // A HostProcess pod has the host's network; the API server wants that said.
     let spec = PodSpec { host_network: Some(true), security_context: Some(security), ..spec(place.node, container) };
     pod(&config.agents_namespace, place, spec)
+}
+
+/// The name of the node on which the pod runs, by the kubelet that runs it: the machine's own may be another.
+fn node_name() -> EnvVar {
+    let field = ObjectFieldSelector { field_path: "spec.nodeName".to_owned(), ..ObjectFieldSelector::default() };
+    let source = EnvVarSource { field_ref: Some(field), ..EnvVarSource::default() };
+    EnvVar { name: NODE_VARIABLE.to_owned(), value_from: Some(source), ..EnvVar::default() }
 }
 
 /// The pod of a probe: an ordinary Windows pod, as restricted as Pod Security wants it.
@@ -146,6 +155,9 @@ mod tests {
         assert_eq!(spec.restart_policy.as_deref(), Some("Never"), "a restored machine must not run it again");
         let args = spec.containers[0].args.clone().expect("arguments");
         assert_eq!(Request::from_arg(&args[2]), Ok(request));
+        let told = &spec.containers[0].env.as_ref().expect("variables")[0];
+        let field = told.value_from.as_ref().and_then(|from| from.field_ref.as_ref()).map(|f| f.field_path.as_str());
+        assert_eq!((told.name.as_str(), field), (NODE_VARIABLE, Some("spec.nodeName")), "no host name is asked for");
         let owners = pod.metadata.owner_references.expect("an owner");
         assert_eq!((owners[0].kind.as_str(), owners[0].block_owner_deletion), ("NodeUpdate", None));
     }

@@ -31,8 +31,8 @@ impl Platform for FakePlatform {
         env::var_os("WINDLASS_FOLDER").map_or_else(|| env::temp_dir().join("windlass"), PathBuf::from)
     }
 
-    fn node_name(&self) -> HostResult<String> {
-        Ok(env::var("WINDLASS_NODE").unwrap_or_else(|_| "win-7".to_owned()))
+    fn host_name(&self) -> HostResult<String> {
+        Ok("ec2amaz-7".to_owned())
     }
 
     fn open(&self) -> HostResult<Box<dyn Host>> {

@@ -79,11 +79,11 @@ impl WindowsHost {
     }
 }
 
-/// The name by which Kubernetes knows this machine, unless its kubelet was told another: the host name in lower case.
+/// The machine's own name in lower case. A kubelet names its node by it, unless it was told another name.
 ///
 /// # Errors
 /// Windows' own.
-pub fn node_name() -> HostResult<String> {
+pub fn host_name() -> HostResult<String> {
     let mut buffer = [0u16; 256];
     let mut length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
     let into = Some(PWSTR(buffer.as_mut_ptr()));

@@ -2,7 +2,7 @@
 //! one line in the event log.
 
 use super::border::{system_program, unexpected};
-use super::{Mutex, WindowsHost, node_name, power, trust};
+use super::{Mutex, WindowsHost, host_name, power, trust};
 use crate::host::{
     Clock, Disks, Drivers, EventSpan, Events, Files, HostResult, Identity, Job, Memory, Network, Power, Registry,
     Runtime, Services, Tasks, Updates,
@@ -49,7 +49,7 @@ type Check = fn(&mut WindowsHost) -> HostResult<String>;
 
 /// All checks, each with its name.
 const CHECKS: &[(&str, Check)] = &[
-    ("name", |_| node_name()),
+    ("name", |_| host_name()),
     ("registry", |host| Ok(host.build()?.to_string())),
     ("policy", |host| Ok(format!("{:?}", host.update_policy()?))),
     ("reboot signals", |host| Ok(format!("{:?}", host.reboot_signals()?))),
@@ -67,7 +67,7 @@ const CHECKS: &[(&str, Check)] = &[
     ("adapters", |host| Ok(named(host.adapters()?.into_iter().map(|a| a.name)))),
     ("routes", |host| Ok(format!("{}", host.routes()?.len()))),
     ("dynamic ports", |host| Ok(format!("{} left", host.dynamic_ports_left()?))),
-    ("dns", |host| Ok(format!("{:?}", host.resolve(&node_name()?)?))),
+    ("dns", |host| Ok(format!("{:?}", host.resolve(&host_name()?)?))),
     ("kubelet", |host| Ok(format!("/healthz: {}", host.kubelet_health()?))),
     ("container runtime", |host| Ok(format!("takes connections: {}", host.runtime_answers()?))),
     ("disks", |host| Ok(named(host.disks()?.into_iter().map(|d| d.name)))),

@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 use windlass_agent::fake::{Call, serve};
-use windlass_protocol::{AgentPhase, AutomaticUpdates, Command as Ask, Progress, Report, Request, Source, exit};
+use windlass_protocol::{
+    AgentPhase, AutomaticUpdates, Command as Ask, NODE_VARIABLE, Progress, Report, Request, Source, exit,
+};
 
 /// The update of most tests.
 pub const KB: &str = "KB5040437";
@@ -113,7 +115,20 @@ impl Field {
 
     /// Runs a pod to its end.
     pub fn pod(&self, args: &[&str]) -> Ended {
-        let mut program = self.program(0, args);
+        self.run(self.program(0, args))
+    }
+
+    /// Asks as a pod that is told this name of its node.
+    pub fn ask_node(&self, node: Option<&str>, request: &Request) -> Ended {
+        let mut program = self.program(0, &[request.command.name(), "--request", &request.to_arg()]);
+        match node {
+            Some(node) => program.env(NODE_VARIABLE, node),
+            None => program.env_remove(NODE_VARIABLE),
+        };
+        self.run(program)
+    }
+
+    fn run(&self, mut program: Command) -> Ended {
         program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         // Nobody may kill it before it is known.
         let mut shared = lock(&self.shared);
@@ -138,7 +153,7 @@ impl Field {
     fn program(&self, port: usize, args: &[&str]) -> Command {
         let mut program = Command::new(env!("CARGO_BIN_EXE_windlass-agent"));
         program.args(args).env("WINDLASS_MACHINE", format!("127.0.0.1:{}", self.ports[port]));
-        program.env("WINDLASS_NODE", NODE).env("WINDLASS_FOLDER", &self.folder);
+        program.env(NODE_VARIABLE, NODE).env("WINDLASS_FOLDER", &self.folder);
         program.env("WINDLASS_REAL", self.real).env("WINDLASS_HURRY", HURRY);
         program
     }

@@ -45,6 +45,25 @@ fn bad_input_names_the_field_and_touches_nothing() {
     field.machine(|m| assert_eq!((m.calls, m.disk.files.len()), (0, 0), "nothing was touched"));
 }
 
+/// On EC2 the Node is `ip-10-0-1-5.eu-central-1.compute.internal`, and the machine `ec2amaz-...`.
+#[test]
+fn a_node_need_not_have_its_machines_name() {
+    let field = Field::new("names");
+    let mut request = request("Scan", 1, 1, Command::Scan { source: Source::WindowsUpdate });
+    for (told, asked, code) in [
+        (Some("ip-10-0-1-5.eu-central-1.compute.internal"), "ip-10-0-1-5.eu-central-1.compute.internal", exit::DONE),
+        (Some("ip-10-0-1-5.eu-central-1.compute.internal"), "ec2amaz-7", exit::BAD_REQUEST),
+        // A person runs it: nobody tells it another name than its own.
+        (None, "EC2AMAZ-7", exit::DONE),
+        (Some(""), "ec2amaz-7", exit::DONE),
+        (None, "ip-10-0-1-5.eu-central-1.compute.internal", exit::BAD_REQUEST),
+    ] {
+        asked.clone_into(&mut request.node);
+        let ended = field.ask_node(told, &request);
+        assert_eq!(ended.code, Some(code), "told {told:?}, asked for {asked}: {ended:?}");
+    }
+}
+
 #[test]
 fn a_stale_challenge_is_refused_and_touches_nothing() {
     let field = Field::new("stale");

@@ -11,6 +11,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use windlass_agent::fake;
+use windlass_protocol::NODE_VARIABLE;
 
 /// How often a running process is looked at.
 const LOOK_EVERY: SignedDuration = SignedDuration::from_millis(50);
@@ -47,7 +48,7 @@ impl WineProcess {
             .arg(&wine.exe)
             .args(args)
             .env("WINDLASS_MACHINE", address)
-            .env("WINDLASS_NODE", machine)
+            .env(NODE_VARIABLE, machine)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

@@ -115,6 +115,7 @@ impl Arm {
     /// Makes the work the document's. What is under way already goes on under the new question.
     fn take_up(&self, state: &mut State, boot_id: &str, now: Timestamp) {
         let asked = state.work.take().and_then(|w| w.reboot_asked_in).filter(|_| state.active());
+        let boots_before = state.boots + u32::from(state.rebooted(boot_id));
         state.work = Some(Work {
             key: self.key.clone(),
             source: self.source.clone(),
@@ -122,6 +123,7 @@ impl Arm {
             max_reboots: self.max_reboots,
             install_not_after: later(now, self.timeout),
             reboot_asked_in: asked,
+            boots_before,
         });
         if state.active() {
             return;

@@ -2,11 +2,11 @@
 
 use crate::host::{Host, HostError, TaskState};
 use crate::pinned::Tracked;
-use crate::state::{Loaded, State, error, nonces, unreadable};
+use crate::state::{Loaded, State, WorkKey, error, nonces, unreadable};
 use jiff::Timestamp;
 use windlass_protocol::{
-    AgentError, AgentPhase, Build, DiskIdentity, ErrorClass, HostCheck, OfferedUpdate, Progress, Report, Request,
-    VERSION, exit,
+    AgentError, AgentPhase, Build, Command, DiskIdentity, ErrorClass, HostCheck, OfferedUpdate, Progress, Report,
+    Request, VERSION, exit,
 };
 
 /// What a command came to.
@@ -89,7 +89,7 @@ pub(crate) fn write(request: &Request, node: &str, outcome: Outcome, host: &dyn 
         // Of a document that can not be read, the worst is assumed.
         mutated: state.map_or(matches!(loaded, Loaded::Unreadable(_)), |s| s.mutated),
         build,
-        boots: state.map_or(0, |s| boots(s, boot_id.as_deref())),
+        boots: state.map_or(0, |s| boots(s, request, boot_id.as_deref())),
         nonces,
         armed: task.is_some_and(|t| t != TaskState::Absent),
         reboot,
@@ -118,9 +118,15 @@ fn why_it_failed(state: &State, request: &Request) -> Option<AgentError> {
     state.error.clone().filter(|_| asked_about && state.phase == AgentPhase::Failed)
 }
 
-/// The boots on disk, and the one that nobody wrote down yet.
-fn boots(state: &State, boot_id: Option<&str>) -> u32 {
-    state.boots + u32::from(boot_id.is_some_and(|id| state.rebooted(id)))
+/// The boots on disk since the agent was armed, and the one that nobody wrote down yet. A pod does not outlive a boot: one
+/// that arms, and finds the work going on under an earlier question, has seen none.
+fn boots(state: &State, request: &Request, boot_id: Option<&str>) -> u32 {
+    let other = |nonce_b| state.work.as_ref().is_some_and(|work| work.key != WorkKey::new(&request.ticket, nonce_b));
+    if matches!(&request.command, Command::Arm { nonce_b, .. } if other(nonce_b)) {
+        return 0;
+    }
+    let seen = state.boots + u32::from(boot_id.is_some_and(|id| state.rebooted(id)));
+    seen.saturating_sub(state.work.as_ref().map_or(0, |work| work.boots_before))
 }
 
 /// Collects what the machine answers. Where it does not, the report says so and is no success.

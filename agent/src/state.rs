@@ -81,6 +81,10 @@ pub(crate) struct Work {
     pub install_not_after: Timestamp,
     /// The boot in which Windows was asked to reboot.
     pub reboot_asked_in: Option<String>,
+    /// Boots seen when this question was taken up. Those before are none that the work has made: a reboot that was pending,
+    /// or the power that a snapshot takes.
+    #[serde(default)]
+    pub boots_before: u32,
 }
 
 /// Tells one piece of work from the next: the same question finds its own work, a new one starts anew.

@@ -325,7 +325,33 @@ fn a_pending_reboot_is_taken_first() {
     assert_eq!((rebooted.code, rebooted.phase(), rebooted.report.mutated), (exit::DONE, AgentPhase::Done, false));
     let end = op.run_to_end();
     assert_eq!((end.phase(), end.report.build, op.machine.reboots), (AgentPhase::Done, NEW, 2), "{}", end.error());
-    assert_eq!(end.report.boots, 2);
+    assert_eq!(end.report.boots, 1, "the reboot that was pending is none of the update's");
+}
+
+/// A hotpatch, after a reboot that was pending and a snapshot that took the power off.
+#[test]
+fn boots_before_the_work_are_none_of_the_work() {
+    let mut op = operator();
+    op.machine.offers[0].needs_reboot = false;
+    op.machine.signals.update_agent = true;
+    op.stage();
+    op.pod(&reboot_only(&op, 1));
+    assert_eq!((op.collect(true).report.boots, op.machine.reboots), (1, 1));
+    assert_eq!(op.pod(&request("Stage", 1, 2, op.stage_command("a-1"))).expect("an answer").code, exit::DONE);
+    op.machine.boot();
+    let end = op.arm(1, 1).expect("no reboot");
+    assert_eq!((end.phase(), end.report.boots, op.machine.reboots), (AgentPhase::Done, 0, 1), "{}", end.error());
+}
+
+/// A new attempt takes up work that goes on: what the first one's reboot was is not waited for again.
+#[test]
+fn boots_of_an_earlier_attempt_are_none_of_the_next() {
+    let mut op = operator();
+    op.stage();
+    op.arm(1, 1);
+    assert_eq!(op.machine.reboots, 1);
+    let end = op.arm(1, 2).expect("no reboot");
+    assert_eq!((end.phase(), end.report.boots), (AgentPhase::Done, 0), "{}", end.error());
 }
 
 #[test]

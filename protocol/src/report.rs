@@ -24,7 +24,8 @@ pub struct Report {
     pub mutated: bool,
     /// The machine's build now.
     pub build: Build,
-    /// Boots since the state file was made, counted by the agent itself.
+    /// Boots since the agent was armed last, or, where it was not, since the state file was made; counted by the agent
+    /// itself.
     pub boots: u32,
     /// The two proofs of a restore.
     pub nonces: Nonces,

@@ -30,7 +30,7 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
         Asked::Unread(Some(exit::IN_PROGRESS)) => StepResult::done("installed up to a reboot"),
         Asked::Pending(_) | Asked::Unread(_) | Asked::Lost(_) if !node.readiness.is_ready() => boot(ctx),
         asked @ (Asked::Pending(_) | Asked::Unread(_)) => installing(ctx, asked),
-        Asked::Report(answer) => report::installed(&answer, key.round, is_last(ctx, key)),
+        Asked::Report(answer) => report::installed(&answer, is_last(ctx, key)),
         Asked::Lost(_) if !boot_would_show(ctx, key) => wait(to_boot(ctx), BOOT_SHOWS),
         Asked::Lost(why) => collect(ctx, key, false, &why).await?,
     })
@@ -53,7 +53,7 @@ async fn collect(ctx: &ActContext<'_>, key: &StepKey, rebooted: bool, why: &str)
     let purpose = if rebooted { "collect-booted" } else { "collect" };
     Ok(match ask_patiently(ctx, key, purpose, Command::Collect { follow: true }).await? {
         asked @ (Asked::Pending(_) | Asked::Unread(_)) => installing(ctx, asked),
-        Asked::Report(answer) => report::installed(&answer, key.round, is_last(ctx, key)),
+        Asked::Report(answer) => report::installed(&answer, is_last(ctx, key)),
         Asked::Lost(again) => StepResult::retriable(format!("{again}; before that: {why}")),
     })
 }

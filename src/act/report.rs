@@ -49,9 +49,9 @@ pub(super) fn staged(report: &Report, intent: &Intent, now: Timestamp) -> StepRe
 
 /// What the answer to `arm` or `collect` means for an installation. `last` says that no attempt follows this one.
 ///
-/// Whether the machine rebooted is told by the agent's own count of boots, of which each earlier round took one: the
-/// Node object may still show the boot before, when the API server was away meanwhile.
-pub(super) fn installed(report: &Report, round: u32, last: bool) -> StepResult {
+/// Whether the machine rebooted is told by the agent's own count of boots since it was armed: the Node object may still
+/// show the boot before, when the API server was away meanwhile.
+pub(super) fn installed(report: &Report, last: bool) -> StepResult {
     use AgentPhase as P;
     match (report.progress, report.phase) {
         (Progress::Failed, _) | (_, P::Failed | P::Unknown) => failed(report, last),
@@ -59,7 +59,7 @@ pub(super) fn installed(report: &Report, round: u32, last: bool) -> StepResult {
             "installed up to a reboot, but the leave to reboot ran out before the machine was idle",
         ),
         (_, P::Done | P::MoreToInstall) => {
-            let handle = (report.boots < round).then(|| NO_REBOOT.to_owned());
+            let handle = (report.boots == 0).then(|| NO_REBOOT.to_owned());
             StepResult::Done { handle, message: "installed".to_owned(), more: false }
         }
         (_, P::RebootRequested | P::PostBoot | P::Rescan) => StepResult::done("installed up to a reboot"),
@@ -193,7 +193,7 @@ pub(super) mod tests {
             (DiskFull, true, false, None),
             (Configuration, false, false, Some(StepDetail::Untouched)),
         ] {
-            let StepResult::Failed { detail, message } = installed(&failure(class, mutated), 1, last) else {
+            let StepResult::Failed { detail, message } = installed(&failure(class, mutated), last) else {
                 panic!("{class:?} is a failure");
             };
             assert_eq!(detail, want, "{class:?}, mutated {mutated}, last {last}");
@@ -203,18 +203,15 @@ pub(super) mod tests {
 
     #[test]
     fn an_installation_says_whether_a_boot_follows() {
-        let handle =
-            |progress, phase, boots, round| match installed(&Report { boots, ..report(progress, phase) }, round, false)
-            {
-                StepResult::Done { handle, .. } => handle,
-                other => panic!("{other:?}"),
-            };
-        assert_eq!(handle(Progress::InProgress, AgentPhase::RebootRequested, 0, 1), None);
-        assert_eq!(handle(Progress::Done, AgentPhase::Done, 0, 1).as_deref(), Some(NO_REBOOT));
+        let handle = |progress, phase, boots| match installed(&Report { boots, ..report(progress, phase) }, false) {
+            StepResult::Done { handle, .. } => handle,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(handle(Progress::InProgress, AgentPhase::RebootRequested, 0), None);
+        assert_eq!(handle(Progress::Done, AgentPhase::Done, 0).as_deref(), Some(NO_REBOOT));
         // The pod that asks may see the boot before the Node object shows it: that one is still waited for.
-        assert_eq!(handle(Progress::Done, AgentPhase::Done, 1, 1), None);
-        assert_eq!(handle(Progress::Done, AgentPhase::Done, 1, 2).as_deref(), Some(NO_REBOOT));
-        assert_eq!(handle(Progress::Done, AgentPhase::MoreToInstall, 1, 1), None);
+        assert_eq!(handle(Progress::Done, AgentPhase::Done, 1), None);
+        assert_eq!(handle(Progress::Done, AgentPhase::MoreToInstall, 1), None);
     }
 
     #[test]
@@ -225,7 +222,7 @@ pub(super) mod tests {
             (Progress::Done, AgentPhase::Idle),
             (Progress::InProgress, AgentPhase::Install),
         ] {
-            let result = installed(&report(progress, phase), 1, false);
+            let result = installed(&report(progress, phase), false);
             assert!(matches!(result, StepResult::Failed { detail: Some(StepDetail::Retriable), .. }), "{phase:?}");
         }
     }

@@ -9,6 +9,7 @@
 mod build;
 mod report;
 mod request;
+mod words;
 
 pub use build::{Build, KbId, ParseBuildError, ParseKbError};
 pub use report::HostCheck;

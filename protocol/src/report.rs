@@ -1,5 +1,6 @@
 //! What the agent answers.
 
+use crate::words::{SHORT, beginning};
 use crate::{Build, KbId, MAX_REPORT_BYTES, Ticket, VERSION};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -307,7 +308,7 @@ impl Report {
             return Err(ReportError::TooLarge(line.len()));
         }
         if !line.trim_start().starts_with('{') {
-            return Err(ReportError::Words(words(line)));
+            return Err(ReportError::Words(beginning(line)));
         }
         let report: Self = serde_json::from_str(line).map_err(|e| ReportError::Json(e.to_string()))?;
         if report.version != VERSION {
@@ -345,16 +346,6 @@ impl Report {
         encode(&report)
     }
 }
-
-/// The beginning of a line as one may show it: not what a terminal would take for orders.
-fn words(line: &str) -> String {
-    let shown = line.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
-    let more = if line.trim().chars().nth(SHORT).is_some() { "..." } else { "" };
-    shown.take(SHORT).chain(more.chars()).collect()
-}
-
-/// Longest text of a report that is too long, and of what is quoted of a line that is none, in characters.
-const SHORT: usize = 200;
 
 /// Room for a growing `omitted`, in bytes.
 const SPARE: usize = 16;

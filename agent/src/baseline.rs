@@ -3,6 +3,7 @@
 use crate::host::{
     Adapter, BitLocker, Driver, EventSpan, Host, HostNetwork, HostResult, MemoryUse, Route, Service, StartMode,
 };
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use windlass_protocol::{Build, ServiceState};
@@ -38,6 +39,13 @@ pub(crate) struct Baseline {
     /// Whether the domain trusts the machine; `None` in no domain.
     pub secure_channel: Read<Option<bool>>,
     pub memory: Read<MemoryUse>,
+    /// How far the clock is ahead of its time server; `None` without one. An agent before this one did not ask.
+    #[serde(default = "unasked")]
+    pub clock: Read<Option<SignedDuration>>,
+}
+
+fn unasked<T>() -> Read<T> {
+    Err("nobody asked".to_owned())
 }
 
 impl Baseline {
@@ -62,6 +70,7 @@ impl Baseline {
             events: read(host.critical_events(EventSpan::Kept)),
             secure_channel: read(host.secure_channel()),
             memory: read(host.memory()),
+            clock: read(host.clock_ahead()),
         })
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn look(host: &dyn Host, automatic: AutomaticUpdates) -> Vec<Finding>
         must("automaticUpdates", owners::automatic_updates(host, automatic)),
         may("power", power(host)),
         told("bitlocker", bitlocker(host)),
-        told("clock", probe::clock(host)),
+        told("clock", probe::clock(None, host)),
     ];
     findings.extend(owners::others(host).into_iter().map(|check| Finding { check, error: None }));
     findings

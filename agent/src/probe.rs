@@ -91,7 +91,7 @@ pub(crate) fn checks(
         compared("bitlocker", system::bitlocker),
         check("freeSpace", system::free_space(host)),
         check("reboot", system::reboot(host)),
-        check("clock", system::clock(host)),
+        check("clock", system::clock(baseline, host)),
         compared("domain", system::domain),
         compared("memory", system::memory),
     ]

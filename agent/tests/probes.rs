@@ -644,6 +644,41 @@ fn p13_clock() {
             ),
             (AS_IT_IS, |m| m.condition.time_server = false, Pass, "", threshold, "the machine has no time server"),
             (AS_IT_IS, |m| _ = m.condition.silent.insert("clock_ahead"), Inconclusive, "", "", unread("clock_ahead")),
+            (
+                |m| _ = m.condition.silent.insert("clock_ahead"),
+                AS_IT_IS,
+                Pass,
+                "",
+                "",
+                "not to be read, now as before: clock_ahead: 0x80004001",
+            ),
+            (
+                |m| _ = m.condition.silent.insert("clock_ahead"),
+                |m| {
+                    m.condition.silent.clear();
+                    m.clock_ahead = SignedDuration::from_secs(300);
+                },
+                Fail,
+                "300 s",
+                threshold,
+                "300 s off its time server",
+            ),
+            (
+                |m| m.clock_ahead = SignedDuration::from_secs(-900),
+                |m| m.clock_ahead = SignedDuration::from_secs(-950),
+                Pass,
+                "-950 s",
+                threshold,
+                "-950 s off its time server, -900 s before",
+            ),
+            (
+                |m| m.clock_ahead = SignedDuration::from_secs(900),
+                |m| m.clock_ahead = SignedDuration::from_secs(-900),
+                Fail,
+                "-900 s",
+                threshold,
+                "-900 s off its time server",
+            ),
         ],
     );
 }

@@ -69,14 +69,26 @@ pub(super) fn reboot(host: &dyn Host) -> HostResult<Judged> {
     Ok(Judged::pass_if(!signals.due(), detail, "no reboot is pending", detail))
 }
 
-/// The clock is right enough for Kerberos and TLS; a machine without a time server has nothing to be compared with.
-pub(crate) fn clock(host: &dyn Host) -> HostResult<Judged> {
+/// The clock is right enough for Kerberos and TLS, or no worse than it was: a server that never answers (a firewall
+/// between), and a clock that nobody sets, are no doing of an update. A machine without a time server has nothing to be
+/// compared with.
+pub(crate) fn clock(before: Option<&Baseline>, host: &dyn Host) -> HostResult<Judged> {
     let threshold = format!("less than {} s", MOST_SKEW.as_secs());
-    Ok(match host.clock_ahead()? {
-        None => Judged::pass_if(true, "", threshold, "the machine has no time server"),
-        Some(ahead) => {
-            let detail = format!("{} s off its time server", ahead.as_secs());
-            Judged::pass_if(ahead.abs() < MOST_SKEW, format!("{} s", ahead.as_secs()), threshold, detail)
+    let was = before.map(|before| &before.clock);
+    Ok(match (host.clock_ahead(), was) {
+        (Err(e), Some(Err(_))) => Judged::pass_if(true, "", "", format!("not to be read, now as before: {e}")),
+        (Err(e), Some(Ok(_)) | None) => return Err(e),
+        (Ok(None), _) => Judged::pass_if(true, "", threshold, "the machine has no time server"),
+        (Ok(Some(ahead)), was) => {
+            let before = was.and_then(|was| was.as_ref().ok().copied().flatten());
+            let off_before = before.filter(|before| before.abs() >= MOST_SKEW);
+            let as_it_was = off_before.filter(|before| (ahead - *before).abs() < MOST_SKEW);
+            let detail = match as_it_was {
+                Some(before) => format!("{} s off its time server, {} s before", ahead.as_secs(), before.as_secs()),
+                None => format!("{} s off its time server", ahead.as_secs()),
+            };
+            let good = ahead.abs() < MOST_SKEW || as_it_was.is_some();
+            Judged::pass_if(good, format!("{} s", ahead.as_secs()), threshold, detail)
         }
     })
 }

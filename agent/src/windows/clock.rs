@@ -12,6 +12,7 @@ use windows::Win32::NetworkManagement::NetManagement::{
     I_NetLogonControl2, NETLOGON_CONTROL_TC_VERIFY, NETLOGON_INFO_2, NetApiBufferFree, NetGetJoinInformation,
     NetSetupDomainName, NetSetupUnknownStatus,
 };
+use windows::Win32::System::SystemInformation::{ComputerNameDnsDomain, GetComputerNameExW};
 use windows::core::PWSTR;
 
 /// Settings of Windows' time service.
@@ -27,12 +28,23 @@ fn server() -> HostResult<Option<String>> {
         "NTP" | "AllSync" => {
             Ok(registry::string(TIME, "NtpServer")?.as_deref().and_then(first_server).map(str::to_owned))
         }
-        "NT5DS" => domain(),
+        "NT5DS" => Ok(domain()?.map(|short| dns_domain().unwrap_or(short))),
         _ => Ok(None),
     }
 }
 
-/// The domain that the machine is joined to, if it is to one.
+/// The machine's domain as the name service has it, whose addresses are those of its controllers. The domain's short
+/// (NetBIOS) name is in no name server: without the domain's suffix nothing is found under it.
+fn dns_domain() -> Option<String> {
+    let (mut buffer, mut length) = ([0u16; 256], 256);
+    let into = Some(PWSTR(buffer.as_mut_ptr()));
+    // SAFETY: the buffer has the length that is said; the call writes no more, and says how much it wrote.
+    unsafe { GetComputerNameExW(ComputerNameDnsDomain, into, &raw mut length) }.ok()?;
+    let text = String::from_utf16(buffer.get(..length as usize)?).ok()?;
+    (!text.is_empty()).then_some(text)
+}
+
+/// The domain that the machine is joined to, if it is to one, by its short name.
 pub(super) fn domain() -> HostResult<Option<String>> {
     let (mut name, mut status) = (PWSTR::null(), NetSetupUnknownStatus);
     // SAFETY: null means this machine; name and status are written once.
@@ -93,6 +105,11 @@ impl Clock for WindowsHost {
 mod tests {
     use super::*;
     use std::thread;
+
+    #[test]
+    fn the_domain_of_the_name_service_is_a_name_or_none() {
+        assert!(dns_domain().is_none_or(|name| !name.is_empty() && !name.contains('\0')));
+    }
 
     #[test]
     fn a_time_server_is_asked_and_believed() {

@@ -42,17 +42,28 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
         let budget = budget(ctx, &tenants, pod, words).await?;
         return Ok(wait(WaitingOn::DisruptionBudget { budget, pod: full_name(pod) }, BUDGET_AGAIN));
     }
-    let evicted = asked.iter().filter(|(_, evicted)| *evicted != Evicted::Gone);
-    let mut left: Vec<_> =
-        leaving.iter().map(|(pod, _)| pod).chain(evicted.map(|(pod, _)| pod)).map(|pod| full_name(pod)).collect();
-    left.sort_unstable();
-    match left.first() {
+    match left(&leaving, &asked) {
         None => empty(ctx, key).await,
-        Some(first) => {
-            let on = WaitingOn::PodsTerminating { left: left.len(), first: first.clone() };
-            Ok(wait(on, LOOK_AGAIN))
-        }
+        Some(on) => Ok(wait(on, LOOK_AGAIN)),
     }
+}
+
+/// What is waited for while pods are left: all that the node had at this look. Whatever their evictions came to, only the
+/// list of the node's pods says that one is gone.
+fn left(leaving: &[(Arc<Pod>, Fate)], asked: &[(Arc<Pod>, Evicted)]) -> Option<WaitingOn> {
+    let put_off = |(pod, evicted): &(Arc<Pod>, Evicted)| match evicted {
+        Evicted::Later(words) => Some(WaitingOn::ApiServer(format!("evicting pod {}: {words}", full_name(pod)))),
+        Evicted::Yes | Evicted::Refused(_) => None,
+    };
+    // While others end, there is somebody to wait for, and what is put off is mostly taken at the next look.
+    let others_end = !leaving.is_empty() || asked.iter().any(|one| put_off(one).is_none());
+    if !others_end {
+        return asked.iter().find_map(put_off);
+    }
+    let pods = leaving.iter().map(|(pod, _)| pod).chain(asked.iter().map(|(pod, _)| pod));
+    let mut names: Vec<_> = pods.map(|pod| full_name(pod)).collect();
+    names.sort_unstable();
+    Some(WaitingOn::PodsTerminating { left: names.len(), first: names.first()?.clone() })
 }
 
 /// The node's pods, followed from the first pass of the step on.
@@ -103,7 +114,7 @@ async fn budget(ctx: &ActContext<'_>, tenants: &Tenants, pod: &Pod, words: &str)
 fn refused(evicted: &Evicted) -> Option<&str> {
     match evicted {
         Evicted::Refused(words) => Some(words),
-        Evicted::Yes | Evicted::Gone | Evicted::Later => None,
+        Evicted::Yes | Evicted::Later(_) => None,
     }
 }
 
@@ -128,4 +139,28 @@ fn attached(node: &Node) -> Vec<String> {
     let mut names: Vec<_> = volumes.into_iter().flatten().map(|v| v.name.clone()).collect();
     names.sort_unstable();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn pod(name: &str) -> Arc<Pod> {
+        let pod = json!({"metadata": {"name": name, "namespace": "shop"}});
+        Arc::new(serde_json::from_value(pod).expect("a pod"))
+    }
+
+    /// A conflict was once taken for "it is gone": the drain ended, and the pod ran on.
+    #[test]
+    fn a_pod_is_left_whatever_its_eviction_came_to() {
+        let later = |name| (pod(name), Evicted::Later("the object has been modified".into()));
+        let ends = |left, first: &str| Some(WaitingOn::PodsTerminating { left, first: first.into() });
+        assert_eq!(left(&[], &[]), None);
+        assert_eq!(left(&[], &[(pod("web-1"), Evicted::Yes)]), ends(1, "shop/web-1"));
+        assert_eq!(left(&[(pod("web-2"), Fate::Leaving)], &[later("web-1")]), ends(2, "shop/web-1"));
+        assert_eq!(left(&[], &[later("web-1"), (pod("web-2"), Evicted::Yes)]), ends(2, "shop/web-1"));
+        let words = "evicting pod shop/web-1: the object has been modified";
+        assert_eq!(left(&[], &[later("web-1"), later("web-2")]), Some(WaitingOn::ApiServer(words.into())));
+    }
 }

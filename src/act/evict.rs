@@ -57,12 +57,10 @@ pub(super) fn full_name(pod: &Pod) -> String {
 pub(super) enum Evicted {
     /// It was told to end.
     Yes,
-    /// It is gone, or its name is another pod's.
-    Gone,
     /// A disruption budget refuses; the API server's own words.
     Refused(String),
-    /// Not now: the server is busy, or the namespace is being deleted.
-    Later,
+    /// Not now, in the API server's own words: it is busy, another write came first, the namespace is being deleted.
+    Later(String),
 }
 
 /// Asks a pod to leave.
@@ -95,14 +93,17 @@ pub(super) async fn evict(means: &Means, pod: &Pod) -> Result<Evicted, ActError>
 fn refusal(status: &Status) -> Option<Evicted> {
     let causes = || status.details.iter().flat_map(|d| &d.causes);
     let has_cause = |reason: &str| causes().any(|c| c.reason == reason);
+    let later = || Some(Evicted::Later(status.message.clone()));
     match status.code {
-        404 | 409 => Some(Evicted::Gone),
+        // Said of pods that live, too: where the budget was changed or deleted meanwhile, or a webhook answers so. That a
+        // pod is gone is for the list of the node's pods to say.
+        404 | 409 => later(),
         429 if has_cause("DisruptionBudget") => {
             let words: Vec<_> = causes().map(|c| c.message.clone()).collect();
             Some(Evicted::Refused(words.join("; ")))
         }
-        429 => Some(Evicted::Later),
-        403 if has_cause("NamespaceTerminating") => Some(Evicted::Later),
+        429 => later(),
+        403 if has_cause("NamespaceTerminating") => later(),
         500 if status.message.contains("more than one PodDisruptionBudget") => {
             Some(Evicted::Refused(status.message.clone()))
         }
@@ -151,10 +152,12 @@ mod tests {
             status(429, "Cannot evict pod", Some(("DisruptionBudget", budget))),
             Some(Evicted::Refused(budget.into()))
         );
-        assert_eq!(status(429, "too many requests", None), Some(Evicted::Later));
-        assert_eq!(status(404, "", None), Some(Evicted::Gone));
-        assert_eq!(status(409, "", None), Some(Evicted::Gone));
-        assert_eq!(status(403, "", Some(("NamespaceTerminating", ""))), Some(Evicted::Later));
+        let later = |words: &str| Some(Evicted::Later(words.into()));
+        assert_eq!(status(429, "too many requests", None), later("too many requests"));
+        let (gone, changed) = ("poddisruptionbudgets \"web\" not found", "the object has been modified");
+        assert_eq!(status(404, gone, None), later(gone), "the budget is gone, not the pod");
+        assert_eq!(status(409, changed, None), later(changed), "the budget was changed, and the pod lives");
+        assert_eq!(status(403, "it ends", Some(("NamespaceTerminating", ""))), later("it ends"));
         assert_eq!(status(403, "", None), None);
         let two = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.";
         assert_eq!(status(500, two, None), Some(Evicted::Refused(two.into())));

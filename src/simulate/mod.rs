@@ -82,6 +82,8 @@ mod crash;
 #[cfg(test)]
 mod liar;
 #[cfg(test)]
+mod mishaps;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@
 
 use super::approvals::Approvals;
 use super::fleet::{self, available, claim, cordoned, in_work, steps, uid};
+use super::pods::Pods;
 use super::{By, Change, Check, Invariant, Truth};
 use crate::api::{
     DeletionPolicy, NodeSelector, NodeSnapshot, NodeUpdate, Orphans, SnapshotClass, Step, UpdateHold, UpdateRollout,
@@ -32,6 +33,8 @@ pub struct Work {
 pub struct Books {
     /// Nodes by name.
     pub nodes: HashMap<String, Arc<Node>>,
+    /// Pods that have to leave their nodes.
+    pub pods: Pods,
     /// Node updates by UID.
     pub updates: HashMap<String, Work>,
     /// Those in work, by node name: there should never be two.

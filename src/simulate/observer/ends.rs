@@ -10,7 +10,11 @@ use windlass_protocol::Build;
 /// Looks at a `NodeUpdate` that was changed.
 pub fn check(books: &Books, at: Timestamp, old: &NodeUpdate, new: &NodeUpdate, truth: &dyn Truth) -> Vec<Check> {
     let mut checks = Vec::new();
-    match began(old, new).map(|record| record.step) {
+    let begun = began(old, new).map(|record| record.step);
+    if matches!(begun, Some(Step::Snapshot | Step::Install | Step::Reboot)) {
+        checks.push((Invariant::Drained, books.pods.left(new)));
+    }
+    match begun {
         Some(Step::Install) => checks.push((Invariant::Snapshot, no_snapshot(at, new, truth))),
         Some(Step::Restore) => checks.push((Invariant::NeedlessRevert, needless(new))),
         _ => {}

@@ -49,6 +49,7 @@ impl Auditor {
         let by = if matches!(actor, Actor::Operator(_)) { By::Operator } else { By::Others };
         match change.1.or(change.0) {
             Some(Object::Node(_)) => self.node(at, by, change!(change, Node)),
+            Some(Object::Pod(_)) => self.pod(at, change!(change, Pod)),
             Some(Object::NodeUpdate(_)) => self.update(at, change!(change, NodeUpdate), view.world),
             Some(Object::Rollout(_)) => self.rollout(at, change!(change, Rollout)),
             Some(Object::Snapshot(_)) => self.snapshot(at, change!(change, Snapshot), view.world),

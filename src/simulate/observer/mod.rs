@@ -10,6 +10,7 @@ mod eyes;
 mod fleet;
 mod holds;
 mod nodes;
+mod pods;
 mod rollouts;
 mod starts;
 mod truth;
@@ -23,7 +24,7 @@ pub use truth::Truth;
 use crate::api::{DeletionPolicy, NodeSnapshot, NodeUpdate, SnapshotClass, UpdateApproval, UpdateHold, UpdateRollout};
 use books::Books;
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use std::fmt;
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ pub enum Invariant {
     Budget,
     /// Nothing is installed without a snapshot from which the machine can really be restored.
     Snapshot,
+    /// No machine is snapshot, changed or rebooted with pods on it that had to leave.
+    Drained,
     /// A node never has two owners.
     Owner,
     /// Nobody uncordons what somebody else cordoned.
@@ -121,6 +124,12 @@ impl Auditor {
         let breaches = nodes::check(&self.books, by, change);
         self.add(at, breaches);
         self.books.node(at, by, change);
+    }
+
+    /// A Pod was written.
+    pub fn pod(&mut self, at: Timestamp, change: Change<'_, Pod>) {
+        self.time(at);
+        self.books.pods.wrote(change);
     }
 
     /// A `NodeUpdate` was written.

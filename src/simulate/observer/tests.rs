@@ -267,6 +267,57 @@ fn an_installation_without_a_snapshot() {
     }
 }
 
+/// A pod of a workload on win-1.
+fn pod(more: &Value) -> Arc<Pod> {
+    let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "r", "controller": true});
+    let mut pod = json!({
+        "metadata": {"name": "web-1", "namespace": "shop", "creationTimestamp": "2026-01-05T09:00:00Z", "ownerReferences": [owner]},
+        "spec": {"nodeName": "win-1", "containers": []}, "status": {"phase": "Running"},
+    });
+    merge(&mut pod, more);
+    object(pod)
+}
+
+#[test]
+fn a_machine_that_is_touched_with_pods_on_it() {
+    let drained = step("Drain", "Succeeded", &json!({}));
+    let broken = &[Invariant::Drained][..];
+    for (more, expected) in [
+        (json!({}), broken),
+        (json!({"metadata": {"deletionTimestamp": "2026-01-05T09:59:00Z"}}), broken),
+        (json!({"metadata": {"ownerReferences": []}}), broken),
+        (json!({"spec": {"nodeName": "win-2"}}), &[]),
+        (json!({"status": {"phase": "Succeeded"}}), &[]),
+        (
+            json!({"metadata": {"ownerReferences": [{"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "cni", "uid": "d"}]}}),
+            &[],
+        ),
+        (json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}}), &[]),
+        (json!({"metadata": {"namespace": "windlass-agents"}}), &[]),
+        (json!({"spec": {"priorityClassName": "system-node-critical"}}), &[]),
+        // It came after the drain.
+        (json!({"metadata": {"creationTimestamp": "2026-01-05T10:00:00Z"}}), &[]),
+    ] {
+        for touch in ["Snapshot", "Reboot"] {
+            let mut scene = Scene::new();
+            scene.auditor.pod(scene.now, (None, Some(&pod(&more))));
+            scene.starts("win-1", &json!({}));
+            scene.goes(&json!([]), &json!([drained, step(touch, "Started", &json!({}))]), &json!({}));
+            scene.finds(expected);
+        }
+    }
+    // One that is gone, or has ended since, is in nobody's way.
+    for after in [None, Some(pod(&json!({"status": {"phase": "Failed"}})))] {
+        let mut scene = Scene::new();
+        let there = pod(&json!({}));
+        scene.auditor.pod(scene.now, (None, Some(&there)));
+        scene.auditor.pod(scene.now, (Some(&there), after.as_ref()));
+        scene.starts("win-1", &json!({}));
+        scene.goes(&json!([]), &json!([drained, step("Snapshot", "Started", &json!({}))]), &json!({}));
+        scene.finds(&[]);
+    }
+}
+
 #[test]
 fn a_revert_of_what_was_not_changed() {
     let restore = step("Restore", "Started", &json!({}));

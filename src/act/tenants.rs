@@ -3,7 +3,7 @@
 
 use super::error::{ApiError, call};
 use crate::observe::WATCH_SECONDS;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, future};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -17,6 +17,10 @@ use tokio::sync::watch;
 /// How long pods are followed without a look at them, in minutes: the passes of a drain are seconds apart, those after
 /// failures up to 75 s.
 const UNLOOKED: Duration = Duration::from_mins(2);
+
+/// How much longer than it was asked for a watch is believed. The API server ends it in time; one that lost its power says
+/// nothing, for ever, and what was seen last would be taken for what there is.
+const LATE: Duration = Duration::from_secs(5);
 
 /// The pods of one node. When this is dropped, the watch ends.
 #[derive(Debug)]
@@ -91,13 +95,15 @@ impl Tenants {
     }
 }
 
-/// Keeps the pods up to date until the watch ends, or nobody looks any more.
+/// Keeps the pods up to date until the watch ends, or should have, or nobody looks any more.
 async fn keep(
     pods: Pods,
     events: impl Stream<Item = kube::Result<WatchEvent<Pod>>> + Unpin,
     looked: watch::Receiver<()>,
 ) {
-    let mut events = events.take_until(Box::pin(unlooked(looked, UNLOOKED)));
+    let overdue = tokio::time::sleep(Duration::from_secs(u64::from(WATCH_SECONDS)) + LATE);
+    let over = future::select(Box::pin(unlooked(looked, UNLOOKED)), Box::pin(overdue));
+    let mut events = events.take_until(over);
     while let Some(event) = events.next().await {
         match event {
             Ok(WatchEvent::Added(pod) | WatchEvent::Modified(pod)) => {
@@ -189,6 +195,19 @@ mod tests {
         }
         assert!(!ended.is_finished(), "somebody looked all the time");
         tokio::time::timeout(patience * 10, ended).await.expect("it ends").expect("without a panic");
+    }
+
+    /// The API server lost its power: no event comes, and no end of the connection.
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_that_does_not_end_is_not_believed_for_ever() {
+        let (tenants, _tell) = tenants(&["ghost"]);
+        for _ in 0..WATCH_SECONDS {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(tenants.look().len(), 1);
+        }
+        assert!(tenants.is_followed(), "it may go on as long as it was asked for");
+        tokio::time::sleep(LATE * 2).await;
+        assert!(!tenants.is_followed(), "the next look lists anew");
     }
 
     #[tokio::test]

@@ -18,7 +18,7 @@ pub(super) const LOOK_AGAIN: Duration = Duration::from_mins(1);
 pub(super) const READ_AGAIN: Duration = Duration::from_secs(10);
 
 /// How often a question is asked whose answers get lost: a pod may die with a boot that nobody expected, hardly three.
-const TRIES: u32 = 3;
+pub(super) const TRIES: u32 = 3;
 
 /// One question to the agent on one node.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use windlass_protocol::{Command, PinnedUpdate, Source, exit};
 
 /// How soon a boot shows in the Node object: 15 s. A kubelet tells its node's state as it starts, and each 10 s
 /// (`nodeStatusUpdateFrequency`).
-const BOOT_SHOWS: Duration = Duration::from_secs(15);
+pub(super) const BOOT_SHOWS: Duration = Duration::from_secs(15);
 
 pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult, ActError> {
     let Some(node) = ctx.node.here() else { return Ok(boot(ctx)) };
@@ -31,7 +31,7 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
         Asked::Pending(_) | Asked::Unread(_) | Asked::Lost(_) if !node.readiness.is_ready() => boot(ctx),
         asked @ (Asked::Pending(_) | Asked::Unread(_)) => installing(ctx, asked),
         Asked::Report(answer) => report::installed(&answer, is_last(ctx, key)),
-        Asked::Lost(_) if !boot_would_show(ctx, key) => wait(to_boot(ctx), BOOT_SHOWS),
+        Asked::Lost(_) if !boot_would_show(ctx, key, "arm") => wait(to_boot(ctx), BOOT_SHOWS),
         Asked::Lost(why) => collect(ctx, key, false, &why).await?,
     })
 }
@@ -86,10 +86,10 @@ pub(super) fn has_build(ctx: &ActContext<'_>, node: &NodeState) -> bool {
     intent.updates.len() <= 1 && node.build.is_some_and(|build| build.same_os(intent.to) && build >= intent.to)
 }
 
-/// Whether the Node object would show the boot by now that an answer was lost with. A pod that asked then would wait for that
-/// boot and often tell what the build tells as well.
-fn boot_would_show(ctx: &ActContext<'_>, key: &StepKey) -> bool {
-    let since = ctx.means.memory.lost_since(key, ctx.now);
+/// Whether the Node object would show the boot by now that the answer to a question was lost with. A pod that asked then would
+/// wait for that boot and often tell what the build tells as well.
+pub(super) fn boot_would_show(ctx: &ActContext<'_>, key: &StepKey, purpose: &str) -> bool {
+    let since = ctx.means.memory.lost_since(key, purpose, ctx.now);
     Duration::try_from(ctx.now.duration_since(since)).is_ok_and(|passed| passed >= BOOT_SHOWS)
 }
 
@@ -98,7 +98,7 @@ pub(super) fn boot(ctx: &ActContext<'_>) -> StepResult {
     wait(to_boot(ctx), LOOK_AGAIN)
 }
 
-fn to_boot(ctx: &ActContext<'_>) -> WaitingOn {
+pub(super) fn to_boot(ctx: &ActContext<'_>) -> WaitingOn {
     WaitingOn::Boot { node: ctx.intent.node.name.clone() }
 }
 

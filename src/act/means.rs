@@ -115,7 +115,7 @@ pub struct Memory {
     pods: Mutex<HashMap<String, (Arc<Pod>, Timestamp)>>,
     checks: Mutex<HashMap<String, (StepKey, Timestamp)>>,
     lines: Mutex<HashMap<String, (String, Timestamp)>>,
-    lost: Mutex<HashMap<StepKey, Timestamp>>,
+    lost: Mutex<HashMap<(StepKey, String), Timestamp>>,
     tenants: Mutex<HashMap<String, Arc<Tenants>>>,
 }
 
@@ -172,11 +172,11 @@ impl Memory {
         lines.insert(pod_uid, (line.to_owned(), now));
     }
 
-    /// Since when the agent's answer to this step is known to be lost: now, if it was not known before.
-    pub(super) fn lost_since(&self, key: &StepKey, now: Timestamp) -> Timestamp {
+    /// Since when the agent's answer to this question of a step is known to be lost: now, if it was not known before.
+    pub(super) fn lost_since(&self, key: &StepKey, purpose: &str, now: Timestamp) -> Timestamp {
         let mut lost = lock(&self.lost);
         lost.retain(|_, at| now.duration_since(*at) < KEEP_LINE);
-        *lost.entry(key.clone()).or_insert(now)
+        *lost.entry((key.clone(), purpose.to_owned())).or_insert(now)
     }
 
     /// The pods of the node that this node update drains, if they are followed.
@@ -227,8 +227,9 @@ mod tests {
         let key = |attempt| StepKey { node_update_uid: "u".into(), step: Step::Install, round: 1, attempt };
         let now = |second| Timestamp::from_second(second).expect("a time");
         let memory = Memory::default();
-        assert_eq!(memory.lost_since(&key(1), now(10)), now(10));
-        assert_eq!(memory.lost_since(&key(1), now(70)), now(10));
-        assert_eq!(memory.lost_since(&key(2), now(70)), now(70), "another attempt asks anew");
+        assert_eq!(memory.lost_since(&key(1), "arm", now(10)), now(10));
+        assert_eq!(memory.lost_since(&key(1), "arm", now(70)), now(10));
+        assert_eq!(memory.lost_since(&key(2), "arm", now(70)), now(70), "another attempt asks anew");
+        assert_eq!(memory.lost_since(&key(1), "arm-2", now(70)), now(70), "and so does another question");
     }
 }

@@ -4,18 +4,18 @@
 //! installed in this round (a reboot that was due before we came, or an extra one) it is armed for the reboot alone.
 //! Undo: `Restore`, once there is a snapshot.
 
-use super::agent::{Asked, ask_for, ask_patiently, waiting};
+use super::agent::{Asked, TRIES, ask_for, ask_patiently, waiting};
 use super::claim::{Claim, check};
-use super::install::{arm, boot, booted_since, has_build};
-use super::{ActContext, ActError, report};
+use super::install::{BOOT_SHOWS, arm, boot, boot_would_show, booted_since, has_build, to_boot};
+use super::{ActContext, ActError, report, wait};
 use crate::domain::{NodeState, StepKey, StepResult};
-use windlass_protocol::{AgentPhase, Command, Progress};
+use windlass_protocol::{AgentPhase, Command, Progress, Report};
 
 pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult, ActError> {
     let Some(node) = ctx.node.here() else { return Ok(boot(ctx)) };
     let installs = ctx.history.installs_in(key.round);
     if !booted_since(ctx, key, node) {
-        return if installs { Ok(boot(ctx)) } else { ask_to_reboot(ctx, key).await };
+        return if installs { Ok(boot(ctx)) } else { ask_to_reboot(ctx, key, node).await };
     }
     if !node.readiness.is_ready() {
         return Ok(boot(ctx));
@@ -35,19 +35,58 @@ async fn look(ctx: &ActContext<'_>, key: &StepKey, node: &NodeState) -> Result<S
     })
 }
 
-async fn ask_to_reboot(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult, ActError> {
+/// Asks for the reboot, again where an answer was lost and no boot came with it: the pod may never have run. That is safe, as
+/// the agent finds by the ticket what it was asked for before.
+async fn ask_to_reboot(ctx: &ActContext<'_>, key: &StepKey, node: &NodeState) -> Result<StepResult, ActError> {
+    const DOING: &str = "rebooting the machine";
     if let Claim::NotOurs(result) = check(ctx, key).await? {
         return Ok(result);
     }
-    Ok(match ask_for(ctx, key, "reboot", arm(ctx, key, Vec::new())).await? {
-        asked @ Asked::Pending(_) => waiting("rebooting the machine", asked),
-        Asked::Report(answer)
-            if answer.phase == AgentPhase::RebootRequested && answer.progress == Progress::InProgress =>
-        {
-            boot(ctx)
+    let mut lost = None;
+    for number in 1..=TRIES {
+        let purpose = if number == 1 { "reboot".to_owned() } else { format!("reboot-{number}") };
+        match ask_for(ctx, key, &purpose, arm(ctx, key, Vec::new())).await? {
+            asked @ Asked::Pending(_) => return Ok(waiting(DOING, asked)),
+            // The pod ran, and most likely goes down with its machine, which is what was asked for.
+            Asked::Unread(_) => return Ok(boot(ctx)),
+            Asked::Report(answer) if reboots(&answer) => return Ok(boot(ctx)),
+            Asked::Report(answer) => return Ok(StepResult::failed(report::reason(&answer))),
+            Asked::Lost(_) if !node.readiness.is_ready() => return Ok(boot(ctx)),
+            Asked::Lost(_) if !boot_would_show(ctx, key, &purpose) => return Ok(wait(to_boot(ctx), BOOT_SHOWS)),
+            Asked::Lost(why) => lost = Some(why),
         }
-        Asked::Report(answer) => StepResult::failed(report::reason(&answer)),
-        // The pod went down with its machine, which is what was asked for.
-        Asked::Unread(_) | Asked::Lost(_) => boot(ctx),
-    })
+    }
+    Ok(waiting(DOING, Asked::Pending(lost)))
+}
+
+/// Whether the machine goes down, by the agent's answer, or has been up again since: then the Node object will say so, too.
+fn reboots(answer: &Report) -> bool {
+    use AgentPhase::{Done, MoreToInstall, PostBoot, RebootRequested, Rescan};
+    match answer.progress {
+        Progress::InProgress => matches!(answer.phase, RebootRequested | PostBoot | Rescan),
+        Progress::Done => matches!(answer.phase, Done | MoreToInstall),
+        Progress::RebootNeeded | Progress::Failed => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::tests::report;
+    use super::*;
+
+    #[test]
+    fn an_answer_says_whether_the_machine_reboots() {
+        use AgentPhase::{Done, Failed, Idle, PostBoot, RebootRequested};
+        for (progress, phase, expected) in [
+            (Progress::InProgress, RebootRequested, true),
+            (Progress::InProgress, PostBoot, true),
+            (Progress::Done, Done, true),
+            (Progress::Done, Idle, false),
+            // Its leave ran out.
+            (Progress::RebootNeeded, RebootRequested, false),
+            (Progress::Failed, Failed, false),
+        ] {
+            assert_eq!(reboots(&report(progress, phase)), expected, "{progress:?} {phase:?}");
+        }
+    }
 }

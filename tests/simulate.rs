@@ -478,6 +478,45 @@ fn a_log_that_can_not_be_written_is_refused_before_anything_is_played() {
     assert!(said.error.starts_with(&format!("windlass simulate: {}: ", log.display())), "{}", said.error);
 }
 
+/// The story would take the place of what is played, and nobody would have it any more.
+#[test]
+fn a_log_over_what_is_played_is_refused_and_leaves_it_as_it_is() {
+    let folder = Folder::new();
+    let scenario = folder.file("s.yaml", example());
+    let manifests = folder.0.join("manifests");
+    std::fs::create_dir(&manifests).unwrap();
+    let hold = "apiVersion: windlass.dev/v1alpha1\nkind: UpdateHold\nmetadata: {name: h}\nspec: {reason: r}\n";
+    std::fs::write(manifests.join("hold.yaml"), hold).unwrap();
+    // The same files by other names.
+    let cases = [(manifests.join("../s.yaml"), "--scenario"), (folder.0.join("manifests/./hold.yaml"), "--manifests")];
+    for (log, flag) in cases {
+        let before = std::fs::read_to_string(&log).unwrap();
+        let flags = ["--manifests", manifests.to_str().unwrap(), "--log", log.to_str().unwrap()];
+        let said = simulate(&scenario, &flags);
+        assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{}", said.error);
+        let words = format!("{}: --log would write over what {flag} reads (", log.display());
+        assert!(said.error.contains(&words), "{}", said.error);
+        assert_eq!(std::fs::read_to_string(&log).unwrap(), before);
+    }
+}
+
+/// A report that is lost is no report: a full disk, where the output goes to a file.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_report_that_can_not_be_written_is_an_error() {
+    let folder = Folder::new();
+    let file = folder.file("s.yaml", example());
+    for output in ["json", "text"] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+        let command = command.args(["simulate", "--output", output, "--scenario"]).arg(&file).stdout(full);
+        let said = command.output().unwrap();
+        let error = String::from_utf8(said.stderr).unwrap();
+        assert_eq!(said.status.code(), Some(2), "{error}");
+        assert!(error.starts_with("windlass simulate: the report can not be written: "), "{error}");
+    }
+}
+
 #[test]
 fn what_is_not_there_is_exit_code_2() {
     let said = simulate(Path::new("no-such-file.yaml"), &[]);

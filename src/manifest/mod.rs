@@ -109,8 +109,7 @@ pub fn load(path: &Path) -> Result<Vec<Manifest>, Vec<Complaint>> {
         ErrorKind::InvalidData => about(path, "no text".into()),
         _ => about(path, error.to_string()),
     };
-    let mut files = Vec::new();
-    collect(path, &mut files).map_err(|error| vec![unreadable(path, &error)])?;
+    let files = files(path).map_err(|error| vec![unreadable(path, &error)])?;
     if files.is_empty() {
         return Err(vec![about(path, "there is no .yaml, .yml or .json file in it".into())]);
     }
@@ -130,6 +129,16 @@ pub fn load(path: &Path) -> Result<Vec<Manifest>, Vec<Complaint>> {
     }
     complaints.extend(repeated(&manifests));
     if complaints.is_empty() { Ok(manifests) } else { Err(complaints) }
+}
+
+/// The files that [`load`] reads, in its order.
+///
+/// # Errors
+/// The file or folder can not be looked at.
+pub fn files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    collect(path, &mut files)?;
+    Ok(files)
 }
 
 /// Reads the documents of one text.

@@ -6,7 +6,7 @@ use crate::config::{Output, Simulate as Flags};
 use crate::manifest::{self, Manifest};
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::Write as _;
+use std::io::ErrorKind;
 use std::path::Path;
 use winfleet::scenario::Scenario;
 
@@ -37,13 +37,23 @@ impl Ending {
 
 /// Runs the subcommand; what it says goes to standard output, and errors to standard error.
 pub fn main(flags: &Flags) -> Ending {
-    // Each report is shown when it is there. Where nobody reads any more, that is no failure.
-    match simulate(flags, &mut |text| drop(std::io::stdout().write_all(text.as_bytes()))) {
+    match simulate(flags, &mut |text| print(&mut std::io::stdout(), text)) {
         Ok(ending) => ending,
         Err(error) => {
             eprintln!("windlass simulate: {error}");
             Ending::BadInput
         }
+    }
+}
+
+/// Prints a report when it is there. Where nobody reads any more (`head`), that is no failure; a report that is lost
+/// is one: who asked for it would take what was written before for all there is.
+fn print(to: &mut impl std::io::Write, text: &str) -> Result<(), SimulateError> {
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        Err(why) if why.kind() != ErrorKind::BrokenPipe => {
+            Err(SimulateError::Runtime(format!("the report can not be written: {why}")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -53,7 +63,7 @@ struct Input {
     manifests: Vec<Manifest>,
 }
 
-fn simulate(flags: &Flags, show: &mut impl FnMut(&str)) -> Result<Ending, SimulateError> {
+fn simulate(flags: &Flags, show: &mut impl FnMut(&str) -> Result<(), SimulateError>) -> Result<Ending, SimulateError> {
     let Input { scenario, manifests } = input(flags)?;
     let first = flags.seed.unwrap_or(scenario.seed);
     let (mut ending, mut summary) = (Ending::Good, Summary::default());
@@ -62,7 +72,7 @@ fn simulate(flags: &Flags, show: &mut impl FnMut(&str)) -> Result<Ending, Simula
         let outcome = run(&setup, vec![Box::new(Auditor::default())])?;
         let missed = misses(&scenario.expect, &outcome);
         ending = worse(ending, &outcome, &missed);
-        show(&shown(flags, &outcome)?);
+        show(&shown(flags, &outcome)?)?;
         summary.count(&outcome, !missed.is_empty());
         tell(flags, &scenario, &outcome, &missed);
         if let Some(log) = &flags.log {
@@ -70,7 +80,7 @@ fn simulate(flags: &Flags, show: &mut impl FnMut(&str)) -> Result<Ending, Simula
         }
     }
     if flags.runs > 1 && flags.output == Output::Text {
-        show(&format!("{}\n", summary.text(first)));
+        show(&format!("{}\n", summary.text(first)))?;
     }
     Ok(ending)
 }
@@ -103,6 +113,7 @@ fn input(flags: &Flags) -> Result<Input, SimulateError> {
     let notes = names::check(&scenario, &manifests, file, &lines)?;
     patches::check(&scenario, &manifests, file, &lines)?;
     if let Some(log) = &flags.log {
+        spares_the_input(log, flags)?;
         // What is in it stays until there is another story.
         File::options().append(true).create(true).open(log).map_err(|why| about(log, &why))?;
     }
@@ -110,6 +121,22 @@ fn input(flags: &Flags) -> Result<Input, SimulateError> {
         eprintln!("note: {note}");
     }
     Ok(Input { scenario, manifests })
+}
+
+/// Whether the story goes somewhere else than over what is played. Links to the same file are seen through.
+fn spares_the_input(log: &Path, flags: &Flags) -> Result<(), SimulateError> {
+    let manifests = flags.manifests.as_deref().map(manifest::files).transpose();
+    let manifests = manifests.map_err(|why| about(log, &why))?.unwrap_or_default();
+    let inputs =
+        [("--scenario", &flags.scenario)].into_iter().chain(manifests.iter().map(|file| ("--manifests", file)));
+    let Ok(target) = log.canonicalize() else { return Ok(()) };
+    for (flag, input) in inputs {
+        if input.canonicalize().is_ok_and(|input| input == target) {
+            let input = input.display();
+            return Err(about(log, &format!("--log would write over what {flag} reads ({input}): name another file")));
+        }
+    }
+    Ok(())
 }
 
 /// A broken invariant is worse than a missed expectation, and both stay what they are in later runs.

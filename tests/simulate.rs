@@ -454,6 +454,29 @@ expect: ";
 }
 
 #[test]
+fn a_file_that_is_no_text_or_commands_the_terminal_does_neither() {
+    let folder = Folder::new();
+    let file = folder.0.join("s.yaml");
+    let utf16: Vec<u8> = "\u{feff}seed: 1".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (bytes, words) in [(utf16, "it is UTF-16: save it as UTF-8"), (vec![0x7f, 0xff, 0], "no text in UTF-8: ")] {
+        std::fs::write(&file, bytes).unwrap();
+        let said = simulate(&file, &[]);
+        assert!(said.code == Some(2) && said.error.contains(&format!("s.yaml: {words}")), "{}", said.error);
+    }
+    let said = simulate(&folder.file("s.yaml", "\"\\e[31mred\": 7\n"), &[]);
+    assert!(said.error.contains("\\u{1b}[31mred") && !said.error.contains('\u{1b}'), "{}", said.error);
+}
+
+#[test]
+fn a_tab_is_told_with_its_line() {
+    let folder = Folder::new();
+    let scenario = folder.file("s.yaml", example());
+    let manifest = folder.file("m.yaml", "metadata: {}\nspec: x\n\tname: y\n");
+    let said = simulate(&scenario, &["--manifests", manifest.to_str().unwrap()]);
+    assert!(said.error.contains("m.yaml: line 3: .: a tab: YAML is indented by spaces"), "{}", said.error);
+}
+
+#[test]
 fn many_runs_end_with_what_they_came_to() {
     let folder = Folder::new();
     let scenario =

@@ -49,6 +49,7 @@ pub(super) fn read(text: &str) -> Result<Vec<Document>, Unreadable> {
             other => other.to_string(),
         };
         let message = message.split(" at line ").next().unwrap_or(&message);
+        let line = if message.contains("tab") { tab_from(text, line).unwrap_or(line) } else { line };
         let written = usize::try_from(line).ok().and_then(|line| text.lines().nth(line.checked_sub(1)?));
         Unreadable { line, message: plainly(message, written.unwrap_or_default()) }
     })?;
@@ -60,10 +61,19 @@ pub(super) fn read(text: &str) -> Result<Vec<Document>, Unreadable> {
     Ok(documents.filter(|document| !document.value.is_null()).collect())
 }
 
+/// The first line from this one on that a tab indents: the parser names the line at which what it reads began.
+fn tab_from(text: &str, line: u64) -> Option<u64> {
+    let indented = |line: &str| line.trim_start_matches(' ').starts_with('\t');
+    let skipped = usize::try_from(line).ok()?.saturating_sub(1);
+    let (at, _) = text.lines().enumerate().skip(skipped).find(|(_, line)| indented(line))?;
+    u64::try_from(at + 1).ok()
+}
+
 /// What the parser says of a line, in words that need no parser.
 fn plainly(message: &str, line: &str) -> String {
     match message {
         _ if line.contains("{{") => "a template is no manifest yet: render it first (helm template)".to_owned(),
+        _ if line.trim_start_matches(' ').starts_with('\t') => "a tab: YAML is indented by spaces".to_owned(),
         "expected string scalar" => "the name of a field must be a text".to_owned(),
         other => other.to_owned(),
     }

@@ -18,11 +18,13 @@ mod refusal;
 mod rules;
 mod schema;
 mod span;
+mod text;
 
 pub use document::Lines;
 pub use object::Kinds;
 pub use patch::merge;
 pub use refusal::FieldError;
+pub use text::read as read_text;
 
 use crate::api::{GROUP, VERSION};
 use document::Document;
@@ -106,7 +108,6 @@ pub fn load(path: &Path) -> Result<Vec<Manifest>, Vec<Complaint>> {
         |path: &Path, message| Complaint { file: path.display().to_string(), line: 0, field: ".".into(), message };
     let unreadable = |path: &Path, error: &std::io::Error| match error.kind() {
         ErrorKind::NotFound => about(path, "no such file or folder".into()),
-        ErrorKind::InvalidData => about(path, "no text".into()),
         _ => about(path, error.to_string()),
     };
     let files = files(path).map_err(|error| vec![unreadable(path, &error)])?;
@@ -115,7 +116,7 @@ pub fn load(path: &Path) -> Result<Vec<Manifest>, Vec<Complaint>> {
     }
     let (mut manifests, mut complaints) = (Vec::new(), Vec::new());
     for file in files {
-        let text = match std::fs::read_to_string(&file) {
+        let text = match read_text(&file) {
             Ok(text) => text,
             Err(error) => {
                 complaints.push(unreadable(&file, &error));

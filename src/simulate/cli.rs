@@ -1,7 +1,9 @@
 //! `windlass simulate`: flags in, report out.
 
 use super::summary::Summary;
-use super::{Auditor, Miss, Outcome, RefusedAct, Setup, SimulateError, files, misses, names, patches, random, run};
+use super::{
+    Auditor, Miss, Outcome, RefusedAct, Setup, SimulateError, files, harmless, misses, names, patches, random, run,
+};
 use crate::config::{Output, Simulate as Flags};
 use crate::manifest::{self, Manifest};
 use std::fmt::Write as _;
@@ -40,7 +42,7 @@ pub fn main(flags: &Flags) -> Ending {
     match simulate(flags, &mut |text| print(&mut std::io::stdout(), text)) {
         Ok(ending) => ending,
         Err(error) => {
-            eprintln!("windlass simulate: {error}");
+            complain(&format!("windlass simulate: {error}"));
             Ending::BadInput
         }
     }
@@ -55,6 +57,11 @@ fn print(to: &mut impl std::io::Write, text: &str) -> Result<(), SimulateError> 
         }
         _ => Ok(()),
     }
+}
+
+/// Says something on standard error.
+fn complain(words: &str) {
+    eprintln!("{}", harmless::text(words));
 }
 
 /// What is played, checked.
@@ -90,10 +97,10 @@ fn tell(flags: &Flags, scenario: &Scenario, outcome: &Outcome, missed: &[Miss]) 
     let (file, seed) = (flags.scenario.display(), outcome.report.seed);
     for RefusedAct { act, at, message } in &outcome.report.refused_acts {
         let line = scenario.acts.get(*act).map_or(0, |act| act.line);
-        eprintln!("{file}: line {line}: acts[{act}].act: at {at} {message} (seed {seed})");
+        complain(&format!("{file}: line {line}: acts[{act}].act: at {at} {message} (seed {seed})"));
     }
     for miss in missed {
-        eprintln!("{file}: {miss} (seed {seed})");
+        complain(&format!("{file}: {miss} (seed {seed})"));
     }
 }
 
@@ -104,7 +111,7 @@ fn about(path: &Path, why: &dyn std::fmt::Display) -> SimulateError {
 /// Reads and checks all that is played, and that the story can be written: after hours of simulation it is too late.
 fn input(flags: &Flags) -> Result<Input, SimulateError> {
     let file = &flags.scenario;
-    let text = std::fs::read_to_string(file).map_err(|why| about(file, &why))?;
+    let text = manifest::read_text(file).map_err(|why| about(file, &why))?;
     let mut scenario = Scenario::parse(&text).map_err(|why| about(file, &why))?;
     let lines = manifest::lines(&text);
     let embedded = files::admit(&mut scenario, file, &lines)?;
@@ -118,7 +125,7 @@ fn input(flags: &Flags) -> Result<Input, SimulateError> {
         File::options().append(true).create(true).open(log).map_err(|why| about(log, &why))?;
     }
     for note in notes {
-        eprintln!("note: {note}");
+        complain(&format!("note: {note}"));
     }
     Ok(Input { scenario, manifests })
 }
@@ -160,11 +167,11 @@ fn setup(flags: &Flags, scenario: &Scenario, manifests: &[Manifest], seed: u64) 
 /// The report as it was asked for.
 fn shown(flags: &Flags, outcome: &Outcome) -> Result<String, SimulateError> {
     match flags.output {
-        Output::Text => Ok(outcome.report.text()),
+        Output::Text => Ok(harmless::text(&outcome.report.text())),
         Output::Json => {
             let json = if flags.runs == 1 { serde_json::to_string_pretty } else { serde_json::to_string };
             let json = json(&outcome.report).map_err(|error| SimulateError::Runtime(error.to_string()))?;
-            Ok(format!("{json}\n"))
+            Ok(format!("{}\n", harmless::json(&json)))
         }
     }
 }
@@ -172,7 +179,7 @@ fn shown(flags: &Flags, outcome: &Outcome) -> Result<String, SimulateError> {
 /// The story as a text: time, then what happened.
 pub fn story(outcome: &Outcome) -> String {
     outcome.story.iter().fold(String::new(), |mut text, (at, line)| {
-        let _ = writeln!(text, "{} {line}", at.strftime("%Y-%m-%d %H:%M:%S"));
+        let _ = writeln!(text, "{} {}", at.strftime("%Y-%m-%d %H:%M:%S"), harmless::text(line));
         text
     })
 }

@@ -40,8 +40,13 @@ impl Manifest {
     }
 
     fn refused(&self, field: &str, why: &dyn std::fmt::Display) -> SimulateError {
-        let place = if self.file.is_empty() { "scenario" } else { &self.file };
-        SimulateError::Input(format!("{place}: line {}: {}: {why}", self.line, within(&self.field, field)))
+        let field = within(&self.field, field);
+        // What an act makes has no place of its own: who tells of the act names it.
+        SimulateError::Input(match (self.file.as_str(), self.line) {
+            ("", 0) => format!("{field}: {why}"),
+            ("", line) => format!("scenario: line {line}: {field}: {why}"),
+            (file, line) => format!("{file}: line {line}: {field}: {why}"),
+        })
     }
 }
 
@@ -82,7 +87,7 @@ fn make<K: Kept>(cluster: &mut Cluster, manifest: &Manifest, now: Timestamp) -> 
     let object: K = manifest.parse()?;
     let key = super::cluster::key_of(&object);
     if K::table(&cluster.tables).get(&key).is_some() {
-        let why = format!("{} {} is there twice", K::kind(&()), object.name_any());
+        let why = format!("{} {} is there already", K::kind(&()), object.name_any());
         return Err(manifest.refused("metadata.name", &why));
     }
     cluster.make(Actor::User, object, now);

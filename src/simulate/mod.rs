@@ -13,6 +13,7 @@ mod cluster;
 mod door;
 mod expect;
 mod files;
+mod harmless;
 mod machines;
 mod manifests;
 mod monitoring;

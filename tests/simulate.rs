@@ -334,6 +334,16 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "acts[0].act.patch.patch.spec.unschedulabel: unknown field \"spec.unschedulabel\", expected one of configSource, ",
     ),
     (
+        "expect: ",
+        "acts: [{after: 1h, act: {patch: {kind: NodeUpdate, name: win-1, patch: {metadata: {annotations: {windlass.dev/request: relase}}}}}}]\nexpect: ",
+        "acts[0].act.patch.patch.metadata.annotations.windlass.dev/request: unknown request \"relase\", expected one of release, retry",
+    ),
+    (
+        "expect: ",
+        "acts: [{after: 1h, act: {create: {apiVersion: windlass.dev/v1alpha1, kind: UpdateRollout, metadata: {name: july}, spec: {rings: [web], updates: {classifications: [Security]}}}}}]\nexpect: ",
+        "acts[0].act.create.metadata.name: UpdateRollout july is there already when this act comes",
+    ),
+    (
         "when: {phase: boot}",
         "when: {phase: bot}",
         "faults[1].when.phase: unknown variant `bot`, expected one of stage, ",

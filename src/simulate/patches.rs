@@ -1,16 +1,17 @@
-//! The patches of a scenario's acts, looked at before anything is played: what the API server would not take has no effect.
+//! What a scenario's acts make and change, looked at before anything is played: what the API server or the operator would
+//! not take has no effect.
 
 use super::SimulateError;
 use super::files::refused;
 use super::names::full_name;
-use crate::api::{GROUP, VERSION};
+use crate::api::{GROUP, RELEASE, REQUEST, RETRY, VERSION};
 use crate::manifest::{Complaint, FieldError, Kinds, Lines, Manifest};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 use winfleet::scenario::{Act, Deed, Kind, Scenario};
 
-/// Checks the patches in the order of their times, each on what people have made of the object by then. What only the run
+/// Checks what is made and the patches in the order of their times, each on what people have made of the object by then. What only the run
 /// makes of it is seen there.
 ///
 /// # Errors
@@ -21,16 +22,29 @@ pub fn check(scenario: &Scenario, manifests: &[Manifest], file: &Path, lines: &L
     let mut acts: Vec<(usize, &Act)> = scenario.acts.iter().enumerate().collect();
     acts.sort_by_key(|(_, act)| act.when.time(scenario.start));
     let mut complaints = Vec::new();
+    let mut complain = |field: String, message| {
+        let file = file.display().to_string();
+        complaints.push(Complaint { file, line: lines.of(&field), field, message });
+    };
     for (at, act) in acts {
         match &act.deed {
-            Deed::Create(object) => there.extend(key(object).map(|key| (key, object.clone()))),
+            Deed::Create(object) => {
+                let Some(key) = key(object) else { continue };
+                if there.contains_key(&key) {
+                    let message = format!("{} {} is there already when this act comes", key.0, key.1);
+                    complain(format!("acts[{at}].act.create.metadata.name"), message);
+                }
+                there.insert(key, object.clone());
+            }
             Deed::Delete { kind, name } => drop(there.remove(&(kind.to_string(), name.clone()))),
             Deed::Patch { kind, name, patch } => {
                 let known = there.get_mut(&(kind.to_string(), name.clone()));
                 for error in objections(*kind, known, patch) {
-                    let field = error.within(&format!("acts[{at}].act.patch.patch"));
-                    let file = file.display().to_string();
-                    complaints.push(Complaint { file, line: lines.of(&field), field, message: error.told() });
+                    complain(error.within(&format!("acts[{at}].act.patch.patch")), error.told());
+                }
+                if let Some(request) = unknown_request(*kind, patch) {
+                    let field = format!("acts[{at}].act.patch.patch.metadata.annotations.{REQUEST}");
+                    complain(field, format!("unknown request {request}, expected one of {RELEASE}, {RETRY}"));
                 }
             }
             Deed::Approve { .. } | Deed::Publish { .. } | Deed::Withdraw { .. } => {}
@@ -41,6 +55,12 @@ pub fn check(scenario: &Scenario, manifests: &[Manifest], file: &Path, lines: &L
     }
     complaints.sort_by_key(|complaint| complaint.line);
     Err(refused(&complaints))
+}
+
+/// A request at a node update that the operator would only answer with a refusal; null takes one back.
+fn unknown_request(kind: Kind, patch: &Value) -> Option<&Value> {
+    let request = patch["metadata"]["annotations"].get(REQUEST).filter(|request| !request.is_null())?;
+    (kind == Kind::NodeUpdate && request != RELEASE && request != RETRY).then_some(request)
 }
 
 /// What is said against a patch; one that is taken changes the object.

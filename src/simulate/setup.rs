@@ -89,7 +89,7 @@ fn kills(scenario: &Scenario) -> Vec<Kill> {
     let kill = |kill: &winfleet::scenario::Kill| {
         let when = match (kill.time(scenario.start), kill.call) {
             (Some(at), _) => When::At(at),
-            (None, Some(call)) => When::Call(u64::from(call.get()), side(kill.side)),
+            (None, Some(call)) => When::Call(u64::from(call.get()), side(kill.side.unwrap_or_default())),
             (None, None) => return None,
         };
         Some(Kill { when, down_for: kill.down_for.to_std() })

@@ -130,7 +130,7 @@ pub(super) fn check(
     match (after, at) {
         (Some(_), Some(_)) => return Err(("at", "either after or at, not both".into())),
         (None, None) => return Err(("after", "after or at is needed".into())),
-        _ => course.reaches(*after, *at)?,
+        _ => course.holds(*after, *at)?,
     }
     match act {
         Deed::Create(object) => {

@@ -1,8 +1,8 @@
 //! What a scenario must satisfy beyond its form.
 
 use super::{
-    Effect, Fault, File, Heals, MachineGroup, MachineSpec, Manifest, Period, Phase, Scenario, ScenarioError, Update,
-    acts, instead, moment::Course, surroundings,
+    Effect, Fault, File, Heals, MOST_MACHINES, MachineGroup, MachineSpec, Manifest, Period, Phase, Scenario,
+    ScenarioError, Update, acts, instead, moment::Course, surroundings,
 };
 use jiff::Timestamp;
 use serde_saphyr::Spanned;
@@ -71,6 +71,12 @@ fn machines(groups: &[Spanned<MachineGroup>]) -> Result<Vec<MachineSpec>, Scenar
     let mut names = BTreeSet::new();
     for (at, group) in groups.iter().enumerate() {
         let complain = |(field, message)| refuse(group.referenced.line(), format!("machines[{at}].{field}"), message);
+        let (field, size) = group.value.size();
+        if machines.len().saturating_add(size) > MOST_MACHINES {
+            let message =
+                format!("{size} more machines are too many: a scenario has {MOST_MACHINES} at most, all together");
+            return Err(complain((field, message)));
+        }
         let more = group.value.machines().map_err(complain)?;
         for machine in &more {
             if !is_node_name(&machine.name) {
@@ -120,7 +126,17 @@ fn update(all: &[Spanned<Update>], at: usize, kbs: &BTreeSet<KbId>, start: Times
     if update.feature_upgrade_to.is_some() && !update.target_builds.is_empty() {
         return Err(("featureUpgradeTo", "not together with targetBuilds".into()));
     }
-    known("supersedes", update.supersedes.iter(), kbs)
+    known("supersedes", update.supersedes.iter(), kbs)?;
+    let (mut replaced, mut next) = (BTreeSet::new(), vec![update.kb]);
+    while let Some(kb) = next.pop() {
+        let one = all.iter().find(|one| one.value.kb == kb);
+        next.extend(one.iter().flat_map(|one| &one.value.supersedes).filter(|kb| replaced.insert(**kb)));
+    }
+    if replaced.contains(&update.kb) {
+        let message = format!("{} would supersede itself, and be offered to nobody", update.kb);
+        return Err(("supersedes", message));
+    }
+    Ok(())
 }
 
 fn known<'a>(
@@ -159,6 +175,10 @@ fn fault(
     }
     if let Heals::Kb(kb) = fault.heals {
         known("heals.kb", std::iter::once(&kb), kbs)?;
+    }
+    if fault.ramps.is_some() && !fault.effects.iter().any(Effect::has_size) {
+        let message = "needs an effect that has a size (diskFull, requestsFail, requestsSlow): nothing else grows";
+        return Err(("ramps", message.into()));
     }
     if fault.intermittent.is_some_and(|i| i.bad > i.of || i.each == Period::ZERO) {
         return Err(("intermittent", "bad must be at most of, and each more than 0s".into()));

@@ -42,6 +42,9 @@ pub enum ApiServerEffect {
     EvictionsRefused,
 }
 
+/// How many operators may run at once: a Deployment of two or three is usual, and each adds its own work on every node.
+pub const MOST_OPERATORS: u32 = 5;
+
 /// How the operator itself is treated. Only a simulation plays it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -71,9 +74,9 @@ pub struct Kill {
     /// At its n-th request to the API server or the hypervisor, from 1.
     #[serde(default)]
     pub call: Option<NonZeroU32>,
-    /// With `call`: on which side of it.
+    /// With `call`: on which side of it; after it, when left out.
     #[serde(default)]
-    pub side: Side,
+    pub side: Option<Side>,
     /// How long it stays away.
     #[serde(default)]
     pub down_for: Period,

@@ -219,6 +219,20 @@ impl Effect {
         )
     }
 
+    /// Whether it is something that happens, once for each fault and machine.
+    pub const fn happens_once(&self) -> bool {
+        matches!(self, Self::MachineReplaced | Self::RestartsByItself | Self::OtherAgentInstalls { .. })
+    }
+
+    /// Whether it has a size to which it can grow.
+    pub(super) fn has_size(&self) -> bool {
+        match self {
+            Self::DiskFull | Self::RequestsFail { .. } | Self::RequestsSlow { .. } => true,
+            Self::BreaksAfterExtraReboot { effects } => effects.iter().any(Self::has_size),
+            _ => false,
+        }
+    }
+
     /// Whether its cause lies outside the machine's disk, whatever heals it.
     pub const fn outside_the_disk(&self) -> bool {
         matches!(self, Self::PowerLost | Self::UnreadyRepaired { .. })

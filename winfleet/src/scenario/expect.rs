@@ -220,7 +220,8 @@ impl Block {
     ///
     /// # Errors
     /// An expectation that nothing can meet: bounds that leave no number, more nodes than there are, a node that is not
-    /// in the scenario, two that exclude each other; or that nothing can miss: a time that is longer than the scenario, no text.
+    /// in the scenario, two that exclude each other; or that nothing can miss: a time that is longer than the scenario,
+    /// no text, any number of nodes.
     pub(super) fn expectations(
         self,
         machines: &[MachineSpec],
@@ -310,6 +311,11 @@ impl Collected<'_> {
         }
         if usize::try_from(range.at_least).is_ok_and(|least| least > machines) {
             let message = format!("{} of {machines} machines can not be", range.at_least);
+            return Err(ScenarioError { line, field, message });
+        }
+        let any_number = range.at_most.is_none_or(|most| usize::try_from(most).is_ok_and(|most| most >= machines));
+        if range.at_least == 0 && any_number {
+            let message = format!("can not be missed: there are {machines} machines, and any number of them will do");
             return Err(ScenarioError { line, field, message });
         }
         self.add(line, field, Expected::Count(tally, range));

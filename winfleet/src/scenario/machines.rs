@@ -9,6 +9,10 @@ use windlass_protocol::{Build, KbId};
 /// The label by which Kubernetes knows a node's zone (well-known labels, Kubernetes documentation).
 pub const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 
+/// How many machines a scenario may have in all: some times more than the largest cluster that Kubernetes supports
+/// (5,000 nodes), and no more than fit into memory.
+pub const MOST_MACHINES: usize = 100_000;
+
 /// How the agent runs on a machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -121,10 +125,21 @@ impl MachineGroup {
         Ok(names.into_iter().enumerate().map(|(at, name)| group.machine(at, name)).collect())
     }
 
+    /// How many machines it makes, and the field that says so.
+    pub(super) fn size(&self) -> (&'static str, usize) {
+        match self.names.len() {
+            0 => ("count", usize::try_from(self.count).unwrap_or(usize::MAX)),
+            named => ("names", named),
+        }
+    }
+
     fn all_names(&self) -> Result<Vec<String>, (&'static str, String)> {
         match (&self.prefix, self.names.is_empty()) {
             (Some(_), true) if self.count == 0 => Err(("count", "must be at least 1 with prefix".into())),
-            (Some(prefix), true) => Ok((0..self.count).map(|n| format!("{prefix}{}", n + self.first)).collect()),
+            (Some(prefix), true) => {
+                let first = u64::from(self.first);
+                Ok((first..first + u64::from(self.count)).map(|n| format!("{prefix}{n}")).collect())
+            }
             (None, false) if self.count != 0 => Err(("count", "only with prefix: names says how many".into())),
             (None, false) => Ok(self.names.clone()),
             (Some(_), false) => Err(("names", "either names or prefix, not both".into())),

@@ -1,7 +1,7 @@
 //! What is said of a file whose form is wrong: in the words of the format, not in those of the parser.
 
 use super::acts::Deed;
-use super::{ApiServerEffect, Effect, HypervisorEffect, ScenarioError};
+use super::{ApiServerEffect, Effect, HypervisorEffect, MOST_MACHINES, ScenarioError};
 use serde::de::DeserializeOwned;
 use serde_saphyr::Error;
 
@@ -30,8 +30,12 @@ fn in_our_words(error: &Error, field: &str) -> Option<String> {
             "must be a number, like 0.4"
         }
         Error::InvalidScalar { ty: "u64", .. } => "must be a whole number, not negative",
+        Error::InvalidScalar { ty: "u32", .. } if field.rsplit('.').next() == Some("count") => {
+            return Some(format!("must be a whole number from 1 to {MOST_MACHINES}"));
+        }
         Error::InvalidScalar { ty: "u32", .. } => "must be a whole number from 0 to 4294967295",
         Error::SerdeInvalidValue { expected, .. } if expected == "a nonzero u32" => "must be at least 1",
+        Error::MultipleDocuments { .. } => "a second document begins here (`---`): a scenario is one document",
         Error::InvalidBooleanStrict { .. } => "must be true or false",
         Error::Unexpected { expected: "sequence start", .. } => "must be a list, like [a, b]",
         Error::Unexpected { expected: "mapping start", .. } => {

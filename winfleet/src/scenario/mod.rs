@@ -22,12 +22,13 @@ mod updates;
 
 pub use acts::{Act, Deed, Gate, Kind};
 pub use cluster::{
-    ApiServerEffect, ApiServerSpec, CountOrPercent, Kill, Metric, OperatorSpec, Over, Percent, Shows, Side, Workload,
+    ApiServerEffect, ApiServerSpec, CountOrPercent, Kill, MOST_OPERATORS, Metric, OperatorSpec, Over, Percent, Shows,
+    Side, Workload,
 };
 pub use effect::{Effect, Repair};
 pub use expect::{Expectation, Expected, NodeOutcome, Range, RolloutState, Tally};
 pub use faults::{Fault, Heals, Intermittent, Phase, When, Where};
-pub use machines::{Agent, MachineGroup, MachineSpec, ZONE_LABEL};
+pub use machines::{Agent, MOST_MACHINES, MachineGroup, MachineSpec, ZONE_LABEL};
 pub use manifest::Manifest;
 pub use moment::{Moment, Trouble};
 pub use period::{ParsePeriodError, Period};
@@ -144,6 +145,9 @@ impl Scenario {
 
 /// Parses the file's form; the path of the field comes from `serde_path_to_error`, the line from the parser.
 fn read(yaml: &str) -> Result<File, ScenarioError> {
+    if yaml.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        return Err(check::refuse(1, "machines".into(), "is needed, and the file has nothing in it".into()));
+    }
     let options = serde_saphyr::options! { with_snippet: false, strict_booleans: true };
     let mut field = String::from(".");
     serde_saphyr::with_deserializer_from_str_with_options(yaml, options, |de| {

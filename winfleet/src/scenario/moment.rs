@@ -51,6 +51,14 @@ impl Course {
         let field = if at.is_some() { "at" } else { "after" };
         Err((field, format!("comes when all is over: the scenario lasts {}", self.lasts)))
     }
+
+    /// The same, and that it does not come before the scenario begins: nobody is there yet to do or to suffer it.
+    pub(super) fn holds(self, after: Option<Period>, at: Option<Timestamp>) -> Result<(), Complaint> {
+        if at.is_some_and(|at| at < self.start) {
+            return Err(("at", format!("comes before all begins: the scenario starts at {}", self.start)));
+        }
+        self.reaches(after, at)
+    }
 }
 
 /// Something outside the machines that goes wrong for a while.

@@ -1,7 +1,9 @@
 //! What a scenario's surroundings of the machines must satisfy beyond their form.
 
 use super::check::{Complaint, check_each, refuse};
-use super::{File, Kill, MachineSpec, Metric, Period, ScenarioError, Trouble, Workload, instead, moment::Course};
+use super::{
+    File, Kill, MOST_OPERATORS, MachineSpec, Metric, Period, ScenarioError, Trouble, Workload, instead, moment::Course,
+};
 use serde_saphyr::Spanned;
 
 /// Checks API server, hypervisor, operator, workloads, metrics and manifests.
@@ -13,7 +15,13 @@ pub(super) fn check(file: &File, machines: &[MachineSpec], course: Course) -> Re
         in_block(spec, "hypervisor", |hypervisor| troubles(&hypervisor.troubles, course))?;
     }
     if let Some(spec) = &file.operator {
-        in_block(spec, "operator", |operator| at_each("kills", &operator.kills, |one| kill(one, course)))?;
+        in_block(spec, "operator", |operator| {
+            if operator.instances.get() > MOST_OPERATORS {
+                let message = format!("must be 1 to {MOST_OPERATORS}: each of them works by itself, on every node");
+                return Err(("instances".into(), message));
+            }
+            at_each("kills", &operator.kills, |one| kill(one, course))
+        })?;
     }
     check_each("workloads", &file.workloads, |at| workload(&file.workloads, at, machines))?;
     check_each("metrics", &file.metrics, |at| metric(&file.metrics, at, &file.workloads))?;
@@ -50,7 +58,10 @@ fn troubles<E>(troubles: &[Trouble<E>], course: Course) -> Result<(), (String, S
 
 fn kill(kill: &Kill, course: Course) -> Result<(), Complaint> {
     match (kill.after.is_some(), kill.at.is_some(), kill.call.is_some()) {
-        (true, false, false) | (false, true, false) | (false, false, true) => course.reaches(kill.after, kill.at),
+        (true, false, false) | (false, true, false) if kill.side.is_some() => {
+            Err(("side", "is that of a call: a kill at a time has none".into()))
+        }
+        (true, false, false) | (false, true, false) | (false, false, true) => course.holds(kill.after, kill.at),
         _ => Err(("after", "exactly one of after, at and call is needed".into())),
     }
 }

@@ -171,7 +171,7 @@ manifests:
     assert_eq!(conflicts.begins(start), hour.times(24).after(start));
     assert_eq!(conflicts.ends(start), hour.times(25).after(start));
     assert_eq!(scenario.operator.kills[0].time(start), Some(hour.after(start)));
-    assert_eq!((scenario.operator.kills[1].time(start), scenario.operator.kills[1].side), (None, Side::Before));
+    assert_eq!((scenario.operator.kills[1].time(start), scenario.operator.kills[1].side), (None, Some(Side::Before)));
     assert_eq!(scenario.workloads[0].min_available.expect("a budget").of(11), 9, "a share is rounded up");
     assert_eq!((scenario.metrics[0].over, scenario.manifests[0].line), (Over::Worst, 13));
     assert_eq!(scenario.manifests[0].object["kind"], "UpdateHold");
@@ -180,7 +180,7 @@ manifests:
 #[test]
 fn expectations_are_spelled_out_with_their_lines() {
     let yaml = format!(
-        "{MACHINE}expect:
+        "{}expect:
   rollout: {{june: Completed, july: Halted}}
   reason: pod-network
   harmed: {{atMost: 2}}
@@ -188,7 +188,8 @@ fn expectations_are_spelled_out_with_their_lines() {
   nodes:
     win-1: {{outcome: Updated}}
   allClearWithin: 12h
-"
+",
+        MACHINE.replace("[win-1]", "[win-1, win-2, win-3]")
     );
     let expect = Scenario::parse(&yaml).expect("a scenario").expect;
     let seen: Vec<_> = expect.iter().map(|e| (e.line, e.field.as_str())).collect();

@@ -68,6 +68,17 @@ fn a_mistake_in_meaning_names_line_and_field() {
     refuses("machines:\n- {build: 10.0.20348.1}\n", 2, "machines[0].names", "either names or prefix");
     refuses("machines:\n- {names: [a], prefix: b, build: 10.0.20348.1}\n", 2, "machines[0].names", "not both");
     refuses("machines:\n- {prefix: b, build: 10.0.20348.1}\n", 2, "machines[0].count", "at least 1");
+    let many = |count: &str| format!("machines:\n- {{prefix: b, count: {count}, build: 10.0.20348.1}}\n");
+    refuses(&many("4000000000"), 2, "machines[0].count", "a scenario has 100000 at most, all together");
+    refuses(&many("-1"), 2, "machines[0].count", "must be a whole number from 1 to 100000");
+    refuses(
+        "machines:\n- {names: [a], build: 10.0.20348.1}\n- {prefix: b, count: 100000, build: 10.0.20348.1}\n",
+        3,
+        "machines[1].count",
+        "100000 more machines are too many",
+    );
+    let last = many("2, first: 4294967295");
+    assert_eq!(Scenario::parse(&last).expect("machines").machines[1].name, "b4294967296");
     refuses("machines:\n- {names: [a], count: 2, build: 10.0.20348.1}\n", 2, "machines[0].count", "only with prefix");
     refuses("machines:\n- {names: [WIN_1], build: 10.0.20348.1}\n", 2, "machines[0].names", "not a node name");
     refuses(
@@ -85,6 +96,21 @@ fn a_mistake_in_meaning_names_line_and_field() {
         6,
         "updates[0].supersedes",
         "KB5039227 is not in updates",
+    );
+    refuses(
+        &format!("{MACHINE}{UPDATE}  supersedes: [KB5040437]\n"),
+        6,
+        "updates[0].supersedes",
+        "KB5040437 would supersede itself, and be offered to nobody",
+    );
+    refuses(
+        &format!(
+            "{MACHINE}{UPDATE}  supersedes: [KB1]\n- {{kb: KB1, released: 2024-07-09, supersedes: [KB5040437]}}\n"
+        )
+        .replace("KB1", "KB5039227"),
+        6,
+        "updates[0].supersedes",
+        "would supersede itself",
     );
     refuses(
         &format!("{MACHINE}{}", UPDATE.replace("{10.0.20348:", "{10.0.26100:")),
@@ -161,6 +187,11 @@ fn a_fault_that_can_not_be_meant_is_refused() {
         ("  when: {phase: boot}\n  where: {chance: 1.5}\n  effects: [dnsDead]\n", "where.chance", "at most 1"),
         ("  when: {phase: boot}\n  effects: []\n", "effects", "at least one"),
         ("  when: {phase: boot}\n  effects: [dnsDead]\n  times: 0\n", "times", "at least 1"),
+        (
+            "  when: {phase: boot}\n  effects: [dnsDead]\n  ramps: 1h\n",
+            "ramps",
+            "needs an effect that has a size (diskFull, requestsFail, requestsSlow)",
+        ),
         ("  when: {phase: boot}\n  effects: [roundsNeeded: {n: 0}]\n", "effects", "at least 1"),
         (
             "  when: {phase: boot}\n  effects: [breaksAfterExtraReboot: {effects: [dnsDead]}]\n",
@@ -201,6 +232,8 @@ fn surroundings_that_can_not_be_meant_are_refused() {
         ("apiServer: {latency: 5}", "apiServer.latency", "with its unit"),
         ("operator: {kills: [{downFor: 1m}]}", "operator.kills[0].after", "exactly one"),
         ("operator: {instances: 0}", "operator.instances", "at least 1"),
+        ("operator: {instances: 1000}", "operator.instances", "must be 1 to 5"),
+        ("operator: {kills: [{after: 4h, side: before}]}", "operator.kills[0].side", "a kill at a time has none"),
         ("workloads: [{name: web, replicas: 0}]", "workloads[0].replicas", "at least 1"),
         ("workloads: [{name: web, replicas: 2, minAvailable: 3}]", "workloads[0].minAvailable", "more than the 2"),
         ("workloads: [{name: web, replicas: 2, nodeSelector: {a: b}}]", "workloads[0].nodeSelector", "fits no machine"),
@@ -337,6 +370,22 @@ fn what_is_malformed_is_told_in_the_words_of_the_format() {
 }
 
 #[test]
+fn a_file_is_one_document_with_something_in_it() {
+    for nothing in ["", "\n\n", "# to be written\n  # soon\n"] {
+        refuses(nothing, 1, "machines", "is needed, and the file has nothing in it");
+    }
+    for (more, line) in [("---\n", 5), ("---\nseed: 1\n", 6)] {
+        refuses(
+            &format!("{MACHINE}{more}"),
+            line,
+            ".",
+            "a second document begins here (`---`): a scenario is one document",
+        );
+    }
+    assert!(Scenario::parse(&format!("---\n{MACHINE}")).is_ok());
+}
+
+#[test]
 fn what_comes_after_the_end_is_refused() {
     let with = |more: &str| format!("{MACHINE}start: 2024-07-15\nlasts: 2h\n{more}\n");
     let publish =
@@ -355,6 +404,15 @@ fn what_comes_after_the_end_is_refused() {
     }
     refuses(&with("operator: {kills: [{after: 2h}]}"), 7, "operator.kills[0].after", "comes when all is over");
     refuses(&with("operator: {kills: [{at: 2024-07-16}]}"), 7, "operator.kills[0].at", "comes when all is over");
+    // Nor what comes before the beginning.
+    refuses(
+        &publish("at: 2024-07-14T23:59:59Z"),
+        9,
+        "acts[0].at",
+        "comes before all begins: the scenario starts at 2024",
+    );
+    refuses(&with("operator: {kills: [{at: 2024-07-14}]}"), 7, "operator.kills[0].at", "comes before all begins");
+    assert!(Scenario::parse(&publish("at: 2024-07-15")).is_ok());
     refuses(&with("expect:\n  endsWithin: 3h"), 8, "expect.endsWithin", "3h is longer than the scenario lasts (2h)");
     refuses(&with("expect:\n  allClearWithin: 3h"), 8, "expect.allClearWithin", "is longer than");
 }
@@ -363,6 +421,8 @@ fn what_comes_after_the_end_is_refused() {
 fn contradictory_expectations_are_refused() {
     let cases = [
         ("harmed: {atLeast: 3, atMost: 2}", "expect.harmed", "above atMost"),
+        ("updated: {atLeast: 0}", "expect.updated", "can not be missed"),
+        ("harmed: {atMost: 1}", "expect.harmed", "there are 1 machines, and any number of them will do"),
         ("harmed: {atMost: two}", "expect.harmed", "a number, or {atLeast, atMost}"),
         ("rollout: Stopped", "expect.rollout", "a state (Pending"),
         ("updated: 2", "expect.updated", "2 of 1 machines"),

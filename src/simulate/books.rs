@@ -23,7 +23,7 @@ pub enum Health {
 
 /// What is noted of one node.
 #[derive(Clone, Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "six independent facts of one node")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of one node")]
 pub struct NodeBook {
     /// Name of the rollout that worked on it last.
     pub rollout: Option<String>,
@@ -43,6 +43,7 @@ pub struct NodeBook {
     installed: bool,
     restored: bool,
     replaced: bool,
+    gone: bool,
     waiting: Option<(&'static str, Timestamp)>,
 }
 
@@ -100,6 +101,7 @@ impl Books {
     pub fn note(&mut self, now: Timestamp, before: Option<&Object>, after: Option<&Object>) {
         match (before, after) {
             (before, Some(Object::Node(node))) => self.node(now, before.is_none(), node),
+            (Some(Object::Node(node)), None) => self.node_gone(now, &node.name_any()),
             (before, Some(Object::NodeUpdate(update))) => {
                 let before = if let Some(Object::NodeUpdate(before)) = before { Some(before.as_ref()) } else { None };
                 self.update(now, before, update);
@@ -179,9 +181,13 @@ impl Books {
         book.ready = ready_since(node).is_some();
         book.schedulable = !node.spec.as_ref().and_then(|s| s.unschedulable).unwrap_or(false);
         book.replaced |= new && book.rollout.is_some();
+        let again = std::mem::take(&mut book.gone);
         book.weigh(now);
         let (ready, schedulable) = (book.ready, book.schedulable);
-        if !telling || new {
+        if again {
+            self.tell(now, || format!("{name}: has a new Node object"));
+        }
+        if !telling || (new && !again) {
             return;
         }
         if ready != was_ready {
@@ -190,6 +196,14 @@ impl Books {
         if schedulable != was_schedulable {
             self.tell(now, || format!("{name}: {}", if schedulable { "uncordoned" } else { "cordoned" }));
         }
+    }
+
+    /// A node without its object serves nobody, until there is one again.
+    fn node_gone(&mut self, now: Timestamp, name: &str) {
+        let book = self.nodes.entry(name.to_owned()).or_default();
+        (book.ready, book.schedulable, book.gone) = (false, true, true);
+        book.weigh(now);
+        self.tell(now, || format!("{name}: its Node object is gone"));
     }
 
     fn update(&mut self, now: Timestamp, before: Option<&NodeUpdate>, update: &NodeUpdate) {
@@ -277,6 +291,23 @@ fn cause(on: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_without_its_object_is_out_of_service() {
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let ready = serde_json::json!({
+            "metadata": {"name": "n"},
+            "status": {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "1970-01-01T00:00:00Z"}]},
+        });
+        let node = Object::Node(std::sync::Arc::new(serde_json::from_value(ready).expect("a node")));
+        let mut books = Books { telling: true, ..Books::default() };
+        books.note(at(0), None, Some(&node));
+        books.note(at(10), Some(&node), None);
+        books.note(at(50), None, Some(&node));
+        assert_eq!(books.nodes["n"].out_of_service(at(100)).as_secs(), 40);
+        let told: Vec<_> = books.story.iter().map(|(_, line)| line.as_str()).collect();
+        assert_eq!(told, ["n: its Node object is gone", "n: has a new Node object", "n: Ready"]);
+    }
 
     #[test]
     fn harm_is_what_follows_an_installation_and_outlasts_a_restart() {

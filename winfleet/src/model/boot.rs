@@ -27,7 +27,7 @@ impl Machine {
             conditions: BTreeMap::new(),
             uses: BTreeMap::new(),
             once: BTreeSet::new(),
-            crashed_by: BTreeSet::new(),
+            down_by: BTreeSet::new(),
             foreign: None,
             unready_since: None,
             generation: 0,

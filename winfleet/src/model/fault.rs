@@ -40,10 +40,14 @@ impl Machine {
             .flat_map(|(fault, effect)| self.unfolded(fault, effect).iter().map(move |one| (fault, one)))
     }
 
-    /// The faults that have begun on it, each with whether it goes on; one that comes and goes does so all the while.
+    /// The faults that have begun on it, each with whether it goes on; one that comes and goes does so all the while. One
+    /// that took the disk with it on which it lay goes on until the machine is back.
     pub fn begun(&self) -> impl Iterator<Item = (&Fault, bool)> {
-        let begun = |fault: &&Fault| self.since(fault).is_some_and(|since| since <= self.clock);
-        self.faults.iter().map(AsRef::as_ref).filter(begun).map(|fault| (fault, self.lies(fault)))
+        let begun = |fault: &Fault| match self.since(fault) {
+            Some(since) => (since <= self.clock).then(|| self.lies(fault)),
+            None => self.once.contains(&fault.name).then(|| self.down_by.contains(&fault.name)),
+        };
+        self.faults.iter().map(AsRef::as_ref).filter_map(move |fault| Some((fault, begun(fault)?)))
     }
 
     /// Whether a fault's effects hold now.
@@ -155,6 +159,10 @@ impl Machine {
     }
 
     fn begin_one(&mut self, fault: &Fault, since: Timestamp) {
+        // What happens once for each fault has happened, whatever disk there is now.
+        if self.once.contains(&fault.name) && fault.effects.iter().all(Effect::happens_once) {
+            return;
+        }
         let conditions = if on_disk(fault) { &mut self.disk.conditions } else { &mut self.conditions };
         conditions.entry(fault.name.clone()).or_insert(Condition::from(since));
     }
@@ -215,7 +223,7 @@ impl Machine {
         for fault in self.faults.iter().filter(reached) {
             self.conditions.remove(&fault.name);
         }
-        self.crashed_by.clear();
+        self.down_by.clear();
     }
 
     /// The next moment at which a fault begins, comes to hold, pauses, goes on or is over.

@@ -68,6 +68,9 @@ impl Machine {
         let new = |fault: &Fault| !self.once.contains(&fault.name);
         let due = self.effects().filter(|(fault, _)| new(fault)).find_map(|(f, e)| Some((f.name.clone(), of(e)?)));
         let Some((name, what)) = due else { return };
+        if !matches!(what, Once::Installs(_)) {
+            self.down_by.insert(name.clone());
+        }
         self.once.insert(name);
         match what {
             Once::Replaced => self.replace(site),
@@ -112,7 +115,7 @@ impl Machine {
 
     fn crash_if_due(&mut self, site: &Site) {
         let Some((_, fault)) = self.next_crash().filter(|(at, _)| *at <= self.clock) else { return };
-        self.crashed_by.insert(fault);
+        self.down_by.insert(fault);
         self.counters.crashes += 1;
         self.disk.critical_events.extend([UNEXPECTED.to_owned(), BUG_CHECK.to_owned()]);
         self.stop();
@@ -133,7 +136,10 @@ impl Machine {
     fn follow_readiness(&mut self) {
         if self.kubelet_up() {
             self.unready_since = None;
-            self.crashed_by.clear();
+            // One that goes down has a kubelet until it is down.
+            if self.boot == Boot::Up {
+                self.down_by.clear();
+            }
         } else {
             self.unready_since = self.unready_since.or(Some(self.clock));
         }

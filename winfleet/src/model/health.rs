@@ -17,21 +17,21 @@ impl Machine {
             && self.broken_by().next().is_none()
     }
 
-    /// The faults that those who use its pods feel now: those that hold, and those by which it crashed and is not back yet.
+    /// The faults that those who use its pods feel now: those that hold, and those by which it went down and
+    /// is not back yet. What goes down once is felt once: a later restart is another matter.
     pub fn broken_by(&self) -> impl Iterator<Item = &Fault> {
         let felt = |(fault, effect): &(&Fault, &Effect)| {
             effect.harms()
                 || match effect {
                     Effect::HandlesLeak { .. } => self.exhausted_at(fault, effect).is_some_and(|at| at <= self.clock),
-                    Effect::RestartsByItself | Effect::MachineReplaced => {
-                        self.once.contains(&fault.name) && !self.kubelet_up()
-                    }
                     Effect::ClockOff { .. } => self.disk.certificate.not_after <= self.wall_clock(),
                     _ => false,
                 }
         };
-        let crashed = self.faults.iter().map(AsRef::as_ref).filter(|fault| self.crashed_by.contains(&fault.name));
-        self.effects().filter(felt).map(|(fault, _)| fault).chain(crashed)
+        let back = self.kubelet_up();
+        let down =
+            self.faults.iter().map(AsRef::as_ref).filter(move |fault| !back && self.down_by.contains(&fault.name));
+        self.effects().filter(felt).map(|(fault, _)| fault).chain(down)
     }
 
     /// Whether its kubelet's certificate has ended by the right time, as one has that came back with an old disk.

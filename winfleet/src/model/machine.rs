@@ -41,8 +41,8 @@ pub struct Machine {
     pub(super) uses: BTreeMap<String, u32>,
     /// The faults by which something happened that happens once for each.
     pub(super) once: BTreeSet<String>,
-    /// The faults by which it crashed, until its node is back.
-    pub(super) crashed_by: BTreeSet<String>,
+    /// The faults by which it crashed, restarted or was replaced, until its node is back.
+    pub(super) down_by: BTreeSet<String>,
     /// What something else installs on it.
     pub(super) foreign: Option<Foreign>,
     /// Since when its node is not ready.

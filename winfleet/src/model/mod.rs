@@ -251,7 +251,7 @@ impl World {
         machine.conditions.retain(|fault, _| !fault.starts_with(BY_HAND));
         machine.uses.retain(|fault, _| !fault.starts_with(BY_HAND));
         machine.once.retain(|fault| !fault.starts_with(BY_HAND));
-        machine.crashed_by.retain(|fault| !fault.starts_with(BY_HAND));
+        machine.down_by.retain(|fault| !fault.starts_with(BY_HAND));
         machine.happen(&self.site);
         true
     }

@@ -93,6 +93,31 @@ fn a_machine_restarts_by_itself_once() {
     assert_eq!(lab.machine().counters().restarts_by_itself, 1);
 }
 
+/// What happened once is over when the machine is back: a restart of ours is none of it, and it does not come again.
+#[test]
+fn a_machine_that_went_down_once_is_not_blamed_for_it_later() {
+    for (effect, stays) in [("restartsByItself", true), ("machineReplaced", false)] {
+        let mut lab = Lab::with_fault("phase: running, kb: KB5040437, delay: 1h", effect, "");
+        let begun = |lab: &Lab| lab.machine().begun().map(|(_, goes_on)| goes_on).collect::<Vec<_>>();
+        lab.update_fully();
+        lab.pass(3595 + 4);
+        assert_eq!((broken_by(&lab), begun(&lab)), (vec!["f"], vec![true]), "{effect}");
+        lab.pass(1000);
+        assert!(lab.machine().serves() && broken_by(&lab).is_empty(), "{effect}");
+        assert_eq!(begun(&lab), [stays], "{effect}: what lies on the disk stays there");
+        if !stays {
+            lab.update_fully();
+            lab.pass(3600);
+            assert_eq!(begun(&lab), [false], "{effect}: it does not begin on the fresh disk");
+        }
+        lab.guest().request_reboot();
+        lab.pass(10);
+        assert_eq!((lab.machine().state(), broken_by(&lab)), (MachineState::Booting, vec![]), "{effect}");
+        let counters = lab.machine().counters();
+        assert_eq!(counters.restarts_by_itself + counters.replaced, 1, "{effect}");
+    }
+}
+
 #[test]
 fn a_lost_zone_comes_back() {
     let mut lab = Lab::with_fault("after: 1h", "powerLost", ", lasts: 2h");

@@ -463,6 +463,28 @@ expect: ";
     }
 }
 
+/// The report counts nodes that needed no update, and `expect` those that had one: it says so.
+#[test]
+fn a_count_that_the_rollout_has_otherwise_is_told_with_both() {
+    let folder = Folder::new();
+    let done = "- {names: [win-done], labels: {pool: web}, build: 10.0.20348.2582}\n\nupdates:";
+    let text = example().replacen("\nupdates:", done, 1).replacen("updated: 4", "updated: 5", 1);
+    let said = simulate(&folder.file("s.yaml", &text), &[]);
+    assert!(said.code == Some(4) && said.out.contains("  updated 5, "), "{}{}", said.out, said.error);
+    let words = "expect.updated: 5 expected, 4 came by the last update of each node; july counts 5, with nodes that had no need";
+    assert!(said.error.contains(words), "{}", said.error);
+}
+
+#[test]
+fn where_no_rollout_is_left_the_report_says_so() {
+    let folder = Folder::new();
+    let acts = "acts: [{after: 4h, act: {delete: {kind: UpdateRollout, name: july}}}]\nexpect: {harmed: 1} #";
+    let said = simulate(&folder.file("s.yaml", &example().replacen("expect: ", acts, 1)), &["--runs", "2"]);
+    assert!(said.out.starts_with("no rollout: there is none any more at the end\n"), "{}{}", said.out, said.error);
+    let last = said.out.lines().last().unwrap();
+    assert!(last.starts_with("2 runs (seeds 7 to 8): 2 without a rollout at the end; "), "{last}");
+}
+
 #[test]
 fn a_file_that_is_no_text_or_commands_the_terminal_does_neither() {
     let folder = Folder::new();

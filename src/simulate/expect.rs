@@ -1,7 +1,7 @@
 //! Whether what a scenario expects has come.
 
 use super::Outcome;
-use super::report::{NodeReport, Report};
+use super::report::{NodeReport, Report, RolloutReport};
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use std::fmt;
@@ -57,7 +57,8 @@ impl Found<'_> {
             }
             Expected::Count(tally, range) => {
                 let count = self.count(*tally);
-                (!range.contains(count)).then(|| format!("{range} expected, {count} came"))
+                (!range.contains(count))
+                    .then(|| format!("{range} expected, {count} came{}", self.counted(*tally, count)))
             }
             Expected::AllNodesBuild(build) => {
                 let others = self.report.nodes.iter().filter(|node| node.build != build.to_string());
@@ -113,6 +114,26 @@ impl Found<'_> {
         };
         let counts = |node: &&NodeReport| outcome.map_or(node.harmed, |wanted| node.outcome.as_deref() == Some(wanted));
         u32::try_from(self.report.nodes.iter().filter(counts).count()).unwrap_or(u32::MAX)
+    }
+
+    /// What the rollouts count, where that is more: they count nodes that they did not begin, too, and each by itself.
+    fn counted(&self, tally: Tally, count: u32) -> String {
+        let of = |rollout: &RolloutReport| match tally {
+            Tally::Harmed => 0,
+            Tally::Updated => rollout.updated,
+            Tally::Reverted => rollout.reverted,
+            Tally::Failed => rollout.failed,
+            Tally::Held => rollout.held,
+            Tally::Skipped => rollout.skipped,
+        };
+        let rollouts = &self.report.rollouts;
+        let all: u32 = rollouts.iter().filter_map(|rollout| u32::try_from(of(rollout)).ok()).sum();
+        let who =
+            if let [one] = &rollouts[..] { format!("{} counts", one.name) } else { "the rollouts count".to_owned() };
+        if all <= count {
+            return String::new();
+        }
+        format!(" by the last update of each node; {who} {all}, with nodes that had no need of it or were not begun")
     }
 
     fn ends_late(&self, within: SignedDuration) -> Option<String> {

@@ -123,6 +123,9 @@ impl Report {
                 let _ = writeln!(out, "  from {start} to {end} ({:#})", end.duration_since(start));
             }
         }
+        if self.rollouts.is_empty() {
+            let _ = writeln!(out, "no rollout: there is none any more at the end");
+        }
         let _ = writeln!(
             out,
             "{:<16} {:<12} {:<9} {:<18} {:>8} {:>8}  waits",

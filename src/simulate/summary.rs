@@ -17,7 +17,8 @@ impl Summary {
     /// Counts one more. Where there are several rollouts, all their states together are what it came to.
     pub fn count(&mut self, outcome: &Outcome, missed: bool) {
         let states: Vec<_> = outcome.report.rollouts.iter().map(|rollout| rollout.state.as_str()).collect();
-        *self.states.entry(states.join("+")).or_default() += 1;
+        let came_to = if states.is_empty() { "without a rollout at the end".to_owned() } else { states.join("+") };
+        *self.states.entry(came_to).or_default() += 1;
         self.runs += 1;
         self.missed += u64::from(missed);
         self.broken += u64::from(!outcome.report.invariants.broken.is_empty());

@@ -485,6 +485,30 @@ fn where_no_rollout_is_left_the_report_says_so() {
     assert!(last.starts_with("2 runs (seeds 7 to 8): 2 without a rollout at the end; "), "{last}");
 }
 
+/// A Deployment has the status that a probe asks for, whoever makes it: `workloads`, or a manifest without a namespace.
+#[test]
+fn a_cel_probe_reads_how_many_pods_of_a_deployment_are_ready() {
+    let folder = Folder::new();
+    let probe = "- {name: ready, node: {}}\n      - {name: pods, cel: {expression: \"object.status.readyReplicas >= 3\", resource: {apiVersion: apps/v1, kind: Deployment, namespace: default, name: shop}}}";
+    let with = |more: &str| {
+        let text = example().replacen("- {name: ready, node: {}}", probe, 1);
+        text.replacen("expect: ", more, 1)
+    };
+    let workload = "workloads: [{name: shop, replicas: 3}]\nexpect: ";
+    let deployment = "- apiVersion: apps/v1\n  kind: Deployment\n  metadata: {name: shop}\n  spec: {replicas: 3, selector: {matchLabels: {app: shop}}, template: {metadata: {labels: {app: shop}}, spec: {containers: [{name: c, image: i}]}}}\nexpect: ";
+    for more in [workload, deployment] {
+        let said = simulate(&folder.file("s.yaml", &with(more)), &[]);
+        assert_eq!(said.code, Some(0), "{}{}", said.out, said.error);
+        let too_few = with(more).replace("replicas: 3", "replicas: 2");
+        let said = simulate(&folder.file("s.yaml", &too_few), &[]);
+        assert!(
+            said.out.contains("object.status.readyReplicas >= 3 is false for Deployment default/shop"),
+            "{}",
+            said.out
+        );
+    }
+}
+
 #[test]
 fn a_file_that_is_no_text_or_commands_the_terminal_does_neither() {
     let folder = Folder::new();

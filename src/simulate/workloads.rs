@@ -40,6 +40,17 @@ pub struct Workload {
     pub grace: i64,
 }
 
+/// How many pods a workload has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// As many as it wants.
+    pub wanted: usize,
+    /// Those that were not told to end.
+    pub live: usize,
+    /// Those that work.
+    pub healthy: usize,
+}
+
 /// All workloads, and where their pods are.
 #[derive(Debug, Default)]
 pub struct Workloads {
@@ -141,6 +152,13 @@ impl Workloads {
         if self.all.iter().any(|workload| workload.live < workload.wanted.replicas) {
             agenda.not_after(Due::Place, now);
         }
+    }
+
+    /// A workload by its name, and its pods.
+    pub fn counted(&self, namespace: &str, name: &str) -> Option<(&Workload, Tally)> {
+        let named = |one: &&Running| one.wanted.namespace == namespace && one.wanted.name == name;
+        let Running { wanted, live, healthy } = self.all.iter().find(named)?;
+        Some((wanted, Tally { wanted: wanted.replicas, live: *live, healthy: *healthy }))
     }
 
     /// How many pods found no place.

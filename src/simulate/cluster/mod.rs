@@ -4,6 +4,7 @@
 //! [`Cluster::put`] or [`Cluster::remove`]: from there it reaches observers, stores, watches, kubelets and the books.
 
 mod answer;
+mod deployment;
 mod evict;
 mod feeds;
 mod object;

@@ -3,6 +3,7 @@
 
 use super::{Answer, Cluster, Kept, Labels, Request, key_of};
 use crate::api::{NodeSnapshot, NodeUpdate, SnapshotClass, UpdateApproval, UpdateRollout};
+use crate::simulate::manifests::NO_NAMESPACE;
 use crate::simulate::trace::Actor;
 use bytes::Bytes;
 use futures::channel::mpsc::UnboundedReceiver;
@@ -10,7 +11,7 @@ use http::Method;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::{Resource, ResourceExt};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What a request comes to.
 pub enum Served {
@@ -136,15 +137,25 @@ impl Cluster {
         Answer { code: 201, body: request.body.clone() }
     }
 
-    /// An object of the manifests of a kind that nothing here works with.
+    /// An object of the manifests of a kind that nothing here works with, or a Deployment.
     fn other(&mut self, request: &Request) -> Answer {
         if request.method != Method::GET || request.name.is_none() || request.sub.is_some() {
             return self.unknown(request);
         }
-        match self.tables.others.get(&format!("{}/{}/{}", request.api, request.plural, request.key())) {
+        if let Some(answer) = self.deployment(request) {
+            return answer;
+        }
+        match self.kept(request) {
             Some(object) => Answer::json(200, object),
             None => Answer::not_found(&request.plural, &request.key()),
         }
+    }
+
+    /// An object of the manifests, as it is kept. One that was written without a namespace is in the default one.
+    pub(super) fn kept(&self, request: &Request) -> Option<&Value> {
+        let of = |key: &str| self.tables.others.get(&format!("{}/{}/{key}", request.api, request.plural));
+        let unnamed = request.name.as_deref().filter(|_| request.namespace.as_deref() == Some(NO_NAMESPACE));
+        of(&request.key()).or_else(|| of(unnamed?))
     }
 
     fn unknown(&mut self, request: &Request) -> Answer {

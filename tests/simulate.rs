@@ -471,7 +471,7 @@ fn a_count_that_the_rollout_has_otherwise_is_told_with_both() {
     let text = example().replacen("\nupdates:", done, 1).replacen("updated: 4", "updated: 5", 1);
     let said = simulate(&folder.file("s.yaml", &text), &[]);
     assert!(said.code == Some(4) && said.out.contains("  updated 5, "), "{}{}", said.out, said.error);
-    let words = "expect.updated: 5 expected, 4 came by the last update of each node; july counts 5, with nodes that had no need";
+    let words = "expect.updated: 5 expected, 4 came by the last update of each node; july counts 5, with nodes that had the build before";
     assert!(said.error.contains(words), "{}", said.error);
 }
 

@@ -133,7 +133,12 @@ impl Found<'_> {
         if all <= count {
             return String::new();
         }
-        format!(" by the last update of each node; {who} {all}, with nodes that had no need of it or were not begun")
+        let with = match tally {
+            Tally::Updated => "nodes that had the build before",
+            Tally::Skipped => "nodes that were not begun, and those that were aborted or are gone",
+            Tally::Harmed | Tally::Reverted | Tally::Failed | Tally::Held => "earlier updates of the same nodes",
+        };
+        format!(" by the last update of each node; {who} {all}, with {with}")
     }
 
     fn ends_late(&self, within: SignedDuration) -> Option<String> {

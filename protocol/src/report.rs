@@ -444,11 +444,11 @@ mod tests {
         assert!(matches!(Report::from_log("{boom", &report.ticket, "win-7"), Err(ReportError::Json(_))));
         let refusal = "windlass-agent: version: 2 asked, this agent speaks 1";
         let log = format!("{{\"progress\":1}}\n{refusal}\n");
-        let told = Report::from_log(&log, &report.ticket, "win-7").map_err(|e| e.to_string());
-        assert_eq!(told, Err(format!("the agent gives no report, it says: {refusal}")));
-        let long = format!("\u{1b}[2J{}", "ä".repeat(MAX_REPORT_BYTES / 4));
+        let said = Report::from_log(&log, &report.ticket, "win-7").map_err(|e| e.to_string());
+        assert_eq!(said, Err(format!("the agent gives no report, it says: {refusal}")));
+        let endless = format!("\u{1b}[2J{}", "ä".repeat(MAX_REPORT_BYTES / 4));
         let shown = format!(" [2J{}...", "ä".repeat(SHORT - 4));
-        assert_eq!(Report::from_log(&long, &report.ticket, "win-7"), Err(ReportError::Words(shown)));
+        assert_eq!(Report::from_log(&endless, &report.ticket, "win-7"), Err(ReportError::Words(shown)));
     }
 
     fn check(i: usize, verdict: Verdict, detail: &str) -> HostCheck {

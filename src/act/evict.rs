@@ -95,14 +95,13 @@ fn refusal(status: &Status) -> Option<Evicted> {
     let has_cause = |reason: &str| causes().any(|c| c.reason == reason);
     let later = || Some(Evicted::Later(status.message.clone()));
     match status.code {
-        // Said of pods that live, too: where the budget was changed or deleted meanwhile, or a webhook answers so. That a
-        // pod is gone is for the list of the node's pods to say.
-        404 | 409 => later(),
         429 if has_cause("DisruptionBudget") => {
             let words: Vec<_> = causes().map(|c| c.message.clone()).collect();
             Some(Evicted::Refused(words.join("; ")))
         }
-        429 => later(),
+        // 404 and 409 are said of pods that live, too: where the budget was deleted or changed meanwhile, or a webhook
+        // answers so. That a pod is gone is for the list of the node's pods to say.
+        404 | 409 | 429 => later(),
         403 if has_cause("NamespaceTerminating") => later(),
         500 if status.message.contains("more than one PodDisruptionBudget") => {
             Some(Evicted::Refused(status.message.clone()))

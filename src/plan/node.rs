@@ -6,7 +6,7 @@
 //!
 //! A deadline is only ever enforced after a look: the step runs, and when it is still not done and its time is over,
 //! the failure arrow is taken. An operator that was away for hours so finds an installation that ended well. As a look may
-//! take a while itself (an agent's pod), a step has [`GRACE`] from when somebody looks again.
+//! take a while itself (an agent's pod), a step of a changed machine has [`GRACE`] from when somebody looks again.
 
 use super::log::{close, cut, elapsed, record};
 use super::preflight::{self, Fitness};
@@ -21,8 +21,10 @@ use std::time::Duration;
 /// Records kept free for the way back when a log grows towards its bound.
 const RESERVED_RECORDS: usize = 12;
 
-/// How long a step that was not looked at may go on once somebody looks again, at most for its own time: an agent's pod has to
-/// start and to answer, and probes are made more than once. What became of the node meanwhile is not known before.
+/// How long a step of a changed machine that was not looked at may go on once somebody looks again, at most for its own time: an
+/// agent's pod has to start and to answer, and probes are made more than once. What became of the node meanwhile is not known
+/// before, and a good update is not to be reverted for that. Where nothing was changed yet, or the provider answers at once, a
+/// look is enough.
 const GRACE: Duration = Duration::from_mins(10);
 
 /// What was seen of one node update.
@@ -134,7 +136,11 @@ pub fn conclude(seen: &Observed<'_>, result: StepResult, now: Timestamp) -> Deci
 /// How much of its time the step in work has left.
 fn left(seen: &Observed<'_>, open: &StepRecord, timeout: Duration, now: Timestamp) -> Duration {
     let looked = Duration::try_from(now.duration_since(seen.looked_since)).unwrap_or_default();
-    timeout.saturating_sub(elapsed(open, now)).max(timeout.min(GRACE).saturating_sub(looked))
+    let grace = match open.step {
+        Step::Install | Step::Reboot | Step::Verify | Step::VerifyRestored => timeout.min(GRACE),
+        _ => Duration::ZERO,
+    };
+    timeout.saturating_sub(elapsed(open, now)).max(grace.saturating_sub(looked))
 }
 
 /// What comes after the records in `ended` are written and no step is in work.
@@ -261,7 +267,7 @@ fn look_before(seen: &Observed<'_>, mut ended: Vec<StepRecord>, now: Timestamp) 
         (Fitness::Fit | Fitness::NotYet(_), None) => begin(seen, ended, Step::Preflight, 1, 1),
         (Fitness::Fit, Some(open)) => Decision::Run(key_of(open, &seen.intent.uid)),
         (Fitness::NotYet(on), Some(open)) => {
-            let left = left(seen, open, PREFLIGHT_TIMEOUT, now);
+            let left = PREFLIGHT_TIMEOUT.saturating_sub(elapsed(open, now));
             if !left.is_zero() {
                 return Decision::Wait { ended, on, after: left };
             }

@@ -34,7 +34,7 @@ fn server() -> HostResult<Option<String>> {
 }
 
 /// The machine's domain as the name service has it, whose addresses are those of its controllers. The domain's short
-/// (NetBIOS) name is in no name server: without the domain's suffix nothing is found under it.
+/// (`NetBIOS`) name is in no name server: without the domain's suffix nothing is found under it.
 fn dns_domain() -> Option<String> {
     let (mut buffer, mut length) = ([0u16; 256], 256);
     let into = Some(PWSTR(buffer.as_mut_ptr()));

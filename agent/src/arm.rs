@@ -115,7 +115,7 @@ impl Arm {
     /// Makes the work the document's. What is under way already goes on under the new question.
     fn take_up(&self, state: &mut State, boot_id: &str, now: Timestamp) {
         let asked = state.work.take().and_then(|w| w.reboot_asked_in).filter(|_| state.active());
-        let boots_before = state.boots + u32::from(state.rebooted(boot_id));
+        let boots_before = state.boots_seen(boot_id);
         state.work = Some(Work {
             key: self.key.clone(),
             source: self.source.clone(),

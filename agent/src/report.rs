@@ -125,7 +125,7 @@ fn boots(state: &State, request: &Request, boot_id: Option<&str>) -> u32 {
     if matches!(&request.command, Command::Arm { nonce_b, .. } if other(nonce_b)) {
         return 0;
     }
-    let seen = state.boots + u32::from(boot_id.is_some_and(|id| state.rebooted(id)));
+    let seen = boot_id.map_or(state.boots, |id| state.boots_seen(id));
     seen.saturating_sub(state.work.as_ref().map_or(0, |work| work.boots_before))
 }
 

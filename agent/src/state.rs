@@ -198,6 +198,11 @@ impl State {
         self.boot_id != boot_id
     }
 
+    /// The boots seen so far, with one that the task has yet to note.
+    pub fn boots_seen(&self, boot_id: &str) -> u32 {
+        self.boots + u32::from(self.rebooted(boot_id))
+    }
+
     /// Whether the operator's leave to reboot is valid at `now`.
     pub fn may_reboot(&self, now: Timestamp) -> bool {
         self.work.as_ref().and_then(|w| w.reboot_not_after).is_some_and(|not_after| now < not_after)

@@ -13,7 +13,7 @@ use crate::ports::Clock;
 use crate::record::{Events, Ledger, NodeUpdateLog, RolloutLog};
 use crate::telemetry::Metrics;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Settings of the controllers.
@@ -61,8 +61,8 @@ pub struct Context {
     pub(super) missing: Missing,
     /// Since when steps in work are looked at.
     pub(super) attention: Attention,
-    /// Objects that do not parse and were told of, by UID and generation.
-    pub(super) told: Mutex<HashSet<(String, i64)>>,
+    /// What is told once, by what tells it from all else.
+    told: Mutex<HashSet<String>>,
 }
 
 impl Context {
@@ -95,6 +95,11 @@ impl Context {
             looks: Looks::default(),
             told: Mutex::default(),
         }
+    }
+
+    /// Whether nobody was told of this yet; from now on somebody was. `what` begins with the UID of what it is about.
+    pub(super) fn is_news(&self, what: String) -> bool {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(what)
     }
 }
 

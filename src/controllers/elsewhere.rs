@@ -8,7 +8,6 @@ use crate::domain::NodeRef;
 use crate::observe::Stores;
 use crate::ports::{Handle, ProviderError, SnapshotFacts, SnapshotProvider};
 use kube::ResourceExt;
-use std::sync::PoisonError;
 
 /// Makes sure that the class still leads to the place where the snapshot was made. Where its settings are others than then,
 /// the snapshot itself is looked for: another Secret may be of the same account.
@@ -33,8 +32,7 @@ pub(super) async fn refuse(
 }
 
 async fn tell(ctx: &Context, snapshot: &NodeSnapshot, text: &str) {
-    let told = (format!("{} {text}", snapshot.uid().unwrap_or_default()), 0);
-    let is_new = ctx.told.lock().unwrap_or_else(PoisonError::into_inner).insert(told);
+    let is_new = ctx.is_news(format!("{} {text}", snapshot.uid().unwrap_or_default()));
     if let Some(class) = Stores::get(&ctx.stores.classes, &snapshot.spec.class_name).filter(|_| is_new) {
         ctx.events.node_snapshot(snapshot, &class, "MadeElsewhere", text).await;
     }

@@ -5,14 +5,12 @@ use kube::api::{Patch, PatchParams};
 use kube::core::error_boundary::InvalidObject;
 use kube::core::{ApiResource, DynamicObject, ObjectMeta, TypeMeta};
 use kube::{Api, Resource};
-use std::sync::PoisonError;
 
 /// Tells of an object of kind `K` that does not parse. Nothing else is done with it until somebody changes it.
 pub async fn tell<K: Resource<DynamicType = ()>>(ctx: &Context, invalid: &InvalidObject, has_status: bool) {
     let ObjectMeta { name, uid, generation, .. } = &invalid.metadata;
     let name = name.clone().unwrap_or_default();
-    let told = (uid.clone().unwrap_or_default(), generation.unwrap_or_default());
-    if !ctx.told.lock().unwrap_or_else(PoisonError::into_inner).insert(told) {
+    if !ctx.is_news(format!("{} {}", uid.as_deref().unwrap_or_default(), generation.unwrap_or_default())) {
         return;
     }
     let kind = K::kind(&());

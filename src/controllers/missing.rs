@@ -2,13 +2,12 @@
 //!
 //! The latter lives in memory: after a restart the time begins anew, which only makes the belief come later.
 
-use super::context::Context;
 use super::error::ReconcileError;
 use crate::domain::{NodeRef, NodeSeen};
 use crate::observe::{self, Stores};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
-use kube::Api;
+use kube::{Api, Client};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -17,13 +16,13 @@ use std::time::Duration;
 ///
 /// # Errors
 /// [`ReconcileError::Api`].
-pub(super) async fn look(ctx: &Context, meant: &NodeRef) -> Result<NodeSeen, ReconcileError> {
-    let shown = Stores::get(&ctx.stores.nodes, &meant.name).map(|node| observe::node::read(&node));
+pub(super) async fn look(stores: &Stores, client: Client, meant: &NodeRef) -> Result<NodeSeen, ReconcileError> {
+    let shown = Stores::get(&stores.nodes, &meant.name).map(|node| observe::node::read(&node));
     let seen = observe::node::seen(meant, shown);
     if seen.here().is_some() {
         return Ok(seen);
     }
-    let api: Api<Node> = Api::all(ctx.means.clients.read.clone());
+    let api: Api<Node> = Api::all(client);
     let node = api.get_opt(&meant.name).await.map_err(ReconcileError::api("reading the node"))?;
     Ok(observe::node::seen(meant, node.as_ref().map(observe::node::read)))
 }

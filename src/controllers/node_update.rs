@@ -128,7 +128,7 @@ impl Pass<'_> {
     /// not while its machine is being restored: a cloud may take the Node away of a machine that is down.
     async fn node(&self, now: Timestamp) -> Result<NodeSeen, ReconcileError> {
         let (ctx, intent) = (self.ctx, &self.intent);
-        let found = missing::look(ctx, &intent.node).await?;
+        let found = missing::look(&ctx.stores, ctx.means.clients.read.clone(), &intent.node).await?;
         if self.history.open().is_some_and(|open| open.step == Step::Restore) {
             ctx.missing.forget(&intent.uid);
         }

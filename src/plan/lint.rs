@@ -330,20 +330,22 @@ fn several_domains(facts: &Facts<'_, '_>, place: usize, ring: &RingStatus, start
     domains.len() > 1
 }
 
+/// What is planned for the ring.
+fn planned<'p, 'a>(plan: &'p Plan<'a>, ring: &RingStatus) -> Option<&'p RingPlan<'a>> {
+    plan.rings.iter().find(|planned| planned.name == ring.name)
+}
+
 fn left_halt(plan: &Plan<'_>, ring: &RingStatus) -> bool {
-    let still = || plan.rings.iter().any(|planned| planned.name == ring.name && planned.state == RingState::Halted);
-    ring.state == RingState::Halted && !still()
+    ring.state == RingState::Halted && planned(plan, ring).is_none_or(|planned| planned.state != RingState::Halted)
 }
 
 /// Whether the plan promotes the ring.
 fn is_promoted(plan: &Plan<'_>, ring: &RingStatus) -> bool {
-    let promoted = |planned: &RingPlan<'_>| planned.name == ring.name && planned.state == RingState::Promoted;
-    ring.state != RingState::Promoted && plan.rings.iter().any(promoted)
+    ring.state != RingState::Promoted && planned(plan, ring).is_some_and(|planned| planned.state == RingState::Promoted)
 }
 
 fn promoted_too_early(fleet: &Fleet<'_>, plan: &Plan<'_>, ring: &RingStatus) -> bool {
-    let planned = plan.rings.iter().find(|planned| planned.name == ring.name);
-    let Some(promoted) = planned.filter(|_| is_promoted(plan, ring)) else { return false };
+    let Some(promoted) = planned(plan, ring).filter(|_| is_promoted(plan, ring)) else { return false };
     let in_work = fleet.updates.iter().any(|update| update.ring == ring.name && update.outcome.is_none());
     in_work || promoted.counts.pending > 0 || promoted.counts.updated < ring.revision.ring.soak.min_updated
 }
@@ -362,8 +364,7 @@ fn has_failed(facts: &Facts<'_, '_>, plan: &Plan<'_>, ring: &RingStatus) -> bool
     let rebooting = updated.clone().filter(|update| since(update) && has_rebooted_twice(facts, update)).count();
     let borne = at_most(ring.revision.ring.soak.max_rebooting, updated.count());
     let failed = bad + if rebooting > borne { rebooting } else { 0 };
-    let planned = plan.rings.iter().find(|planned| planned.name == ring.name);
-    let total = planned.and_then(|planned| usize::try_from(planned.counts.total).ok()).unwrap_or_default();
+    let total = planned(plan, ring).and_then(|planned| usize::try_from(planned.counts.total).ok()).unwrap_or_default();
     failed >= at_most(ring.revision.policy.on_failure.halt_after, total).max(1)
 }
 

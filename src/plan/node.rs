@@ -125,10 +125,7 @@ pub fn conclude(seen: &Observed<'_>, result: StepResult, now: Timestamp) -> Deci
         }
     };
     match seen.node {
-        NodeSeen::Missing { left } => {
-            let on = WaitingOn::Registration { node: seen.intent.node.name.clone() };
-            Decision::Wait { ended: vec![record], on, after: *left }
-        }
+        NodeSeen::Missing { left } => await_registration(seen, vec![record], *left),
         _ => after(seen, vec![record], now),
     }
 }
@@ -289,8 +286,7 @@ fn without_the_node(seen: &Observed<'_>, now: Timestamp) -> Option<Decision> {
         NodeSeen::Missing { .. } if seen.history.open().is_some_and(|open| open.step == Step::Restore) => return None,
         // Ours, and perhaps in the midst of a boot: were it believed to be gone, it would come back without our cordon.
         NodeSeen::Missing { left } if seen.history.touched_node() => {
-            let on = WaitingOn::Registration { node: seen.intent.node.name.clone() };
-            return Some(Decision::Wait { ended: Vec::new(), on, after: *left });
+            return Some(await_registration(seen, Vec::new(), *left));
         }
         NodeSeen::Missing { .. } | NodeSeen::Gone => false,
         NodeSeen::Replaced { same_machine, .. } => *same_machine,
@@ -313,6 +309,11 @@ fn without_the_node(seen: &Observed<'_>, now: Timestamp) -> Option<Decision> {
         Some(last) if last.step == Step::Hold => after(seen, Vec::new(), now),
         _ => begin(seen, ended, Step::Hold, 1, 1),
     })
+}
+
+fn await_registration(seen: &Observed<'_>, ended: Vec<StepRecord>, left: Duration) -> Decision {
+    let on = WaitingOn::Registration { node: seen.intent.node.name.clone() };
+    Decision::Wait { ended, on, after: left }
 }
 
 /// Whether a person's wish to end is granted in the midst of this step: only while the machine is as it was.

@@ -52,9 +52,7 @@ impl<'a> Turn<'a> {
         }
         turn
     }
-}
 
-impl Turn<'_> {
     /// Why the ring never starts a node again as it is frozen: no window is long enough, and as none is in work the time that a
     /// node takes is not measured anew.
     pub fn stalled(&self, ring: &RingPlan<'_>) -> Option<Stalled> {

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use winfleet::scenario::{Act, Deed, Kind, Scenario};
 
-/// Checks what is made and the patches in the order of their times, each on what people have made of the object by then. What only the run
-/// makes of it is seen there.
+/// Checks what is made and the patches in the order of their times, each on what people have made of the object by then. What
+/// only the run makes of it is seen there.
 ///
 /// # Errors
 /// [`SimulateError::Input`] with a line for each thing that is refused; `lines` are those of the scenario.

@@ -1,7 +1,8 @@
 //! What the API server refuses an operator, a whole rollout through: it is said where people look, and a deadline is kept.
 
 use super::crash::stories;
-use super::{Auditor, Kill, Outcome, Refusal, Setup, Trouble, What, When, run};
+use super::tests::audited;
+use super::{Kill, Outcome, Refusal, Setup, Trouble, What, When};
 use crate::api::{CLAIMED_BY, NodeUpdateStatus};
 use jiff::SignedDuration;
 use kube::ResourceExt;
@@ -14,12 +15,6 @@ const POD_WEBHOOK: What = What::Refused("POST", "pods", Refusal::WebhookAway);
 fn with(setup: Setup, what: What, minutes: (i64, i64)) -> Setup {
     let at = |minute| setup.start + SignedDuration::from_mins(minute);
     Setup { troubles: vec![Trouble { from: at(minutes.0), until: at(minutes.1), what }], ..setup }
-}
-
-fn audited(setup: &Setup) -> Outcome {
-    let outcome = run(setup, vec![Box::new(Auditor::default())]).expect("an outcome");
-    assert!(outcome.report.invariants.broken.is_empty(), "{:?}", outcome.report.invariants.broken);
-    outcome
 }
 
 fn rollout(outcome: &Outcome) -> (&str, &str) {

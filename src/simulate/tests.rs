@@ -114,7 +114,7 @@ fn what_was_found_by_a_seed_stays_mended() {
 }
 
 /// A machine and its good update, looked at by the auditor: nothing may be broken.
-fn audited(setup: &Setup) -> Outcome {
+pub(super) fn audited(setup: &Setup) -> Outcome {
     let outcome = run(setup, vec![Box::new(Auditor::default())]).expect("an outcome");
     assert!(outcome.report.invariants.broken.is_empty(), "{:?}", outcome.report.invariants.broken);
     outcome

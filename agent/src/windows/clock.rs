@@ -1,7 +1,7 @@
 //! Time, and the domain that trusts it.
 
 use super::border::{Doing, unexpected, win32};
-use super::{WindowsHost, registry};
+use super::{WindowsHost, computer_name, registry};
 use crate::host::{Clock, HostResult};
 use crate::shape::ntp::{ahead, first_server, question};
 use jiff::{SignedDuration, Timestamp};
@@ -12,7 +12,7 @@ use windows::Win32::NetworkManagement::NetManagement::{
     I_NetLogonControl2, NETLOGON_CONTROL_TC_VERIFY, NETLOGON_INFO_2, NetApiBufferFree, NetGetJoinInformation,
     NetSetupDomainName, NetSetupUnknownStatus,
 };
-use windows::Win32::System::SystemInformation::{ComputerNameDnsDomain, GetComputerNameExW};
+use windows::Win32::System::SystemInformation::ComputerNameDnsDomain;
 use windows::core::PWSTR;
 
 /// Settings of Windows' time service.
@@ -36,12 +36,7 @@ fn server() -> HostResult<Option<String>> {
 /// The machine's domain as the name service has it, whose addresses are those of its controllers. The domain's short
 /// (`NetBIOS`) name is in no name server: without the domain's suffix nothing is found under it.
 fn dns_domain() -> Option<String> {
-    let (mut buffer, mut length) = ([0u16; 256], 256);
-    let into = Some(PWSTR(buffer.as_mut_ptr()));
-    // SAFETY: the buffer has the length that is said; the call writes no more, and says how much it wrote.
-    unsafe { GetComputerNameExW(ComputerNameDnsDomain, into, &raw mut length) }.ok()?;
-    let text = String::from_utf16(buffer.get(..length as usize)?).ok()?;
-    (!text.is_empty()).then_some(text)
+    computer_name(ComputerNameDnsDomain).ok().filter(|name| !name.is_empty())
 }
 
 /// The domain that the machine is joined to, if it is to one, by its short name.

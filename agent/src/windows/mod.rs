@@ -43,7 +43,9 @@ use files::StateFolder;
 use jobs::Jobs;
 use std::path::Path;
 use windlass_protocol::Source;
-use windows::Win32::System::SystemInformation::{ComputerNamePhysicalDnsHostname, GetComputerNameExW};
+use windows::Win32::System::SystemInformation::{
+    COMPUTER_NAME_FORMAT, ComputerNamePhysicalDnsHostname, GetComputerNameExW,
+};
 use windows::core::PWSTR;
 
 /// The agent's own folder on the system disk.
@@ -84,10 +86,15 @@ impl WindowsHost {
 /// # Errors
 /// Windows' own.
 pub fn host_name() -> HostResult<String> {
+    computer_name(ComputerNamePhysicalDnsHostname).map(|name| name.to_lowercase())
+}
+
+/// One of the machine's names; empty where it has none of that kind.
+fn computer_name(kind: COMPUTER_NAME_FORMAT) -> HostResult<String> {
     let mut buffer = [0u16; 256];
     let mut length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
     let into = Some(PWSTR(buffer.as_mut_ptr()));
     // SAFETY: the buffer has as many characters as the length says, and outlives the call.
-    unsafe { GetComputerNameExW(ComputerNamePhysicalDnsHostname, into, &raw mut length) }.doing("computer name")?;
-    Ok(border::text(&buffer).to_lowercase())
+    unsafe { GetComputerNameExW(kind, into, &raw mut length) }.doing("computer name")?;
+    Ok(border::text(&buffer))
 }

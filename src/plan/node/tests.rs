@@ -138,6 +138,17 @@ impl Run {
         }
     }
 
+    /// What the controller sees now.
+    fn seen(&self) -> Observed<'_> {
+        Observed {
+            intent: &self.intent,
+            history: &self.log,
+            node: &self.node,
+            wish: self.wish.clone(),
+            looked_since: self.looked_since,
+        }
+    }
+
     fn crashes(&mut self) -> bool {
         self.boundary += 1;
         self.crash_at == Some(self.boundary)
@@ -169,13 +180,7 @@ impl Run {
         if let Some((_, seen)) = self.swap_in.take_if(|(step, _)| Some(*step) == open) {
             self.node = seen;
         }
-        let seen = Observed {
-            intent: &self.intent,
-            history: &self.log,
-            node: &self.node,
-            wish: self.wish.clone(),
-            looked_since: self.looked_since,
-        };
+        let seen = self.seen();
         let decision = faultless(&seen, decide(&seen, self.now));
         let key = match decision {
             Decision::Run(key) => key,
@@ -189,13 +194,7 @@ impl Run {
         if self.crashes() {
             return None; // after the effect, before its record
         }
-        let seen = Observed {
-            intent: &self.intent,
-            history: &self.log,
-            node: &self.node,
-            wish: self.wish.clone(),
-            looked_since: self.looked_since,
-        };
+        let seen = self.seen();
         let decision = faultless(&seen, conclude(&seen, result, self.now));
         self.write(decision)
     }
@@ -526,13 +525,7 @@ fn a_look_before_that_waits_is_not_over_because_it_was_run() {
         run.node = NodeSeen::Here(Box::new(node));
         assert!(run.pass(&all_done).is_none());
         assert_eq!(run.steps(), ["Preflight1"]);
-        let seen = Observed {
-            intent: &run.intent,
-            history: &run.log,
-            node: &run.node,
-            wish: run.wish.clone(),
-            looked_since: run.looked_since,
-        };
+        let seen = run.seen();
         let decision = conclude(&seen, StepResult::done("the node is fit"), run.now);
         assert!(matches!(decision, Decision::Wait { .. }), "{decision:?}");
     }

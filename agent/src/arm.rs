@@ -66,9 +66,11 @@ impl Arm {
             let text = format!("task: the work of node update {} is not at its end", other.node_update_uid);
             return Err(error(ErrorClass::Retriable, text).into());
         }
-        // A task that runs is the only writer; it is followed, and taken up when it has ended.
+        // A task that runs is the only writer. Its work is followed where it is the same step's; what another step left it
+        // with must end first, lest its end be taken for that of this one.
         if task == TaskState::Running {
-            return Ok(before.is_some_and(|s| s.active()));
+            let same = |work: &Work| work.key.same_step(&self.key);
+            return Ok(before.is_some_and(|s| s.active() && s.work.as_ref().is_some_and(same)));
         }
         let boot_id = host.boot_id()?;
         let mut state = self.own(before.as_ref(), &boot_id)?;

@@ -101,6 +101,11 @@ impl WorkKey {
     pub fn new(ticket: &Ticket, nonce_b: &str) -> Self {
         Self { step: ticket.step.clone(), round: ticket.round, attempt: ticket.attempt, nonce_b: nonce_b.to_owned() }
     }
+
+    /// Whether both are attempts of one step in one round.
+    pub fn same_step(&self, other: &Self) -> bool {
+        (&self.step, self.round) == (&other.step, other.round)
+    }
 }
 
 /// The value that the agent replaced, exactly.

@@ -17,9 +17,10 @@ use windlass_protocol::{AgentError, AgentPhase, ErrorClass, UpdateState};
 /// delay takes up to a few minutes.
 const ASK_AGAIN: Duration = Duration::from_mins(5);
 
-/// How long servicing that goes on after a boot is waited for: 30 minutes, ours. What completes an update takes minutes;
-/// clean-ups that begin by themselves take hours on old versions, and are in the way of no search.
-const SETTLES: SignedDuration = SignedDuration::from_mins(30);
+/// How long servicing that goes on after a boot is waited for: 10 minutes, ours. What completes an update takes minutes;
+/// clean-ups that begin by themselves take hours on old versions, and are in the way of no search. It must be well within
+/// `verify.timeout` (20 minutes, where a policy says nothing), whose `host` probe waits for it.
+const SETTLES: SignedDuration = SignedDuration::from_mins(10);
 
 /// What the caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

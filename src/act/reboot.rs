@@ -20,19 +20,29 @@ pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResul
     if !node.readiness.is_ready() {
         return Ok(boot(ctx));
     }
-    if installs { look(ctx, key, node).await } else { Ok(StepResult::done("booted")) }
+    match (installs, host_is_probed_next(ctx)) {
+        (true, true) if has_build(ctx, node) => Ok(StepResult::done(format!("booted, build {}", ctx.intent.to))),
+        // Round 0 comes before all work: the agent, asked to stage next, looks by itself.
+        (false, probed) if probed || key.round == 0 => Ok(StepResult::done("booted")),
+        _ => look(ctx, key, node).await,
+    }
 }
 
-/// What the installation came to. Its end is on the disk, and the build often says enough.
+/// What the work came to, once the armed task is through with it. A build says what is installed, not that nobody is at work
+/// any more: a node whose task still searches may be rebooted by it in service.
 async fn look(ctx: &ActContext<'_>, key: &StepKey, node: &NodeState) -> Result<StepResult, ActError> {
-    if has_build(ctx, node) {
-        return Ok(StepResult::done(format!("booted, build {}", ctx.intent.to)));
-    }
-    Ok(match ask_patiently(ctx, key, "collect", Command::Collect { follow: true }).await? {
+    // Asked once in each boot: an answer of the boot before may have been that another one comes.
+    let purpose = format!("collect-{}", node.boot_id);
+    Ok(match ask_patiently(ctx, key, &purpose, Command::Collect { follow: true }).await? {
         asked @ (Asked::Pending(_) | Asked::Unread(_)) => waiting("looking for what is still missing", asked),
-        Asked::Report(answer) => report::rebooted(&answer),
+        Asked::Report(answer) => report::rebooted(&answer).unwrap_or_else(|| boot(ctx)),
         Asked::Lost(why) => StepResult::failed(format!("booted, but nobody can tell what was installed: {why}")),
     })
+}
+
+/// Whether `Verify` asks the agent, and so waits by itself for one that is at work.
+fn host_is_probed_next(ctx: &ActContext<'_>) -> bool {
+    ctx.intent.policy.verify.probes.iter().any(|probe| probe.host.is_some())
 }
 
 /// Asks for the reboot, again where an answer was lost and no boot came with it: the pod may never have run. That is safe, as

@@ -70,16 +70,21 @@ pub(super) fn installed(report: &Report, last: bool) -> StepResult {
     }
 }
 
-/// What the answer to `collect` means after a reboot.
-pub(super) fn rebooted(report: &Report) -> StepResult {
-    match (report.progress, report.phase) {
-        (Progress::Failed, _) | (_, AgentPhase::Failed | AgentPhase::Unknown) => failed(report, false),
-        (_, AgentPhase::MoreToInstall) => {
+/// What the answer to `collect` means after a reboot; nothing yet where the machine goes down once more.
+pub(super) fn rebooted(report: &Report) -> Option<StepResult> {
+    use AgentPhase as P;
+    Some(match (report.progress, report.phase) {
+        (Progress::Failed, _) | (_, P::Failed | P::Unknown) => failed(report, false),
+        (Progress::RebootNeeded, _) => {
+            StepResult::failed("another reboot is wanted, and the leave for it ran out before the machine was idle")
+        }
+        (Progress::InProgress, P::RebootRequested) => return None,
+        (_, P::MoreToInstall) => {
             let message = "more of the pinned set wants installing".to_owned();
             StepResult::Done { handle: None, message, more: true }
         }
         _ => StepResult::done(format!("booted, build {}", report.build)),
-    }
+    })
 }
 
 /// What a failure that the agent reports means. Of a machine that was changed, only what may pass is tried again; one
@@ -229,13 +234,17 @@ pub(super) mod tests {
 
     #[test]
     fn after_a_reboot_more_may_want_installing() {
+        use AgentPhase::{Done, MoreToInstall, RebootRequested};
         let more = |phase| match rebooted(&report(Progress::Done, phase)) {
-            StepResult::Done { more, .. } => more,
+            Some(StepResult::Done { more, .. }) => more,
             other => panic!("{other:?}"),
         };
-        assert!(more(AgentPhase::MoreToInstall));
-        assert!(!more(AgentPhase::Done));
-        assert!(matches!(rebooted(&failure(ErrorClass::Permanent, true)), StepResult::Failed { .. }));
+        assert!(more(MoreToInstall));
+        assert!(!more(Done));
+        assert!(matches!(rebooted(&failure(ErrorClass::Permanent, true)), Some(StepResult::Failed { .. })));
+        assert_eq!(rebooted(&report(Progress::InProgress, RebootRequested)), None, "it goes down once more");
+        let no_leave = rebooted(&report(Progress::RebootNeeded, RebootRequested));
+        assert!(matches!(no_leave, Some(StepResult::Failed { .. })), "{no_leave:?}");
     }
 
     #[test]

@@ -173,7 +173,7 @@ impl Memory {
     }
 
     /// Since when the agent's answer to this question of a step is known to be lost: now, if it was not known before.
-    pub(super) fn lost_since(&self, key: &StepKey, purpose: &str, now: Timestamp) -> Timestamp {
+    pub(super) fn missed_since(&self, key: &StepKey, purpose: &str, now: Timestamp) -> Timestamp {
         let mut lost = lock(&self.lost);
         lost.retain(|_, at| now.duration_since(*at) < KEEP_LINE);
         *lost.entry((key.clone(), purpose.to_owned())).or_insert(now)
@@ -223,13 +223,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_lost_since_it_was_first_missed() {
+    fn an_answer_is_missed_since_it_was_first_missed() {
         let key = |attempt| StepKey { node_update_uid: "u".into(), step: Step::Install, round: 1, attempt };
         let now = |second| Timestamp::from_second(second).expect("a time");
         let memory = Memory::default();
-        assert_eq!(memory.lost_since(&key(1), "arm", now(10)), now(10));
-        assert_eq!(memory.lost_since(&key(1), "arm", now(70)), now(10));
-        assert_eq!(memory.lost_since(&key(2), "arm", now(70)), now(70), "another attempt asks anew");
-        assert_eq!(memory.lost_since(&key(1), "arm-2", now(70)), now(70), "and so does another question");
+        assert_eq!(memory.missed_since(&key(1), "arm", now(10)), now(10));
+        assert_eq!(memory.missed_since(&key(1), "arm", now(70)), now(10));
+        assert_eq!(memory.missed_since(&key(2), "arm", now(70)), now(70), "another attempt asks anew");
+        assert_eq!(memory.missed_since(&key(1), "arm-2", now(70)), now(70), "and so does another question");
     }
 }

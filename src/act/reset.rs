@@ -33,7 +33,9 @@ pub(super) async fn reset(ctx: &ActContext<'_>, key: &StepKey) -> Result<Reset, 
         let doing = doing("taking off what it put on the machine", why);
         Reset::Wait(wait(WaitingOn::Agent { doing }, READ_AGAIN))
     };
-    let late = ctx.elapsed() >= PATIENCE;
+    // Outside a step, on a person's request, no record says since when.
+    let since = ctx.history.open().map_or_else(|| ctx.means.memory.missed_since(key, "reset", ctx.now), |_| ctx.begun());
+    let late = Duration::try_from(ctx.now.duration_since(since)).is_ok_and(|passed| passed >= PATIENCE);
     let asked = match ask_patiently(ctx, key, "reset", Command::Reset {}).await {
         // A pod that may not be made starts no more than one that can not: a node is not held for that.
         Err(error) if late && error.is_refused() => return Ok(Reset::Over(Some(error.to_string()))),

@@ -106,7 +106,7 @@ fn unanswered(update: &NodeUpdate) -> Option<String> {
     (!answered && !request.is_empty()).then_some(request)
 }
 
-/// Uncordons the node and takes our marks off, if it is ours. With a Node object that is gone our marks went, too.
+/// Has the agent take off what it left on the machine, uncordons the node and takes our marks off, if it is ours. With a Node object that is gone our marks went, too.
 async fn give_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Result<Given, ReconcileError> {
     let back = |message: &str| Ok(Given::Back(message.to_owned()));
     // One with an impossible spec has touched nothing.
@@ -119,8 +119,12 @@ async fn give_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Result
         }
         NodeSeen::Gone | NodeSeen::Missing { .. } => return back("the node is gone"),
     }
-    let history = History::default();
-    let key = StepKey { node_update_uid: intent.uid.clone(), step: Step::Uncordon, round: 1, attempt: 1 };
+    let log = update.status.as_ref().map(|status| status.steps.as_slice()).unwrap_or_default();
+    // Of a log that nobody would write, what the agent left is not known.
+    let history = History::parse(log).unwrap_or_default();
+    // No attempt on record: the agent is asked anew.
+    let attempt = u32::try_from(log.len()).unwrap_or_default() + 1;
+    let key = StepKey { node_update_uid: intent.uid.clone(), step: Step::Uncordon, round: 1, attempt };
     let act = ActContext { means: &ctx.means, intent: &intent, history: &history, node: &node, now };
     Ok(match act::run(&act, &key).await? {
         StepResult::Done { message, .. } => Given::Back(message),

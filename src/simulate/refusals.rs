@@ -123,6 +123,21 @@ fn a_held_node_that_is_gone_is_released() {
     }
 }
 
+/// Automatic updates stayed held off for ever, and what was armed could reboot the node in service.
+#[test]
+fn the_agent_takes_its_things_off_a_node_that_is_released_or_it_is_said() {
+    let stuck = ", {name: stuck, when: {after: 3h}, effects: [newPodsDoNotStart]}";
+    for (more, words) in
+        [("", "given back as it was found"), (stuck, "given back, but the agent did not take its things off: ")]
+    {
+        let outcome = audited(&held_and_released(more, ""));
+        let asked = outcome.tables.pods.within("windlass-agents").any(|pod| pod.name_any().contains("-reset-"));
+        let (status, claimed) = standing(&outcome);
+        let reason = status.reason.unwrap_or_default();
+        assert!(asked && !claimed && reason.contains(words), "{words}: {asked} {claimed} {reason}");
+    }
+}
+
 /// It was recorded as done, with the node cordoned, tainted and claimed.
 #[test]
 fn a_release_that_is_refused_is_not_done_and_says_why() {

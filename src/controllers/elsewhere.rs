@@ -26,13 +26,14 @@ pub(super) async fn refuse(
     let seen = provider.inspect(&Handle::new(snapshot.spec.handle.clone())).await;
     let Err(error) = verdict(seen, || words(snapshot, &moved)) else { return Ok(()) };
     if let ProviderError::Permanent(text) = &error {
-        tell(ctx, snapshot, text).await;
+        tell(ctx, snapshot, &moved, text).await;
     }
     Err(error)
 }
 
-async fn tell(ctx: &Context, snapshot: &NodeSnapshot, text: &str) {
-    let is_new = ctx.is_news(format!("{} {text}", snapshot.uid().unwrap_or_default()));
+/// Once for what is to be put back: the rest of the text may be a provider's words, with another number in each answer.
+async fn tell(ctx: &Context, snapshot: &NodeSnapshot, moved: &str, text: &str) {
+    let is_new = ctx.is_news(format!("{} {moved}", snapshot.uid().unwrap_or_default()));
     if let Some(class) = Stores::get(&ctx.stores.classes, &snapshot.spec.class_name).filter(|_| is_new) {
         ctx.events.node_snapshot(snapshot, &class, "MadeElsewhere", text).await;
     }

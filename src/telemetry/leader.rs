@@ -63,7 +63,7 @@ pub struct Elector {
     name: String,
     identity: String,
     terms: Terms,
-    /// The lease as it was last seen, and since when it is so.
+    /// The lease as it was last seen, and since when it is so; of our own, since when we asked for it.
     seen: Option<(Lease, Instant)>,
 }
 
@@ -87,18 +87,19 @@ impl Elector {
         }
     }
 
-    /// Keeps leading until that is lost.
+    /// Keeps leading until that is lost. The deadline counts from when the last renewal was asked for: others count from when
+    /// they see it, which may be long before its answer is here.
     pub async fn keep(&mut self) -> Lost {
-        let mut renewed = Instant::now();
+        let mut renewed = self.seen.as_ref().map_or_else(Instant::now, |(_, asked)| *asked);
         loop {
-            tokio::time::sleep(self.terms.retry).await;
-            match self.turn().await {
-                Ok(true) => renewed = Instant::now(),
-                Ok(false) => return Lost::Taken(self.holder().unwrap_or_default().to_owned()),
-                Err(error) => tracing::warn!(%error, "the lease could not be renewed, trying again"),
-            }
-            if renewed.elapsed() >= self.terms.renew_deadline {
-                return Lost::NotRenewed(self.terms.renew_deadline);
+            let deadline = renewed + self.terms.renew_deadline;
+            tokio::time::sleep_until(deadline.min(Instant::now() + self.terms.retry)).await;
+            let asked = Instant::now();
+            match tokio::time::timeout_at(deadline, self.turn()).await {
+                Ok(Ok(true)) => renewed = asked,
+                Ok(Ok(false)) => return Lost::Taken(self.holder().unwrap_or_default().to_owned()),
+                Ok(Err(error)) => tracing::warn!(%error, "the lease could not be renewed, trying again"),
+                Err(_) => return Lost::NotRenewed(self.terms.renew_deadline),
             }
         }
     }
@@ -159,12 +160,13 @@ impl Elector {
 
     async fn write(&mut self, lease: Lease) -> Result<(), ElectorError> {
         let params = PostParams::default();
+        let asked = Instant::now();
         let written = if lease.metadata.resource_version.is_some() {
             self.bounded(self.api.replace(&self.name, &params, &lease)).await?
         } else {
             self.bounded(self.api.create(&params, &lease)).await?
         };
-        self.seen = Some((written, Instant::now()));
+        self.seen = Some((written, asked));
         Ok(())
     }
 

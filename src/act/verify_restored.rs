@@ -11,6 +11,8 @@ use crate::domain::{Readiness, StepKey, StepResult};
 pub(super) async fn run(ctx: &ActContext<'_>, key: &StepKey) -> Result<StepResult, ActError> {
     let Some(node) = ctx.node.here() else { return Ok(install::boot(ctx)) };
     let since = match node.readiness {
+        // A kubelet tells the time of its own clock, which an old disk may have ahead: that is no reason to wait for it.
+        Readiness::Ready(since) if since > ctx.now => ctx.begun(),
         Readiness::Ready(since) => since.max(ctx.begun()),
         Readiness::NotReady(_) | Readiness::Unknown => ctx.now,
     };

@@ -3,9 +3,11 @@
 use super::approvals::Approvals;
 use super::fleet::{self, available, claim, cordoned, in_work, steps, uid};
 use super::pods::Pods;
+use super::starts::KNOWN_AFTER;
 use super::{By, Change, Check, Invariant, Truth};
 use crate::api::{
-    DeletionPolicy, NodeSelector, NodeSnapshot, NodeUpdate, Orphans, SnapshotClass, Step, UpdateHold, UpdateRollout,
+    DeletionPolicy, NodeSelector, NodeSnapshot, NodeUpdate, Orphans, RolloutState, SnapshotClass, Step, UpdateHold,
+    UpdateRollout,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
@@ -41,6 +43,8 @@ pub struct Books {
     pub in_work: BTreeMap<String, BTreeSet<String>>,
     /// Rollouts by UID.
     pub rollouts: HashMap<String, Arc<UpdateRollout>>,
+    /// Since when rollouts are halted, by UID.
+    halted: HashMap<String, Timestamp>,
     /// Since when nodes can take no work.
     pub unavailable: BTreeMap<String, Timestamp>,
     /// Who cordoned the nodes that are.
@@ -132,6 +136,11 @@ impl Books {
         } else {
             self.ended.remove(&uid);
         }
+        if rollout.status.as_ref().is_some_and(|status| status.state == RolloutState::Halted) {
+            self.halted.entry(uid.clone()).or_insert(at);
+        } else {
+            self.halted.remove(&uid);
+        }
         match change.1 {
             Some(rollout) => self.rollouts.insert(uid, Arc::clone(rollout)),
             None => self.rollouts.remove(&uid),
@@ -174,6 +183,12 @@ impl Books {
     pub fn size(&self, rollout: &str, ring: &str, selector: &NodeSelector) -> usize {
         let count = || self.nodes.values().filter(|node| fleet::selected(selector, node)).count();
         *self.sizes.borrow_mut().entry((rollout.to_owned(), ring.to_owned())).or_insert_with(count)
+    }
+
+    /// That the rollout of a node which is to be installed has been halted for so long that it must be known.
+    pub fn halted(&self, at: Timestamp, update: &NodeUpdate) -> Option<String> {
+        let since = self.halted.get(&update.spec.rollout_uid).filter(|since| **since + KNOWN_AFTER < at)?;
+        Some(format!("{} is to be installed, and its rollout is halted since {since}", update.spec.node_name))
     }
 
     /// The node updates in work on a node.

@@ -2,7 +2,7 @@
 
 use super::books::Books;
 use super::fleet::{began, claim, cordoned, harmless, in_work, name, steps, uid};
-use super::{By, Check, Invariant, Truth};
+use super::{By, Check, Invariant, Truth, holds};
 use crate::api::{NodeUpdate, Outcome, Step, StepPhase};
 use jiff::Timestamp;
 use windlass_protocol::Build;
@@ -15,7 +15,13 @@ pub fn check(books: &Books, at: Timestamp, old: &NodeUpdate, new: &NodeUpdate, t
         checks.push((Invariant::Drained, books.pods.left(new)));
     }
     match begun {
-        Some(Step::Install) => checks.push((Invariant::Snapshot, no_snapshot(at, new, truth))),
+        Some(Step::Install) => {
+            checks.push((Invariant::Snapshot, no_snapshot(at, new, truth)));
+            if is_first_install(new) {
+                checks.push((Invariant::StartAfterHalt, books.halted(at, new)));
+                checks.push((Invariant::Hold, holds::held(books, at, new)));
+            }
+        }
         Some(Step::Restore) => checks.push((Invariant::NeedlessRevert, needless(new))),
         _ => {}
     }
@@ -40,6 +46,11 @@ pub fn restore(books: &Books, node: &str) -> Vec<Check> {
     });
     let message = || format!("{node} is restored, and no update of it is on its way back");
     vec![(Invariant::GoodNode, (!going_back).then(message))]
+}
+
+/// Whether nothing was installed before: then there is still time to leave the machine as it is.
+fn is_first_install(update: &NodeUpdate) -> bool {
+    steps(update).iter().filter(|record| record.step == Step::Install).count() == 1
 }
 
 fn no_snapshot(at: Timestamp, update: &NodeUpdate, truth: &dyn Truth) -> Option<String> {

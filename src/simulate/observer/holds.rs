@@ -7,13 +7,13 @@ use crate::api::{NodeUpdate, UpdateHold};
 use jiff::Timestamp;
 use windlass_protocol::Build;
 
-/// The hold that keeps a node which starts.
+/// The hold that keeps a node which starts, or is to be installed.
 pub fn held(books: &Books, at: Timestamp, update: &NodeUpdate) -> Option<String> {
     let known = books.holds.values().filter(|(since, _)| *since + KNOWN_AFTER < at).map(|(_, hold)| hold);
     let hold =
         known.into_iter().find(|hold| lasts(hold, at) && is_about(books, hold, update) && names(hold, update))?;
     let name = hold.metadata.name.as_deref().unwrap_or_default();
-    Some(format!("{} starts, and UpdateHold {name} keeps it: {}", update.spec.node_name, hold.spec.reason))
+    Some(format!("{} goes on, and UpdateHold {name} keeps it: {}", update.spec.node_name, hold.spec.reason))
 }
 
 fn lasts(hold: &UpdateHold, at: Timestamp) -> bool {

@@ -55,7 +55,7 @@ pub enum Invariant {
     FeatureUpgrade,
     /// Nobody reverts a machine that was not changed.
     NeedlessRevert,
-    /// After a halt no new node starts.
+    /// After a halt no new node starts, and nothing is installed on one that was not begun to be installed.
     StartAfterHalt,
     /// What was halted stays so until somebody says otherwise.
     Halt,

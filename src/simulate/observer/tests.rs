@@ -267,6 +267,38 @@ fn an_installation_without_a_snapshot() {
     }
 }
 
+/// What was cordoned, drained and snapshotted as the halt or the hold came can still be left as it is.
+#[test]
+fn an_installation_that_begins_under_a_halt_or_a_hold() {
+    let hold: Arc<UpdateHold> = object(json!({
+        "apiVersion": "windlass.dev/v1alpha1", "kind": "UpdateHold", "metadata": {"name": "h"}, "spec": {"reason": "x"},
+    }));
+    let before = json!([step("Snapshot", "Succeeded", &json!({"handle": "snap-1"}))]);
+    let attempt = |number: u32| step("Install", "Started", &json!({"attempt": number}));
+    let failed = step("Install", "Failed", &json!({"detail": "Retriable"}));
+    let with = |more: &[Value]| json!([before.as_array().unwrap().as_slice(), more].concat());
+    for (held, wanted) in [(false, Invariant::StartAfterHalt), (true, Invariant::Hold)] {
+        for (minutes, log, expected) in [
+            (30, with(&[attempt(1)]), &[wanted][..]),
+            (5, with(&[attempt(1)]), &[]),
+            (30, with(&[failed.clone(), attempt(2)]), &[]),
+        ] {
+            let mut scene = Scene::new();
+            scene.truth.snapshots = BTreeMap::from([("snap-1".into(), ("win-1".into(), true))]);
+            scene.starts("win-1", &json!({}));
+            if held {
+                scene.auditor.hold(scene.now, (None, Some(&hold)));
+            } else {
+                let change = (rollout("Running", &Value::Null), rollout("Halted", &Value::Null));
+                scene.auditor.rollout(scene.now, (Some(&change.0), Some(&change.1)));
+            }
+            scene.now += SignedDuration::from_mins(minutes);
+            scene.goes(&before, &log, &json!({}));
+            scene.finds(expected);
+        }
+    }
+}
+
 /// A pod of a workload on win-1.
 fn pod(more: &Value) -> Arc<Pod> {
     let owner = json!({"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "r", "controller": true});

@@ -233,7 +233,7 @@ pub struct NodeUpdateStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// The last `windlass.dev/request` that was acted on.
+    /// The last `windlass.dev/request` that was acted on, and why it was refused, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub last_handled_request: Option<String>,

@@ -66,6 +66,7 @@ pub async fn reconcile(ctx: &Context, shown: &Guarded<NodeUpdate>) -> Result<Aga
             return ended(ctx, &update).await;
         }
     };
+    let update = release::refuse_early(ctx, update).await?;
     let mut pass = Pass { ctx, update, intent, history };
     let wait = pass.make().await?.min(LOOK_AGAIN);
     ctx.pace.leave(&key, fingerprint(&(inputs, pass.update.resource_version())), wait);

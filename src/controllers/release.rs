@@ -17,6 +17,9 @@ const MAX_REQUEST: usize = 24;
 /// How soon a node is given back anew where that came to nothing.
 const AGAIN: Duration = Duration::from_secs(30);
 
+/// How the reason of one begins whose node was given back on request.
+const RELEASED: &str = "released on request";
+
 /// What giving a node back came to.
 enum Given {
     /// It is in nobody's way any more; what was done.
@@ -45,7 +48,7 @@ pub async fn answer(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<Option<Du
         _ => Some("unknown, use release or retry"),
     };
     if let Some(why) = refusal {
-        ctx.updates.answer(update, (&format!("{request}: {why}"), ""), false, now).await?;
+        refuse(ctx, update, &request, why).await?;
         return Ok(None);
     }
     if request == RETRY {
@@ -60,9 +63,33 @@ pub async fn answer(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<Option<Du
         }
     };
     let before = update.status.as_ref().and_then(|s| s.reason.as_deref()).unwrap_or_default();
-    let reason = format!("released on request, {message}; it was held because: {before}");
+    let reason = format!("{RELEASED}, {message}; it was held because: {before}");
     ctx.updates.answer(update, (&request, &reason), true, now).await?;
     Ok(None)
+}
+
+/// Refuses a request that is made while the update is in work: carried out at its end, it would give a node back that nobody
+/// has looked at.
+///
+/// # Errors
+/// [`ReconcileError`]; the request is refused by a later pass.
+pub async fn refuse_early(ctx: &Context, update: Arc<NodeUpdate>) -> Result<Arc<NodeUpdate>, ReconcileError> {
+    match unanswered(&update) {
+        Some(request) => refuse(ctx, &update, &request, "it is in work").await,
+        None => Ok(update),
+    }
+}
+
+/// Says why, and takes the request off: it may be made again.
+async fn refuse(
+    ctx: &Context,
+    update: &Arc<NodeUpdate>,
+    request: &str,
+    why: &str,
+) -> Result<Arc<NodeUpdate>, ReconcileError> {
+    let now = ctx.clock.now();
+    let answered = ctx.updates.answer(update, (&format!("{request}: {why}"), ""), false, now).await?;
+    Ok(ctx.updates.ledger().take_off_annotation(&answered, REQUEST).await?)
 }
 
 /// Where the rollout stands that the update is of, if it is there still.
@@ -71,9 +98,10 @@ fn rollout_of(ctx: &Context, update: &NodeUpdate) -> Option<UpdateRolloutStatus>
     (rollout.uid().as_deref() == Some(update.spec.rollout_uid.as_str())).then(|| rollout.status.clone())?
 }
 
-/// Whether its node was held, and given back on request.
+/// Whether its node was held, and given back on request; a request after that may have been refused.
 fn was_released(update: &NodeUpdate) -> bool {
-    update.status.as_ref().is_some_and(|status| status.last_handled_request.as_deref() == Some(RELEASE))
+    let reason = update.status.as_ref().and_then(|status| status.reason.as_deref());
+    reason.is_some_and(|reason| reason.starts_with(RELEASED))
 }
 
 /// Why the node can not be taken along once more; `None`: it can. One that was held and released has no outcome here.
@@ -98,12 +126,11 @@ fn no_retry(outcome: Option<Outcome>, ring: &str, rollout: Option<&UpdateRollout
     promoted.then_some("its ring is promoted")
 }
 
-/// The request, if there is one that was not answered.
+/// The request, if there is one that was not answered. One that was refused is taken off.
 fn unanswered(update: &NodeUpdate) -> Option<String> {
     let request: String = update.annotations().get(REQUEST)?.chars().take(MAX_REQUEST).collect();
     let last = update.status.as_ref().and_then(|s| s.last_handled_request.as_deref()).unwrap_or_default();
-    let answered = last == request || last.strip_prefix(&request).is_some_and(|rest| rest.starts_with(':'));
-    (!answered && !request.is_empty()).then_some(request)
+    (last != request && !request.is_empty()).then_some(request)
 }
 
 /// Has the agent take off what it left on the machine, uncordons the node and takes our marks off, if it is ours. With a Node object that is gone our marks went, too.
@@ -148,13 +175,22 @@ mod tests {
     }
 
     #[test]
+    fn one_that_was_released_may_be_retried_also_after_a_refusal() {
+        let mut held = update(None, Some("retry: its ring is promoted"));
+        assert!(!was_released(&held));
+        held.status.get_or_insert_default().reason =
+            Some("released on request, given back; it was held because: x".into());
+        assert!(was_released(&held));
+    }
+
+    #[test]
     fn a_request_is_answered_once() {
         let cases = [
             (None, None, None),
             (Some("release"), None, Some("release")),
             (Some("release"), Some("release"), None),
-            (Some("accept"), Some("accept: unknown, use release or retry"), None),
-            (Some("release"), Some("accept: unknown, use release or retry"), Some("release")),
+            // Refused, and made again; or not taken off yet.
+            (Some("release"), Some("release: it is in work"), Some("release")),
             (Some("retry"), Some("retry"), None),
             (Some("rel"), Some("release"), Some("rel")),
             (Some(""), None, None),

@@ -70,13 +70,13 @@ pub enum NodeSeen {
         /// After how much more time it is believed to be gone.
         left: Duration,
     },
-    /// Nothing.
+    /// Nothing, or a Node object of which nobody can tell whose it is.
     Gone,
     /// Another Node object than the one that was meant.
     Replaced {
         /// What is there now.
         now: Box<NodeState>,
-        /// Whether it is the same machine (providerID and systemUUID), registered anew.
+        /// Whether it is the same machine ([`NodeRef::same_machine`](super::NodeRef::same_machine)), registered anew.
         same_machine: bool,
     },
     /// The node that was meant.

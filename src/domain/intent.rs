@@ -1,7 +1,7 @@
 //! The intent: what a NodeUpdate was made to do, parsed and frozen.
 
 use super::{Build, KbId, NodeRef};
-use crate::api::{Frozen, NodeUpdate, Operation, UpdatePolicySpec};
+use crate::api::{Frozen, NodeUpdate, NodeUpdateSpec, Operation, UpdatePolicySpec};
 use kube::ResourceExt;
 use std::time::Duration;
 use windlass_protocol::PinnedUpdate;
@@ -80,12 +80,7 @@ impl Intent {
             rollout: spec.rollout_name.clone(),
             rollout_uid: spec.rollout_uid.clone(),
             ring: spec.ring.clone(),
-            node: NodeRef {
-                name: spec.node_name.clone(),
-                uid: spec.node_uid.clone(),
-                provider_id: spec.provider_id.clone(),
-                system_uuid: spec.system_uuid.clone(),
-            },
+            node: NodeRef::meant_by(spec),
             operation: spec.operation,
             from,
             to,
@@ -93,6 +88,18 @@ impl Intent {
             snapshot_class: spec.snapshot_class.clone(),
             policy: spec.policy.clone(),
         })
+    }
+}
+
+impl NodeRef {
+    /// The machine that a node update was made for, as its spec has it.
+    pub fn meant_by(spec: &NodeUpdateSpec) -> Self {
+        Self {
+            name: spec.node_name.clone(),
+            uid: spec.node_uid.clone(),
+            provider_id: spec.provider_id.clone(),
+            system_uuid: spec.system_uuid.clone(),
+        }
     }
 }
 

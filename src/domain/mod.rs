@@ -33,3 +33,23 @@ pub struct NodeRef {
     /// The machine's own identity, `nodeInfo.systemUUID`; empty when the node does not tell it.
     pub system_uuid: String,
 }
+
+impl NodeRef {
+    /// Whether both Node objects are of one machine; `None` while nobody can tell.
+    ///
+    /// The systemUUID counts first: a kubelet writes it with the object it makes, while the providerID comes later where a
+    /// cloud controller sets it, and what a person has written in its place is gone with the object that had it.
+    pub fn same_machine(&self, other: &Self) -> Option<bool> {
+        let known = |a: &str, b: &str| !a.is_empty() && !b.is_empty();
+        if known(&self.system_uuid, &other.system_uuid) {
+            return Some(self.system_uuid == other.system_uuid);
+        }
+        let (then, now) = (self.provider_id.as_str(), other.provider_id.as_str());
+        (known(then, now) && scheme(then) == scheme(now)).then_some(then == now)
+    }
+}
+
+/// Which kind of provider an ID is of: `aws` of `aws:///eu-central-1a/i-1`.
+pub fn scheme(provider_id: &str) -> Option<&str> {
+    provider_id.split_once("://").map(|(scheme, _)| scheme)
+}

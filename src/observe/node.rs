@@ -1,7 +1,7 @@
 //! A Node object as plain facts. Pure.
 
 use crate::api::{CLAIMED_BY, CORDONED_BY_US, KEEP_CORDONED, PROVIDER_ID, QUARANTINE, SKIP};
-use crate::domain::{NodeRef, NodeSeen, NodeState, Readiness};
+use crate::domain::{NodeRef, NodeSeen, NodeState, Readiness, scheme};
 use k8s_openapi::api::core::v1::{Node, NodeCondition, NodeStatus, NodeSystemInfo};
 use kube::ResourceExt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -62,13 +62,11 @@ pub fn seen(meant: &NodeRef, found: Option<NodeState>) -> NodeSeen {
     match found {
         None => NodeSeen::Gone,
         Some(node) if node.node.uid == meant.uid => NodeSeen::Here(Box::new(node)),
-        Some(node) => {
-            let same_place = !meant.provider_id.is_empty() && node.node.provider_id == meant.provider_id;
-            let (then, now) = (&meant.system_uuid, &node.node.system_uuid);
-            // One that is not known is no evidence of another machine.
-            let other = !then.is_empty() && !now.is_empty() && now != then;
-            NodeSeen::Replaced { now: Box::new(node), same_machine: same_place && !other }
-        }
+        Some(node) => match meant.same_machine(&node.node) {
+            Some(same_machine) => NodeSeen::Replaced { now: Box::new(node), same_machine },
+            // It is as good as not there until it says who it is; that is waited for.
+            None => NodeSeen::Gone,
+        },
     }
 }
 
@@ -96,10 +94,6 @@ fn provider_id(node: &Node) -> &str {
     let own = node.spec.as_ref().and_then(|spec| spec.provider_id.as_deref()).unwrap_or_default();
     let written = node.annotations().get(PROVIDER_ID).map(String::as_str);
     written.filter(|written| own.is_empty() || scheme(own) != scheme(written)).unwrap_or(own)
-}
-
-fn scheme(id: &str) -> Option<&str> {
-    id.split_once("://").map(|(scheme, _)| scheme)
 }
 
 fn readiness(node: &Node) -> Readiness {

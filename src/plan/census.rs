@@ -46,7 +46,8 @@ pub struct RingCensus<'a> {
     /// Updates whose failure does not halt: it came before the machine was changed, or a person has let the rollout go on
     /// since.
     pub noise: Vec<&'a UpdateSeen>,
-    /// Nodes that this rollout has updated and that are still there, in any order.
+    /// Nodes that this rollout has updated and that are still there, in any order. Those that were gone in the midst of it and
+    /// came back with the update are among them: nobody has verified it, so that they are to be watched, and count as nothing.
     pub updated: Vec<&'a NodeState>,
     /// Those of them that no other rollout has in work: what a reboot of its makes of the others is not to be blamed on us.
     pub watched: Vec<&'a NodeState>,
@@ -141,6 +142,9 @@ pub fn take<'a>(fleet: &Fleet<'a>) -> Vec<RingCensus<'a>> {
             Some(_) | None => {}
         }
     }
+    for update in fleet.updates.iter().filter(|update| failure::is_gone_changed(update)) {
+        census.gone.insert(&update.node, update);
+    }
     for node in fleet.nodes {
         match machines.get_mut(node.node.uid.as_str()) {
             None => census.count_unworked(node, None),
@@ -200,6 +204,8 @@ struct Census<'f, 'a> {
     selectors: Selectors<'a>,
     targets: Vec<Target<'a>>,
     rings: Vec<RingCensus<'a>>,
+    /// Updates whose node was gone once its installation had begun, by the node's name.
+    gone: HashMap<&'a str, &'a UpdateSeen>,
 }
 
 /// A pinned set, its builds parsed.
@@ -219,6 +225,7 @@ impl<'f, 'a> Census<'f, 'a> {
             selectors: Selectors::new(rings.iter().map(|ring| &ring.revision.ring.node_selector)),
             targets: fleet.status.pinned.iter().filter_map(target).collect(),
             rings: vec![RingCensus::default(); rings.len()],
+            gone: HashMap::new(),
         }
     }
 
@@ -300,6 +307,7 @@ impl<'f, 'a> Census<'f, 'a> {
     fn count_unworked(&mut self, node: &'a NodeState, before: Option<&'a UpdateSeen>) {
         let Some(place) = self.selectors.ring_of(&node.labels) else { return };
         let class = self.classify(node);
+        let is_back = self.gone.get(node.node.name.as_str()).is_some_and(|update| update.is_of(&node.node));
         let Some((ring, frozen)) = self.rings.get_mut(place).zip(self.fleet.status.rings.get(place)) else { return };
         let closed = frozen.state == RingState::Promoted;
         let previous = before.map(|update| update.uid.as_str());
@@ -312,6 +320,12 @@ impl<'f, 'a> Census<'f, 'a> {
             Class::Pending { from, to, pinned } => {
                 ring.counts.pending += 1;
                 ring.pending.push(Pending { node, from, to, pinned, predecessor: None, previous });
+            }
+            // Its update counts it already.
+            Class::AtBuild if is_back => {
+                ring.updated.push(node);
+                ring.watched.extend(Some(node).filter(|node| node.claimed_by.is_none()));
+                return;
             }
             Class::AtBuild => ring.counts.updated += 1,
             Class::Skipped(why) => {

@@ -24,7 +24,9 @@ pub(super) fn counts_towards_halt(update: &UpdateSeen) -> bool {
         Some(Outcome::Reverted | Outcome::Held) => true,
         Some(Outcome::Failed) => update.reason_code.as_deref() == Some(ReasonCode::InstallFailed.as_str()),
         None => update.is_failing(),
-        Some(Outcome::Updated | Outcome::Skipped | Outcome::Aborted | Outcome::NodeGone) => false,
+        // It was on its way back, or about to be held: that it is gone since makes the update no better.
+        Some(Outcome::NodeGone) => matches!(update.step, Some(Step::Restore | Step::VerifyRestored | Step::Hold)),
+        Some(Outcome::Updated | Outcome::Skipped | Outcome::Aborted) => false,
     }
 }
 

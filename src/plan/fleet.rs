@@ -2,7 +2,7 @@
 
 use super::holds::HoldSeen;
 use crate::api::{DesiredState, NodeUpdate, Outcome, RETRY, Step, StepPhase, UpdateRolloutStatus};
-use crate::domain::NodeState;
+use crate::domain::{NodeRef, NodeState};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 
@@ -46,6 +46,8 @@ pub struct UpdateSeen {
     pub node: String,
     /// UID of its node.
     pub node_uid: String,
+    /// The machine, where it was gone: it may come back.
+    pub gone: Option<Box<NodeRef>>,
     /// Its ring.
     pub ring: String,
     /// When it was made.
@@ -99,6 +101,9 @@ impl UpdateSeen {
             uid: update.metadata.uid.clone().unwrap_or_default(),
             node: update.spec.node_name.clone(),
             node_uid: update.spec.node_uid.clone(),
+            gone: outcome
+                .filter(|outcome| *outcome == Outcome::NodeGone)
+                .map(|_| Box::new(NodeRef::meant_by(&update.spec))),
             ring: update.spec.ring.clone(),
             reason_code: ready.map(|c| c.reason.clone()),
             created_at: update.metadata.creation_timestamp.as_ref().map(|at| at.0),
@@ -111,6 +116,11 @@ impl UpdateSeen {
             boot_id: uncordon.and_then(|s| s.handle.clone()),
             deleted: update.metadata.deletion_timestamp.is_some(),
         }
+    }
+
+    /// Whether this node, which has another Node object, may be the machine that was gone.
+    pub(super) fn is_of(&self, node: &NodeRef) -> bool {
+        self.gone.as_ref().is_some_and(|gone| gone.same_machine(node) != Some(false))
     }
 
     /// Whether it is still going on.

@@ -78,7 +78,8 @@ fn judge_open<'a>(fleet: &Fleet<'a>, ring: &'a RingStatus, census: &RingCensus<'
         return judged;
     }
     // A ring whose nodes all had the build before has nothing to watch.
-    let Some(started) = census.last_end.filter(|_| census.updated_by_us > 0) else {
+    let watches = census.updated_by_us > 0 || !census.updated.is_empty();
+    let Some(started) = census.last_end.filter(|_| watches) else {
         promote(ring, &mut judged);
         return judged;
     };

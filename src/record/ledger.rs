@@ -131,6 +131,20 @@ where
         self.answered(&name, answer).await.map(Some)
     }
 
+    /// Takes an annotation off, if nobody else has written meanwhile.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub async fn take_off_annotation(&self, object: &K, annotation: &str) -> Result<Arc<K>, RecordError> {
+        let name = object.name_any();
+        let patch = Patch::Merge(serde_json::json!({
+            "metadata": { "resourceVersion": object.resource_version(), "annotations": { annotation: null } },
+        }));
+        let params = PatchParams::default();
+        let answer = self.api.patch(&name, &params, &patch);
+        self.answered(&name, answer).await
+    }
+
     /// Forgets an object that is gone.
     pub fn forget(&self, name: &str) {
         self.lock().remove(name);

@@ -179,7 +179,7 @@ impl NodeUpdateLog {
         (answer, reason): (&str, &str),
         released: bool,
         now: Timestamp,
-    ) -> Result<(), RecordError> {
+    ) -> Result<Arc<NodeUpdate>, RecordError> {
         let mut status = kept(update);
         status.last_handled_request = Some(answer.chars().take(64).collect());
         status.waiting_on = None;
@@ -188,8 +188,7 @@ impl NodeUpdateLog {
             let code = ready_reason(&status);
             status.conditions = conditions(update, &status, Some((&code, reason)), true, now);
         }
-        self.replace(update, status).await?;
-        Ok(())
+        self.replace(update, status).await
     }
 
     async fn finish(

@@ -87,12 +87,21 @@ fn a_node_on_which_no_pod_may_be_made_is_not_held() {
     }
 }
 
-/// A machine that is held from its first minutes on, and let go after four hours.
+/// A person who lets the machine go, so long after the start.
+fn released(after: &str) -> String {
+    let request = "{metadata: {annotations: {windlass.dev/request: release}}}";
+    format!("{{after: {after}, act: {{patch: {{kind: NodeUpdate, name: win-1, patch: {request}}}}}}}")
+}
+
+/// A machine that is held from its first hour on, and let go after four.
 fn held_and_released(more: &str, acts: &str) -> Setup {
+    held(more, &format!("{acts}{}", released("4h")))
+}
+
+/// A machine that is held from its first hour on.
+fn held(more: &str, acts: &str) -> Setup {
     let broken = "{name: dead, when: {phase: running, kb: KB5039227}, effects: [podNetworkDead]}";
-    let release = "{after: 4h, act: {patch: {kind: NodeUpdate, name: win-1, patch: {metadata: {annotations: \
-                   {windlass.dev/request: release}}}}}}";
-    let mut setup = stories::setup(&format!("lasts: 6h\nfaults: [{broken}{more}]\nacts: [{acts}{release}]"));
+    let mut setup = stories::setup(&format!("lasts: 6h\nfaults: [{broken}{more}]\nacts: [{acts}]"));
     let policy = setup.manifests.iter_mut().find(|m| m.object["kind"] == "UpdatePolicy").expect("a policy");
     policy.object["spec"]["onFailure"] = serde_json::json!({"node": "Hold"});
     setup
@@ -136,6 +145,17 @@ fn the_agent_takes_its_things_off_a_node_that_is_released_or_it_is_said() {
         let reason = status.reason.unwrap_or_default();
         assert!(asked && !claimed && reason.contains(words), "{words}: {asked} {claimed} {reason}");
     }
+}
+
+/// Asked for while the node was being reverted, it gave the node back the moment that it was held: nobody had looked at it.
+#[test]
+fn a_release_before_the_end_is_refused_and_may_be_asked_for_again() {
+    let (status, claimed) = standing(&audited(&held("", &released("6m"))));
+    assert!(claimed, "{:?}", status.reason);
+    assert_eq!(status.last_handled_request.as_deref(), Some("release: it is in work"));
+    let outcome = audited(&held_and_released("", &format!("{}, ", released("6m"))));
+    let (status, claimed) = standing(&outcome);
+    assert!(!claimed && status.last_handled_request.as_deref() == Some("release"), "{:?}", status.reason);
 }
 
 /// It was recorded as done, with the node cordoned, tainted and claimed.

@@ -113,7 +113,9 @@ pub struct TermsError(u64, u64, u64);
 impl Config {
     /// This instance's name in leader election: the pod's, or one that no other process here has.
     pub fn identity(&self) -> String {
-        self.identity.clone().unwrap_or_else(|| format!("windlass-{}", std::process::id()))
+        // Each container's first process is number 1: its host name tells it from the others.
+        let host = || std::env::var("HOSTNAME").unwrap_or_else(|_| "windlass".to_owned());
+        self.identity.clone().unwrap_or_else(|| format!("{}-{}", host(), std::process::id()))
     }
 
     /// The way to the API server.

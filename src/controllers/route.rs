@@ -74,6 +74,7 @@ pub(super) fn targets(changes: &[Change], stores: &Stores) -> Targets {
             Change::NodeUpdate { name, rollout } => {
                 targets.updates.insert(name.clone());
                 targets.rollouts.insert(rollout.clone());
+                targets.classes.extend(class_at_turn(stores, name));
             }
             Change::NodeSnapshot { name, class } => {
                 targets.snapshots.insert(name.clone());
@@ -117,6 +118,12 @@ fn updates_in_work(stores: &Stores, nodes: &BTreeSet<&str>, rollouts: &BTreeSet<
         let spec = &update.spec;
         update.in_work() && (nodes.contains(spec.node_name.as_str()) || rollouts.contains(spec.rollout_name.as_str()))
     })
+}
+
+/// The class of a node update that is new, and so needs it from now on, or has ended, and does not any more.
+fn class_at_turn(stores: &Stores, name: &str) -> Option<String> {
+    let update = Stores::get(&stores.updates, name)?;
+    (update.status.is_none() || !update.in_work()).then(|| update.spec.snapshot_class.clone())
 }
 
 fn snapshots_of(stores: &Stores, rollouts: &BTreeSet<&str>) -> Vec<String> {
@@ -169,6 +176,18 @@ mod tests {
     fn check(changes: &[Change], updates: &[&str], rollouts: &[&str], snapshots: &[&str]) {
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         assert_eq!(targets_of(changes), (owned(updates), owned(rollouts), owned(snapshots)), "{changes:?}");
+    }
+
+    #[test]
+    fn a_class_is_told_of_what_begins_to_need_it_and_of_what_does_not_any_more() {
+        let mut new = node_update("new", "win-1", "now", None);
+        new.status = None;
+        let work = node_update("work", "win-2", "now", None);
+        let stores = stores(vec![new, work, node_update("old", "win-3", "now", Some("Updated"))], vec![], vec![]);
+        for (name, told) in [("new", &["sim"][..]), ("work", &[]), ("old", &["sim"]), ("gone", &[])] {
+            let change = Change::NodeUpdate { name: name.into(), rollout: "now".into() };
+            assert_eq!(Vec::from_iter(targets(&[change], &stores).classes), told, "{name}");
+        }
     }
 
     #[test]

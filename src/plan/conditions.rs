@@ -46,13 +46,29 @@ pub struct ClassTrouble {
     pub for_a_person: bool,
 }
 
+/// What a SnapshotClass is needed for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needed {
+    /// How many snapshots are to be deleted through it.
+    pub snapshots: usize,
+    /// How many node updates in work take their snapshot through it, and would be restored through it.
+    pub updates: usize,
+}
+
+impl Needed {
+    /// Whether anything needs it.
+    pub fn is_some(self) -> bool {
+        self != Self::default()
+    }
+}
+
 /// What the conditions of a SnapshotClass are made of.
 #[derive(Clone, Copy, Debug)]
 pub struct SnapshotClassFacts<'a> {
     /// Why its provider can not work.
     pub trouble: Option<&'a ClassTrouble>,
-    /// Where a person has deleted it: how many snapshots keep it.
-    pub needed: Option<usize>,
+    /// Where a person has deleted it: what keeps it.
+    pub needed: Option<Needed>,
     /// What there is to say about orphans.
     pub orphans: Option<&'a str>,
 }
@@ -170,7 +186,9 @@ pub fn snapshot_class(
 ) -> Vec<Condition> {
     let (code, why) = facts.trouble.map_or(("ProviderReady", ""), |trouble| (trouble.code, &trouble.message));
     let passes = facts.trouble.filter(|trouble| !trouble.for_a_person);
-    let kept = facts.needed.map(|needed| format!("it goes when the snapshots are gone that it is to delete: {needed}"));
+    let kept = facts.needed.map(|Needed { snapshots, updates }| {
+        format!("it goes when nothing needs it: snapshots that it is to delete: {snapshots}, node updates in work: {updates}")
+    });
     let reconciling = match (&kept, passes) {
         (Some(kept), _) => draft("Reconciling", true, "SnapshotsExist", kept),
         (None, Some(trouble)) => draft("Reconciling", true, trouble.code, &trouble.message),

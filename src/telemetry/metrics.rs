@@ -129,7 +129,7 @@ impl Metrics {
         r.register("leader", "1 where this instance leads", self.leader.clone());
         r.register(
             "store_synced_timestamp_seconds",
-            "When the API server last said something about a kind, seconds since 1970",
+            "When the API server last told a change of a kind, or listed it, seconds since 1970; old where nobody changes it",
             self.stores.clone(),
         );
         r.register("watch_errors", "Watches that failed and were tried again, by kind", self.watch_failures.clone());

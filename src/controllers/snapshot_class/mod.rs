@@ -8,9 +8,11 @@ use super::again::Again;
 use super::context::Context;
 use super::error::ReconcileError;
 use super::invalid;
-use crate::api::{CLASS_FINALIZER, DeletionPolicy, Guarded, NodeSnapshot, SnapshotClass, SnapshotClassStatus};
+use crate::api::{
+    CLASS_FINALIZER, DeletionPolicy, Guarded, NodeSnapshot, NodeUpdate, SnapshotClass, SnapshotClassStatus,
+};
 use crate::observe::Stores;
-use crate::plan::conditions::{SnapshotClassFacts, snapshot_class};
+use crate::plan::conditions::{Needed, SnapshotClassFacts, snapshot_class};
 use crate::telemetry::SnapshotFigures;
 use kube::ResourceExt;
 use look::Look;
@@ -39,18 +41,26 @@ pub async fn reconcile(ctx: &Context, shown: &Guarded<SnapshotClass>) -> Result<
     let price = class.spec.price.as_ref().and_then(|p| Some((p.per_gib_month.parse::<f64>().ok()?, &p.currency)));
     let cost = price.map(|(price, currency)| (price * gib(figures.bytes), currency.as_str()));
     ctx.metrics.snapshots_are(&name, figures, cost);
-    let needed = of_class.iter().filter(|s| s.spec.deletion_policy == DeletionPolicy::Delete).count();
-    // One that can not be read may be of this class.
-    let needed = needed + Stores::unreadable(&ctx.stores.snapshots).len();
+    let needed = needed(ctx, &name, &of_class);
     let class = keep(ctx, class, needed).await?;
     // One that was let go has nothing left to say.
-    if class.metadata.deletion_timestamp.is_some() && needed == 0 {
+    if class.metadata.deletion_timestamp.is_some() && !needed.is_some() {
         ctx.looks.forget(&class);
         return Ok(Again::on_change());
     }
     let look = look::at(ctx, &class).await;
     say(ctx, &class, &look, needed).await?;
     Ok(Again::after(look.holds()))
+}
+
+/// What the class is needed for. A snapshot that can not be read may be of this class.
+fn needed(ctx: &Context, name: &str, of_class: &[Arc<NodeSnapshot>]) -> Needed {
+    let deletes = of_class.iter().filter(|snapshot| snapshot.spec.deletion_policy == DeletionPolicy::Delete).count();
+    let works = |update: &NodeUpdate| update.in_work() && update.spec.snapshot_class == name;
+    Needed {
+        snapshots: deletes + Stores::unreadable(&ctx.stores.snapshots).len(),
+        updates: Stores::select(&ctx.stores.updates, works).len(),
+    }
 }
 
 fn figures(snapshots: &[Arc<NodeSnapshot>]) -> SnapshotFigures {
@@ -67,18 +77,18 @@ fn gib(bytes: i64) -> f64 {
     bytes / f64::from(1 << 30)
 }
 
-/// A class is kept, by a finalizer, while snapshots of it are to be deleted through it.
-async fn keep(ctx: &Context, class: Arc<SnapshotClass>, needed: usize) -> Result<Arc<SnapshotClass>, ReconcileError> {
+/// A class is kept, by a finalizer, while snapshots are to be deleted through it, or nodes may have to be restored through it.
+async fn keep(ctx: &Context, class: Arc<SnapshotClass>, needed: Needed) -> Result<Arc<SnapshotClass>, ReconcileError> {
     let kept = class.finalizers().iter().any(|finalizer| finalizer == CLASS_FINALIZER);
     // None may be added to what is being deleted.
     if class.metadata.deletion_timestamp.is_some() && !kept {
         return Ok(class);
     }
-    Ok(ctx.classes.set_finalizer(&class, CLASS_FINALIZER, needed > 0).await?.unwrap_or(class))
+    Ok(ctx.classes.set_finalizer(&class, CLASS_FINALIZER, needed.is_some()).await?.unwrap_or(class))
 }
 
 /// Writes the status, if it says something new.
-async fn say(ctx: &Context, class: &SnapshotClass, look: &Look, needed: usize) -> Result<(), ReconcileError> {
+async fn say(ctx: &Context, class: &SnapshotClass, look: &Look, needed: Needed) -> Result<(), ReconcileError> {
     let seen = class.status.clone().unwrap_or_default();
     let generation = class.metadata.generation;
     let facts = SnapshotClassFacts {

@@ -136,7 +136,12 @@ fn a_class_is_ready_by_its_provider_and_says_what_keeps_it() {
             "Orphans=True/Found"
         ]
     );
-    let deleted = snapshot_class(&[], SnapshotClassFacts { needed: Some(3), ..fine }, Some(1), at(5));
+    let deleted = snapshot_class(
+        &[],
+        SnapshotClassFacts { needed: Some(Needed { snapshots: 3, updates: 1 }), ..fine },
+        Some(1),
+        at(5),
+    );
     assert_eq!(short(&deleted)[1], "Reconciling=True/SnapshotsExist");
-    assert!(deleted[1].message.ends_with(": 3"), "{}", deleted[1].message);
+    assert!(deleted[1].message.ends_with("delete: 3, node updates in work: 1"), "{}", deleted[1].message);
 }

@@ -1,6 +1,6 @@
 //! What becomes of SnapshotClasses: what they say of themselves, what keeps them, and what nobody knows at their providers.
 
-use super::{GOOD, untouched};
+use super::{BAD, GOOD, untouched};
 use crate::harness::{RING_LABEL, RubbishServer, Scene, Story, condition, eventually, not_yet, seen};
 use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{Namespace, Node};
@@ -9,7 +9,7 @@ use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use std::time::Duration;
-use windlass::api::{NodeSnapshot, PROVIDER_ID, RolloutState, SnapshotClass, UpdatePolicy, UpdateRing};
+use windlass::api::{NodeSnapshot, Outcome, PROVIDER_ID, RolloutState, SnapshotClass, Step, UpdatePolicy, UpdateRing};
 
 /// How long the operator may take to say what it saw of a class, in seconds; it counts once a minute.
 const SOON: Duration = Duration::from_secs(90);
@@ -20,6 +20,7 @@ pub fn stories() -> Vec<Story> {
         Story::new("class-finds-an-orphan", orphan).machines("ring", 1, &[]),
         Story::new("class-kept-by-its-snapshots", kept).machines("ring", 1, &[]).within(400),
         Story::new("class-that-retains", retains).machines("ring", 1, &[]),
+        Story::new("class-of-a-node-in-work", in_work).machines("ring", 1, &["cni-calico-vxlan"]),
         Story::new("class-that-can-not", can_not).machines("ring", 1, &[]).within(400),
         Story::new("class-of-other-machines", other_machines),
     ]
@@ -114,7 +115,10 @@ async fn retains(scene: Scene) -> Result<()> {
     let class = class(&scene, json!({"deletionPolicy": "Retain"})).await?;
     let snapshot = after_rollout(&scene, &class).await?;
     classes(&scene).delete(&class, &DeleteParams::default()).await?;
-    ensure!(classes(&scene).get_opt(&class).await?.is_none(), "the class is kept, and nothing needs it");
+    eventually("the class is gone, as nothing needs it", SOON, async || {
+        Ok(if classes(&scene).get_opt(&class).await?.is_some() { not_yet("it is there") } else { seen(()) })
+    })
+    .await?;
     let snapshots: Api<NodeSnapshot> = Api::all(scene.stage.client.clone());
     snapshots.delete(&snapshot.name_any(), &DeleteParams::default()).await?;
     eventually("the record is gone", SOON, async || {
@@ -123,6 +127,21 @@ async fn retains(scene: Scene) -> Result<()> {
     .await?;
     ensure!(scene.stage.sim.has_snapshot(&snapshot.spec.handle).await?, "the snapshot is gone at the provider");
     uncounted(&scene, &class).await
+}
+
+/// A class that is deleted while a node is being updated stays: the update is bad, and is reverted through it.
+async fn in_work(scene: Scene) -> Result<()> {
+    let class = class(&scene, json!({"deletionPolicy": "Retain"})).await?;
+    let policy = json!({"strategy": {"inPlace": {"snapshot": {"className": class}}}});
+    let rollout = scene.simple(policy, json!({}), BAD).await?;
+    rollout.is_in(&scene.machine("ring", 1), Step::Install).await?;
+    classes(&scene).delete(&class, &DeleteParams::default()).await?;
+    says(&scene, &class, "Reconciling", ("True", "SnapshotsExist"), &["delete: 0", "in work: 1"]).await?;
+    rollout.node_ends(&scene.machine("ring", 1), Outcome::Reverted).await?;
+    eventually("the class is gone, as nothing needs it", SOON, async || {
+        Ok(if classes(&scene).get_opt(&class).await?.is_some() { not_yet("it is there") } else { seen(()) })
+    })
+    .await
 }
 
 /// Classes whose provider lacks what the policy needs, or can not work, stop a rollout before any node starts, and say so

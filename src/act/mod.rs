@@ -37,7 +37,7 @@ pub use clean_up::{Whose, clean_up};
 pub use error::{ActError, ApiError};
 pub use means::{ActConfig, Clients, Means, Memory, PodStores};
 pub use pods::Owner;
-pub use probes::{Depth, InService, ProbeVerdict, probe_in_service};
+pub use probes::{Depth, InService, ProbeVerdict, cel_syntax_error, probe_in_service};
 #[cfg(test)]
 pub(crate) use report::tests::report as report_of;
 

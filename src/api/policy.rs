@@ -266,6 +266,7 @@ fn default_drain_timeout() -> Span {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("self.settle < self.timeout").message("must be longer than settle").field_path(".timeout"))]
+#[x_kube(validation = Rule::new("self.probes.all(p, !has(p.node) || p.node.readyFor < self.timeout)").message("must be longer than readyFor of each node probe, which else could never pass").field_path(".timeout"))]
 pub struct Verify {
     /// How long the node is left alone after its boot before the probes count.
     #[serde(default = "default_settle")]

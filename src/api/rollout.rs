@@ -81,7 +81,9 @@ pub struct Updates {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[x_kube(validation = Rule::new("self <= duration('8760h')").message("must be at most 365d"))]
     pub deferral: Option<Span>,
-    /// KBs taken regardless of class and age. A driver is only taken when it is named here.
+    /// KBs taken regardless of class and age. A driver is only taken when it is named here. What leads to no build (drivers,
+    /// .NET, servicing stacks) is installed together with something that does, and not alone: a node that has the build is
+    /// not asked for it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 32), inner(length(max = 10), regex(pattern = "^KB[0-9]{6,8}$")))]
     pub include: Vec<String>,
@@ -187,6 +189,8 @@ pub struct UpdateRolloutStatus {
     /// The rings, frozen when the rollout started.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
+    // By name, so that what was frozen under a looser rule does not keep the rest from being written under a stricter one.
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub rings: Vec<RingStatus>,
     /// The gate that only a person opens, by an UpdateApproval; empty while none is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,12 +4,12 @@ use super::approve::is_forgiven;
 use super::failure;
 use super::fleet::{Fleet, UpdateSeen};
 use super::selector::Selectors;
+use super::skip::Skip;
 use crate::api::{Counts, DesiredState, Outcome, PinnedSet, RingState, Spread};
 use crate::domain::{Build, NodeState};
 use hashbrown::hash_map::{Entry, HashMap};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
-use std::fmt;
 
 /// The label that orders nodes where the ring names none: the well-known zone label of Kubernetes.
 const ZONE: &str = "topology.kubernetes.io/zone";
@@ -53,6 +53,8 @@ pub struct RingCensus<'a> {
     pub watched: Vec<&'a NodeState>,
     /// How many nodes this rollout has updated, be they still there or not.
     pub updated_by_us: usize,
+    /// How many nodes had the build before.
+    pub had_build: usize,
     /// When the last update ended.
     pub last_end: Option<Timestamp>,
     /// The first node by name that is skipped without a node update.
@@ -97,29 +99,6 @@ impl Pending<'_> {
     /// Whether it can start at no cost to the budget: Ready, but cordoned by somebody.
     pub fn costs_nothing(&self) -> bool {
         self.node.readiness.is_ready() && !self.node.available()
-    }
-}
-
-/// Why a node is skipped without a node update.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Skip {
-    /// A person wants it left alone.
-    Annotated,
-    /// Its build does not parse.
-    UnknownBuild,
-    /// The rollout has no update for its Windows version.
-    NoTarget(Build),
-}
-
-impl fmt::Display for Skip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Annotated => f.write_str("has the annotation windlass.dev/skip"),
-            Self::UnknownBuild => f.write_str("its kernelVersion is no Windows build"),
-            Self::NoTarget(build) => {
-                write!(f, "NoTarget: nothing is pinned for its Windows version {}", build.os_build())
-            }
-        }
     }
 }
 
@@ -327,7 +306,10 @@ impl<'f, 'a> Census<'f, 'a> {
                 ring.watched.extend(Some(node).filter(|node| node.claimed_by.is_none()));
                 return;
             }
-            Class::AtBuild => ring.counts.updated += 1,
+            Class::AtBuild => {
+                ring.counts.updated += 1;
+                ring.had_build += 1;
+            }
             Class::Skipped(why) => {
                 ring.counts.skipped += 1;
                 let name = node.node.name.as_str();
@@ -357,7 +339,7 @@ impl<'f, 'a> Census<'f, 'a> {
         }
         let Some(from) = node.build else { return Class::Skipped(Skip::UnknownBuild) };
         match self.targets.iter().find(|target| target.os.same_os(from)) {
-            None => Class::Skipped(Skip::NoTarget(from)),
+            None => Class::Skipped(Skip::without_target(from, &self.fleet.status.pinned)),
             Some(target) if from >= target.expected => Class::AtBuild,
             Some(target) => Class::Pending { from, to: target.expected, pinned: target.pinned },
         }

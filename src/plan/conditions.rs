@@ -4,7 +4,7 @@
 //! nothing goes on until a person does something. A condition's `lastTransitionTime` moves only when its status flips.
 
 use super::report::ReasonCode;
-use super::rollout::Stalled;
+use super::stall::Stalled;
 use crate::api::{ApprovalState, Outcome, RolloutState, Step, StepPhase, StepRecord};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};

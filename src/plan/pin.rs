@@ -14,7 +14,7 @@ const MAX_TITLE: usize = 512;
 ///
 /// - Feature upgrades are never taken, named or not: not the class `Upgrades`, not what leads to another OS build.
 /// - `include` takes regardless of class and age; drivers, and classes that the API has no word for, are taken only so.
-/// - `builds` takes what leads to exactly that build.
+/// - `builds` takes what leads to exactly that build, once it is old enough.
 /// - Of several updates that lead to a build only the one with the highest is taken (cumulative updates contain each
 ///   other); updates that name no target build (servicing stacks, .NET) are all taken.
 ///
@@ -63,11 +63,12 @@ fn is_selected(selection: &Updates, wanted: Option<Build>, update: &OfferedUpdat
     if selection.include.contains(&kb) {
         return true;
     }
-    let class = classification(&update.classification);
-    if wanted.is_some() {
-        return class.is_some() && update.target_build == wanted;
-    }
-    class.is_some_and(|class| selection.classifications.contains(&class)) && is_old_enough(selection, update, now)
+    let is_wanted = match (classification(&update.classification), wanted) {
+        (None, _) => false,
+        (Some(_), Some(_)) => update.target_build == wanted,
+        (Some(class), None) => selection.classifications.contains(&class),
+    };
+    is_wanted && is_old_enough(selection, update, now)
 }
 
 fn is_old_enough(selection: &Updates, update: &OfferedUpdate, now: Timestamp) -> bool {

@@ -1,7 +1,7 @@
 //! Resolves the names of a rollout before it starts: rings, policies, SnapshotClasses, nodes. What is found is frozen.
 
-use super::rollout::{StallCode, Stalled};
 use super::selector::{Selectors, matches};
+use super::stall::{StallCode, Stalled};
 use crate::api::{
     Counts, FrozenRing, InPlace, RingState, RingStatus, SnapshotConsistency, UpdatePolicy, UpdateRing,
     UpdateRolloutSpec,

@@ -3,9 +3,10 @@
 use super::budget::{halt_after, max_unavailable};
 use super::census::{Pending, RingCensus};
 use super::fleet::Fleet;
-use super::rollout::{RingPlan, StallCode, Stalled};
+use super::rollout::RingPlan;
 use super::rollout_report as words;
 use super::soak::{self, SoakState, SoakVerdict};
+use super::stall::{StallCode, Stalled};
 use crate::api::{Promotion, RingState, RingStatus};
 use jiff::Timestamp;
 

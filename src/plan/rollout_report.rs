@@ -167,8 +167,15 @@ fn completed(story: &Story<'_, '_>) -> String {
     let failures = failed.split_first().map(|(first, rest)| culprit(first, rest.len()));
     let skipped = Some(sum(|ring| ring.counts.skipped)).filter(|skipped| *skipped > 0);
     let updated = format!("{updated} of {total} nodes updated");
-    let parts = [Some(updated), failures, skipped.map(|skipped| format!("{skipped} skipped"))];
+    let parts = [Some(updated), only_the_build(story), failures, skipped.map(|skipped| format!("{skipped} skipped"))];
     parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+}
+
+/// That nodes which had the build before were not looked at for updates that name no build (.NET, servicing stacks).
+fn only_the_build(story: &Story<'_, '_>) -> Option<String> {
+    let had: usize = story.census.iter().map(|ring| ring.had_build).sum();
+    let others = story.fleet.status.pinned.iter().any(|set| set.expected_build.is_some() && set.updates.len() > 1);
+    (had > 0 && others).then(|| format!("{had} had the build before and got none of the other updates"))
 }
 
 fn still_in_work(story: &Story<'_, '_>) -> String {

@@ -3,7 +3,7 @@
 use super::{Ledger, RecordError};
 use crate::api::{UpdateRollout, UpdateRolloutStatus};
 use crate::plan::conditions::{RolloutFacts, rollout};
-use crate::plan::rollout::Stalled;
+use crate::plan::stall::Stalled;
 use jiff::Timestamp;
 use kube::Client;
 use std::sync::Arc;

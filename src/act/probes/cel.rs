@@ -47,6 +47,11 @@ fn api(means: &Means, wanted: &ResourceRef) -> Api<DynamicObject> {
     Api::namespaced_with(means.clients.read.clone(), &wanted.namespace, &resource)
 }
 
+/// Why this is no expression of CEL, if it is none.
+pub fn cel_syntax_error(expression: &str) -> Option<String> {
+    Program::compile(expression).err().map(|error| error.to_string())
+}
+
 /// Evaluates an expression over `object`. False may become true; an expression that makes no sense stays one.
 fn evaluate(expression: &str, object: &DynamicObject, name: &str) -> ProbeVerdict {
     let failed = |why: &str| ProbeVerdict::Failed(format!("expression: {why}"));

@@ -9,6 +9,7 @@ mod node;
 mod pod;
 mod prometheus;
 
+pub use cel::cel_syntax_error;
 pub use in_service::{Depth, InService, probe_in_service};
 
 use super::means::Means;

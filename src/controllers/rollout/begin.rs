@@ -2,13 +2,14 @@
 
 use super::memory::uid_of;
 use super::{LOOK_AGAIN, Pass, facts::Facts, providers, scan};
+use crate::act::cel_syntax_error;
 use crate::api::{RingStatus, RolloutState, UpdateRolloutStatus};
 use crate::controllers::error::ReconcileError;
 use crate::domain::Labels;
 use crate::observe::{self, Stores};
 use crate::plan::pin::pin;
 use crate::plan::resolve::{Catalogue, resolve};
-use crate::plan::rollout::{StallCode, Stalled};
+use crate::plan::stall::{StallCode, Stalled};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::ListParams;
@@ -58,7 +59,8 @@ impl Pass<'_> {
         };
         let problems = match resolve_with(&[]) {
             Ok(rings) => {
-                let problems = providers::problems(self.ctx, &rings, &nodes).await;
+                let mut problems = not_expressions(&rings);
+                problems.extend(providers::problems(self.ctx, &rings, &nodes).await);
                 return Ok(if problems.is_empty() { Ok(rings) } else { Err(problems) });
             }
             Err(problems) => problems,
@@ -81,22 +83,23 @@ impl Pass<'_> {
         Ok(nodes.items.into_iter().map(|node| node.labels().into()).collect())
     }
 
-    /// A ring that is there but does not parse is not missing.
+    /// A ring or a policy that is there but does not parse is not missing.
     fn unreadable(&self, problem: Stalled) -> Stalled {
-        let rings = &self.object.spec.rings;
-        let error = match problem.code {
-            StallCode::RingMissing => rings
-                .iter()
-                .filter(|ring| problem.message.starts_with(&format!("ring {ring}:")))
-                .find_map(|ring| Some((ring, Stores::invalid(&self.ctx.stores.rings, ring)?))),
+        let (stores, mut rings) = (&self.ctx.stores, self.object.spec.rings.iter());
+        let Some(ring) = rings.find(|ring| problem.message.starts_with(&format!("ring {ring}:"))) else {
+            return problem;
+        };
+        let policy = || Some(Stores::get(&stores.rings, ring)?.spec.policy_name.clone());
+        let message = match problem.code {
+            StallCode::RingMissing => Stores::invalid(&stores.rings, ring)
+                .map(|invalid| format!("ring {ring} can not be read: {}", invalid.error)),
+            StallCode::PolicyMissing => policy().and_then(|policy| {
+                let invalid = Stores::invalid(&stores.policies, &policy)?;
+                Some(format!("ring {ring}: UpdatePolicy {policy} can not be read: {}", invalid.error))
+            }),
             _ => None,
         };
-        match error {
-            Some((ring, invalid)) => {
-                Stalled { message: format!("ring {ring} can not be read: {}", invalid.error), ..problem }
-            }
-            None => problem,
-        }
+        Stalled { message: message.unwrap_or(problem.message), ..problem }
     }
 
     /// Pins the updates. `Some`: not yet, look again after this time; the status says what is waited for.
@@ -127,6 +130,22 @@ impl Pass<'_> {
     }
 }
 
+/// Probes whose expression is none: known before any node is touched.
+fn not_expressions(rings: &[RingStatus]) -> Vec<Stalled> {
+    let mut problems = Vec::new();
+    for ring in rings {
+        let policy = &ring.revision.ring.policy_name;
+        for probe in &ring.revision.policy.verify.probes {
+            if let Some(error) = probe.cel.as_ref().and_then(|cel| cel_syntax_error(&cel.expression)) {
+                let probe = &probe.name;
+                let message = format!("ring {}: UpdatePolicy {policy}: probe {probe}: expression: {error}", ring.name);
+                problems.push(Stalled { code: StallCode::ProbeInvalid, message });
+            }
+        }
+    }
+    problems
+}
+
 /// When to look again at what stops a rollout. Rings, policies, classes and nodes are watched, providers are not.
 fn again(problems: &[Stalled]) -> Duration {
     let asked = problems.iter().any(|problem| problem.code == StallCode::ProviderNotReady);
@@ -150,6 +169,19 @@ mod tests {
         let problem = |code| Stalled { code, message: String::new() };
         assert_eq!(again(&[problem(StallCode::RingMissing)]), LOOK_AGAIN);
         assert_eq!(again(&[problem(StallCode::NodeNotAccepted), problem(StallCode::ProviderNotReady)]), READY_AGAIN);
+    }
+
+    #[test]
+    fn a_probe_that_is_no_expression_is_told_before_any_node_is_touched() {
+        let resource =
+            serde_json::json!({"apiVersion": "apps/v1", "kind": "Deployment", "namespace": "shop", "name": "web"});
+        let probe = |name: &str, expression: &str| serde_json::json!({"name": name, "cel": {"resource": resource, "expression": expression}});
+        let right = probe("right", "object.status.readyReplicas == object.spec.replicas");
+        let policy = serde_json::json!({"verify": {"probes": [right, probe("wrong", "object.status.ready = 2")]}});
+        let ring = crate::plan::sample::ring("canary", serde_json::json!({}), policy).expect("a ring");
+        let problems = not_expressions(&[ring]);
+        let [Stalled { code: StallCode::ProbeInvalid, message }] = problems.as_slice() else { panic!("{problems:?}") };
+        assert!(message.starts_with("ring canary: UpdatePolicy standard: probe wrong: expression: "), "{message}");
     }
 
     #[test]

@@ -4,8 +4,8 @@ use crate::api::RingStatus;
 use crate::controllers::context::Context;
 use crate::controllers::provider::{is_for_a_person, ready};
 use crate::domain::{Capabilities, NodeState};
-use crate::plan::rollout::{StallCode, Stalled};
 use crate::plan::selector::matches;
+use crate::plan::stall::{StallCode, Stalled};
 use std::collections::BTreeMap;
 
 /// What the provider of each SnapshotClass can do, or why it has none.

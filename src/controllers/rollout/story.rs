@@ -4,7 +4,7 @@ use super::Pass;
 use crate::api::{RingState, RolloutState, UpdateRolloutStatus};
 use crate::controllers::error::ReconcileError;
 use crate::plan::conditions::rollout_state;
-use crate::plan::rollout::Stalled;
+use crate::plan::stall::Stalled;
 use crate::record::Tone;
 use jiff::Timestamp;
 use kube::ResourceExt;

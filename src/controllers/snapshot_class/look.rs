@@ -7,7 +7,7 @@ use crate::controllers::context::Context;
 use crate::controllers::provider;
 use crate::domain::Capability;
 use crate::plan::conditions::ClassTrouble;
-use crate::plan::rollout::StallCode;
+use crate::plan::stall::StallCode;
 use crate::ports::{ProviderError, SnapshotProvider};
 use jiff::Timestamp;
 use kube::ResourceExt;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::plan::rollout::StallCode;
+use crate::plan::stall::StallCode;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 fn at(seconds: i64) -> Timestamp {

@@ -72,6 +72,13 @@ fn what_is_taken() {
         ),
         ("a feature upgrade never", json!({"include": ["KB1000006", "KB1000007", "KB1000009"]}), &[], None),
         ("a build", json!({"builds": {OS: "10.0.20348.5000"}}), &["KB1000001"], Some("5000")),
+        ("a build too young", json!({"builds": {OS: "10.0.20348.5000"}, "deferral": "73h"}), &[], None),
+        (
+            "a build old enough",
+            json!({"builds": {OS: "10.0.20348.5000"}, "deferral": "3d"}),
+            &["KB1000001"],
+            Some("5000"),
+        ),
         ("a build nobody offers", json!({"builds": {OS: "10.0.20348.5001"}}), &[], None),
         ("a build of another Windows", json!({"builds": {"10.0.26100": "10.0.26100.32230"}}), &[], None),
         ("a build and an exclusion", json!({"builds": {OS: "10.0.20348.5000"}, "exclude": ["KB1000001"]}), &[], None),

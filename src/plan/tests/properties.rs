@@ -3,7 +3,7 @@
 use super::*;
 use crate::api::{IntOrPercent, RolloutState, Span};
 use crate::domain::Build;
-use crate::plan::rollout::StallCode;
+use crate::plan::stall::StallCode;
 use jiff::SignedDuration;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use super::*;
 use crate::api::{IntOrPercent, RolloutState, Step};
 use crate::domain::Build;
-use crate::plan::rollout::StallCode;
+use crate::plan::stall::StallCode;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 
 type Case = (&'static str, fn(&mut World), RolloutState, &'static [&'static str], &'static str);
@@ -41,6 +41,26 @@ const CASES: &[Case] = &[
         RolloutState::Running,
         &["early-0"],
         "ring early: 0 of 2 nodes updated, 1 in work",
+    ),
+    (
+        "what names no build is not installed without something that does",
+        |w| w.sample.status.pinned[0].expected_build = None,
+        RolloutState::Stalled,
+        &[],
+        "ring canary: 0 of at least 1 nodes updated; canary-0 is skipped: NoTarget: what is pinned for its Windows version \
+         10.0.20348 names no build, and is installed only together with an update that does",
+    ),
+    (
+        "nodes that had the build were not asked for what names none",
+        |w| {
+            let mut other = w.sample.status.pinned[0].updates[0].clone();
+            other.kb = "KB5042881".into();
+            w.sample.status.pinned[0].updates.push(other);
+            w.promoted("canary").promoted("early");
+        },
+        RolloutState::Completed,
+        &[],
+        "4 of 4 nodes updated; 4 had the build before and got none of the other updates",
     ),
     ("through", |w| _ = w.promoted("canary").promoted("early"), RolloutState::Completed, &[], "4 of 4 nodes updated"),
     (

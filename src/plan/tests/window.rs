@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::{Maintenance, RolloutState};
-use crate::plan::rollout::StallCode;
+use crate::plan::stall::StallCode;
 use crate::plan::window::{Need, check};
 use std::time::Duration;
 

@@ -32,7 +32,7 @@ pub use guarded::Guarded;
 pub use kubevirt::KubeVirt;
 pub use node_snapshot::{NodeSnapshot, NodeSnapshotSpec, NodeSnapshotStatus, SnapshotLimit};
 pub use node_update::{
-    NodeUpdate, NodeUpdateSpec, NodeUpdateStatus, Operation, Outcome, Pinned, PinnedUpdate, Step, StepDetail,
+    NodeUpdate, NodeUpdateSpec, NodeUpdateStatus, Operation, Outcome, Pinned, PinnedUpdate, RELEASED, Step, StepDetail,
     StepPhase, StepRecord,
 };
 pub use policy::{

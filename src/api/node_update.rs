@@ -239,9 +239,23 @@ pub struct NodeUpdateStatus {
     pub last_handled_request: Option<String>,
 }
 
+/// How the reason of one begins whose node was held, and given back on request.
+pub const RELEASED: &str = "released on request";
+
 impl NodeUpdate {
     /// Whether it is still going on.
     pub fn in_work(&self) -> bool {
         self.status.as_ref().is_none_or(|status| status.outcome.is_none())
+    }
+
+    /// Whether it has ended with its node held, and nobody has released it since.
+    pub fn is_held(&self) -> bool {
+        self.status.as_ref().is_some_and(|status| status.outcome == Some(Outcome::Held)) && !self.was_released()
+    }
+
+    /// Whether its node was held, and given back on request; a request after that may have been refused.
+    pub fn was_released(&self) -> bool {
+        let reason = self.status.as_ref().and_then(|status| status.reason.as_deref());
+        reason.is_some_and(|reason| reason.starts_with(RELEASED))
     }
 }

@@ -7,9 +7,7 @@ use super::invalid;
 use super::pace::fingerprint;
 use super::{holds, missing, release};
 use crate::act::{self, ActContext};
-use crate::api::{
-    DesiredState, FINALIZER, Guarded, NodeUpdate, Outcome, RELEASE, RolloutState, Step, StepPhase, StepRecord,
-};
+use crate::api::{DesiredState, FINALIZER, Guarded, NodeUpdate, Outcome, RolloutState, Step, StepPhase, StepRecord};
 use crate::domain::{History, Intent, NodeSeen, StepKey, StepResult, Wish, key_of};
 use crate::observe::{self, Stores};
 use crate::plan::Reason;
@@ -19,7 +17,8 @@ use crate::plan::lint::node::lint;
 use crate::plan::node::{Decision, Observed, conclude, decide};
 use crate::record::{NodeUpdateLog, Recorded, Tone};
 use jiff::Timestamp;
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, ResourceExt};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -197,11 +196,12 @@ impl Pass<'_> {
 
 /// What is left to do for one that has ended: a person's request, and its finalizer.
 async fn ended(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<Again, ReconcileError> {
-    if update.metadata.deletion_timestamp.is_some() && !holds(ctx, update) {
+    if update.metadata.deletion_timestamp.is_some() && !holds(ctx, update).await? {
         ctx.updates.ledger().set_finalizer(update, FINALIZER, false).await?;
         ctx.updates.ledger().forget(&update.name_any());
         return Ok(Again::on_change());
     }
+    hold_again(ctx, update).await?;
     let unanswered = release::answer(ctx, update).await?;
     let deleting = update.metadata.deletion_timestamp.is_some().then_some(LOOK_AGAIN);
     Ok([unanswered, deleting].into_iter().flatten().min().map_or(Again::on_change(), Again::after))
@@ -209,11 +209,30 @@ async fn ended(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<Again, Reconci
 
 /// Whether it holds its node still. Such a one stays, even if it is deleted: nothing else says why the node is out of
 /// service, and the request to release it is made here.
-fn holds(ctx: &Context, update: &NodeUpdate) -> bool {
-    let status = update.status.as_ref();
-    let node = Stores::get(&ctx.stores.nodes, &update.spec.node_name);
-    status.is_some_and(|s| s.outcome == Some(Outcome::Held) && s.last_handled_request.as_deref() != Some(RELEASE))
-        && node.is_some_and(|node| observe::node::read(&node).claimed_by == update.uid())
+///
+/// The node is read afresh: a watch that lags shows it without the claim that was just written.
+async fn holds(ctx: &Context, update: &NodeUpdate) -> Result<bool, ReconcileError> {
+    if !update.is_held() {
+        return Ok(false);
+    }
+    let api: Api<Node> = Api::all(ctx.means.clients.read.clone());
+    let node = api.get_opt(&update.spec.node_name).await.map_err(ReconcileError::api("reading the node"))?;
+    Ok(node.is_some_and(|node| observe::node::read(&node).claimed_by == update.uid()))
+}
+
+/// Holds a machine again that registered anew since it was held: a Node object that somebody deletes takes our marks along, and
+/// nobody has released the machine.
+async fn hold_again(ctx: &Context, update: &NodeUpdate) -> Result<(), ReconcileError> {
+    let Some(intent) = Intent::parse(update).ok().filter(|_| update.is_held()) else { return Ok(()) };
+    let node = missing::look(&ctx.stores, ctx.means.clients.read.clone(), &intent.node).await?;
+    if !matches!(node, NodeSeen::Replaced { same_machine: true, .. }) {
+        return Ok(());
+    }
+    let key = StepKey { node_update_uid: intent.uid.clone(), step: Step::Hold, round: 1, attempt: 1 };
+    let (means, history, now) = (&ctx.means, History::default(), ctx.clock.now());
+    let held = act::run(&ActContext { means, intent: &intent, history: &history, node: &node, now }, &key).await?;
+    tracing::info!(node = intent.node.name, ?held, "held again, as it registered anew");
+    Ok(())
 }
 
 /// Tells of an end: in the log, the metrics, and, where it is not as intended, by events.

@@ -4,7 +4,9 @@ use super::context::Context;
 use super::error::ReconcileError;
 use super::missing;
 use crate::act::{self, ActContext};
-use crate::api::{NodeUpdate, Outcome, RELEASE, REQUEST, RETRY, RingState, RolloutState, Step, UpdateRolloutStatus};
+use crate::api::{
+    NodeUpdate, Outcome, RELEASE, RELEASED, REQUEST, RETRY, RingState, RolloutState, Step, UpdateRolloutStatus,
+};
 use crate::domain::{History, Intent, NodeSeen, StepKey, StepResult, WaitingOn};
 use crate::observe::Stores;
 use jiff::Timestamp;
@@ -16,9 +18,6 @@ use std::time::Duration;
 const MAX_REQUEST: usize = 24;
 /// How soon a node is given back anew where that came to nothing.
 const AGAIN: Duration = Duration::from_secs(30);
-
-/// How the reason of one begins whose node was given back on request.
-const RELEASED: &str = "released on request";
 
 /// What giving a node back came to.
 enum Given {
@@ -43,7 +42,7 @@ pub async fn answer(ctx: &Context, update: &Arc<NodeUpdate>) -> Result<Option<Du
         RELEASE if outcome == Some(Outcome::Held) => None,
         RELEASE => Some("nothing is held"),
         RETRY => {
-            no_retry(outcome.filter(|_| !was_released(update)), &update.spec.ring, rollout_of(ctx, update).as_ref())
+            no_retry(outcome.filter(|_| !update.was_released()), &update.spec.ring, rollout_of(ctx, update).as_ref())
         }
         _ => Some("unknown, use release or retry"),
     };
@@ -96,12 +95,6 @@ async fn refuse(
 fn rollout_of(ctx: &Context, update: &NodeUpdate) -> Option<UpdateRolloutStatus> {
     let rollout = Stores::get(&ctx.stores.rollouts, &update.spec.rollout_name)?;
     (rollout.uid().as_deref() == Some(update.spec.rollout_uid.as_str())).then(|| rollout.status.clone())?
-}
-
-/// Whether its node was held, and given back on request; a request after that may have been refused.
-fn was_released(update: &NodeUpdate) -> bool {
-    let reason = update.status.as_ref().and_then(|status| status.reason.as_deref());
-    reason.is_some_and(|reason| reason.starts_with(RELEASED))
 }
 
 /// Why the node can not be taken along once more; `None`: it can. One that was held and released has no outcome here.
@@ -177,10 +170,10 @@ mod tests {
     #[test]
     fn one_that_was_released_may_be_retried_also_after_a_refusal() {
         let mut held = update(None, Some("retry: its ring is promoted"));
-        assert!(!was_released(&held));
+        assert!(!held.was_released());
         held.status.get_or_insert_default().reason =
             Some("released on request, given back; it was held because: x".into());
-        assert!(was_released(&held));
+        assert!(held.was_released());
     }
 
     #[test]

@@ -112,11 +112,13 @@ fn live_rollouts(stores: &Stores, started: bool) -> Vec<String> {
     names(&stores.rollouts, live)
 }
 
-/// Node updates in work on one of these nodes, or of one of these rollouts.
+/// Node updates in work on one of these nodes, or of one of these rollouts, and those that hold one of these nodes.
 fn updates_in_work(stores: &Stores, nodes: &BTreeSet<&str>, rollouts: &BTreeSet<&str>) -> Vec<String> {
     names(&stores.updates, |update: &NodeUpdate| {
         let spec = &update.spec;
-        update.in_work() && (nodes.contains(spec.node_name.as_str()) || rollouts.contains(spec.rollout_name.as_str()))
+        let on_node = || nodes.contains(spec.node_name.as_str());
+        update.in_work() && (on_node() || rollouts.contains(spec.rollout_name.as_str()))
+            || update.is_held() && on_node()
     })
 }
 

@@ -6,7 +6,7 @@
 use super::fleet::UpdateSeen;
 use super::rollout::RingPlan;
 use crate::api::{
-    ClosedGate, DesiredState, Gate, OpenedGate, RingState, RolloutState, UpdateApproval, UpdateRollout,
+    ClosedGate, Counts, DesiredState, Gate, OpenedGate, RingState, RolloutState, UpdateApproval, UpdateRollout,
     UpdateRolloutStatus,
 };
 use crate::domain::digest;
@@ -119,7 +119,11 @@ pub(super) fn closed(
         let _ = write!(seen, "/{}:{:?}:{ids:?}", set.os_build, set.expected_build);
     }
     for ring in rings {
-        let _ = write!(seen, "/{}:{:?}:{:?}:{:?}", ring.name, ring.state, ring.counts, ring.soak_failure);
+        // Not how many nodes there are: in a fleet that grows and shrinks by itself, nobody would come in time.
+        let Counts { updated, reverted, held, failed, .. } = ring.counts;
+        let ended = [updated, reverted, held, failed];
+        let ended = Some(ended).filter(|_| ring.state != RingState::Waiting);
+        let _ = write!(seen, "/{}:{:?}:{ended:?}:{:?}", ring.name, ring.state, ring.soak_failure);
     }
     let failed: BTreeSet<_> =
         failures.iter().map(|update| (&update.uid, update.outcome.map(|o| format!("{o:?}")))).collect();

@@ -4,7 +4,7 @@ use super::approve::is_forgiven;
 use super::failure;
 use super::fleet::{Fleet, UpdateSeen};
 use super::selector::Selectors;
-use super::skip::Skip;
+use super::unworked::{Pending, Skip};
 use crate::api::{Counts, DesiredState, Outcome, PinnedSet, RingState, Spread};
 use crate::domain::{Build, NodeState};
 use hashbrown::hash_map::{Entry, HashMap};
@@ -65,7 +65,8 @@ impl<'a> RingCensus<'a> {
     /// Counts what a node that is not in work of ours takes of the budget: nothing, unless it is unavailable, or another
     /// rollout has it in work and is going to take it out of service.
     fn count_away(&mut self, node: &'a NodeState, spread: Option<&Spread>, (held, taken): (bool, bool)) {
-        if taken {
+        // One that is held is claimed as well, and nobody works on it.
+        if taken && !node.quarantined {
             self.domains.insert(domain(node, spread));
         }
         if node.available() && !taken {
@@ -75,30 +76,6 @@ impl<'a> RingCensus<'a> {
         self.spent += 1;
         self.vanished += usize::from(!node.readiness.is_ready() && !held);
         self.first_away = Some(self.first_away.map_or(name, |first| first.min(name)));
-    }
-}
-
-/// A node that has still to start.
-#[derive(Clone, Copy, Debug)]
-pub struct Pending<'a> {
-    /// The node.
-    pub node: &'a NodeState,
-    /// The build it has.
-    pub from: Build,
-    /// The build it is to have.
-    pub to: Build,
-    /// What is installed.
-    pub pinned: &'a PinnedSet,
-    /// A node update of the same node name that still is in work: for the machine that had the name before.
-    pub predecessor: Option<&'a str>,
-    /// UID of the update that this rollout has made of the node before, where it is taken along once more.
-    pub previous: Option<&'a str>,
-}
-
-impl Pending<'_> {
-    /// Whether it can start at no cost to the budget: Ready, but cordoned by somebody.
-    pub fn costs_nothing(&self) -> bool {
-        self.node.readiness.is_ready() && !self.node.available()
     }
 }
 
@@ -113,7 +90,7 @@ enum Class<'a> {
 pub fn take<'a>(fleet: &Fleet<'a>) -> Vec<RingCensus<'a>> {
     let mut census = Census::new(fleet);
     let mut machines = census.by_machine();
-    go_again(fleet, &mut machines);
+    census.go_again(&mut machines);
     // In the order of the slice, as memory likes it; lists that this makes are sorted below.
     for update in fleet.updates {
         match machines.get(update.node_uid.as_str()) {
@@ -121,12 +98,16 @@ pub fn take<'a>(fleet: &Fleet<'a>) -> Vec<RingCensus<'a>> {
             Some(_) | None => {}
         }
     }
-    for update in fleet.updates.iter().filter(|update| failure::is_gone_changed(update)) {
-        census.gone.insert(&update.node, update);
-    }
+    census.find_former();
     for node in fleet.nodes {
         match machines.get_mut(node.node.uid.as_str()) {
-            None => census.count_unworked(node, None),
+            None => match census.former_of(node).filter(|update| update.outcome == Some(Outcome::Held)) {
+                Some(held) => {
+                    let worked = census.worked(held);
+                    census.count_worked(node, &worked);
+                }
+                None => census.count_unworked(node, None),
+            },
             Some(worked) => {
                 worked.present = true;
                 if worked.again {
@@ -160,31 +141,15 @@ fn rank(update: &UpdateSeen) -> (bool, Option<Timestamp>, Option<Timestamp>, &st
     (update.in_work(), update.created_at, update.started_at, &update.name)
 }
 
-/// Marks the machines that are taken along once more: those that are there, and whose ring is not through.
-fn go_again<'a>(fleet: &Fleet<'a>, machines: &mut Machines<'a>) {
-    if fleet.deleting || fleet.desired == DesiredState::Aborted {
-        return;
-    }
-    let promoted = |name: &str| fleet.status.rings.iter().any(|r| r.name == name && r.state == RingState::Promoted);
-    let may = |update: &UpdateSeen| update.may_go_again() && !promoted(&update.ring);
-    // Hardly ever is there one, and then nobody looks at the nodes for it.
-    if fleet.updates.iter().any(may) {
-        for node in fleet.nodes {
-            if let Some(worked) = machines.get_mut(node.node.uid.as_str()) {
-                worked.again = may(worked.update);
-            }
-        }
-    }
-}
-
 struct Census<'f, 'a> {
     fleet: &'f Fleet<'a>,
     places: HashMap<&'a str, usize>,
     selectors: Selectors<'a>,
     targets: Vec<Target<'a>>,
     rings: Vec<RingCensus<'a>>,
-    /// Updates whose node was gone once its installation had begun, by the node's name.
-    gone: HashMap<&'a str, &'a UpdateSeen>,
+    /// Updates whose machine may be there as another Node object, by the node's name: it was gone once its installation had
+    /// begun, or is held.
+    former: HashMap<&'a str, &'a UpdateSeen>,
 }
 
 /// A pinned set, its builds parsed.
@@ -204,7 +169,7 @@ impl<'f, 'a> Census<'f, 'a> {
             selectors: Selectors::new(rings.iter().map(|ring| &ring.revision.ring.node_selector)),
             targets: fleet.status.pinned.iter().filter_map(target).collect(),
             rings: vec![RingCensus::default(); rings.len()],
-            gone: HashMap::new(),
+            former: HashMap::new(),
         }
     }
 
@@ -212,8 +177,7 @@ impl<'f, 'a> Census<'f, 'a> {
     fn by_machine(&self) -> Machines<'a> {
         let mut machines: Machines<'_> = HashMap::with_capacity(self.fleet.updates.len());
         for update in self.fleet.updates {
-            let place = self.places.get(update.ring.as_str()).copied();
-            let worked = Worked { update, place, outcome: update.outcome, again: false, present: false };
+            let worked = self.worked(update);
             match machines.entry(&update.node_uid) {
                 Entry::Vacant(free) => _ = free.insert(worked),
                 Entry::Occupied(mut seen) if rank(update) > rank(seen.get().update) => _ = seen.insert(worked),
@@ -221,6 +185,50 @@ impl<'f, 'a> Census<'f, 'a> {
             }
         }
         machines
+    }
+
+    fn worked(&self, update: &'a UpdateSeen) -> Worked<'a> {
+        let place = self.places.get(update.ring.as_str()).copied();
+        Worked { update, place, outcome: update.outcome, again: false, present: false }
+    }
+
+    /// Marks the machines that are taken along once more: those that are there, and whose ring, which may be another one by
+    /// now, is not through.
+    fn go_again(&self, machines: &mut Machines<'a>) {
+        let fleet = self.fleet;
+        if fleet.deleting || fleet.desired == DesiredState::Aborted {
+            return;
+        }
+        // Hardly ever is there one, and then nobody looks at the nodes for it.
+        if fleet.updates.iter().any(UpdateSeen::may_go_again) {
+            for node in fleet.nodes {
+                if let Some(worked) = machines.get_mut(node.node.uid.as_str()) {
+                    worked.again = worked.update.may_go_again() && !self.is_through(node, worked);
+                }
+            }
+        }
+    }
+
+    /// Whether the ring that a node is in is promoted: the one that selects it, or else that of its update.
+    fn is_through(&self, node: &NodeState, worked: &Worked<'a>) -> bool {
+        let place = self.selectors.ring_of(&node.labels).or(worked.place);
+        let ring = place.and_then(|place| self.fleet.status.rings.get(place));
+        ring.is_some_and(|ring| ring.state == RingState::Promoted)
+    }
+
+    fn find_former(&mut self) {
+        let returns = |update: &&UpdateSeen| update.outcome == Some(Outcome::Held) || failure::is_gone_changed(update);
+        for update in self.fleet.updates.iter().filter(returns) {
+            let later = self.former.get(update.node.as_str()).is_some_and(|known| rank(known) > rank(update));
+            if !later {
+                self.former.insert(&update.node, update);
+            }
+        }
+    }
+
+    /// The update of the machine that this Node object, which has none itself, may be of.
+    fn former_of(&self, node: &NodeState) -> Option<&'a UpdateSeen> {
+        self.former.get(node.node.name.as_str()).filter(|update| update.is_of(&node.node)).copied()
     }
 
     fn count_update(&mut self, worked: &Worked<'a>) {
@@ -286,7 +294,7 @@ impl<'f, 'a> Census<'f, 'a> {
     fn count_unworked(&mut self, node: &'a NodeState, before: Option<&'a UpdateSeen>) {
         let Some(place) = self.selectors.ring_of(&node.labels) else { return };
         let class = self.classify(node);
-        let is_back = self.gone.get(node.node.name.as_str()).is_some_and(|update| update.is_of(&node.node));
+        let is_back = self.former_of(node).is_some();
         let Some((ring, frozen)) = self.rings.get_mut(place).zip(self.fleet.status.rings.get(place)) else { return };
         let closed = frozen.state == RingState::Promoted;
         let previous = before.map(|update| update.uid.as_str());

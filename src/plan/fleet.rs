@@ -46,8 +46,8 @@ pub struct UpdateSeen {
     pub node: String,
     /// UID of its node.
     pub node_uid: String,
-    /// The machine, where it was gone: it may come back.
-    pub gone: Option<Box<NodeRef>>,
+    /// The machine, where it was gone or is held: it may come back as another Node object.
+    pub machine: Option<Box<NodeRef>>,
     /// Its ring.
     pub ring: String,
     /// When it was made.
@@ -95,15 +95,14 @@ impl UpdateSeen {
         let failure = || steps.iter().rev().find(|s| s.phase == StepPhase::Failed).map(|s| s.message.clone());
         let ended_at = outcome.and_then(|_| steps.iter().rev().find_map(|s| s.finished_at.as_ref()));
         let uncordon = outcome.and_then(|_| steps.last()).filter(|s| s.step == Step::Uncordon);
+        let may_return = outcome == Some(Outcome::NodeGone) || update.is_held();
         let ready = status.and_then(|s| s.conditions.iter().find(|c| c.type_ == "Ready"));
         Self {
             name: update.metadata.name.clone().unwrap_or_default(),
             uid: update.metadata.uid.clone().unwrap_or_default(),
             node: update.spec.node_name.clone(),
             node_uid: update.spec.node_uid.clone(),
-            gone: outcome
-                .filter(|outcome| *outcome == Outcome::NodeGone)
-                .map(|_| Box::new(NodeRef::meant_by(&update.spec))),
+            machine: may_return.then(|| Box::new(NodeRef::meant_by(&update.spec))),
             ring: update.spec.ring.clone(),
             reason_code: ready.map(|c| c.reason.clone()),
             created_at: update.metadata.creation_timestamp.as_ref().map(|at| at.0),
@@ -118,9 +117,9 @@ impl UpdateSeen {
         }
     }
 
-    /// Whether this node, which has another Node object, may be the machine that was gone.
+    /// Whether this node, which has another Node object, may be the machine that was gone, or is held.
     pub(super) fn is_of(&self, node: &NodeRef) -> bool {
-        self.gone.as_ref().is_some_and(|gone| gone.same_machine(node) != Some(false))
+        self.machine.as_ref().is_some_and(|machine| machine.same_machine(node) != Some(false))
     }
 
     /// Whether it is still going on.

@@ -4,8 +4,8 @@
 //! node itself, then what holds all nodes back, then whose turn it is.
 
 use super::budget::Budget;
-use super::census::Pending;
 use super::holds::{HeldBack, HoldSeen};
+use super::unworked::Pending;
 use super::window::Closed;
 use crate::domain::NodeState;
 use std::collections::BTreeSet;

@@ -323,7 +323,7 @@ fn is_taken(facts: &Facts<'_, '_>, node: &NodeState) -> bool {
 fn several_domains(facts: &Facts<'_, '_>, place: usize, ring: &RingStatus, starts: &[&Start<'_>]) -> bool {
     let Some(spread) = &ring.revision.ring.batch.spread else { return false };
     let in_work = facts.in_work_of(&ring.name);
-    let taken = members(facts, place).into_iter().filter(|node| is_taken(facts, node));
+    let taken = members(facts, place).into_iter().filter(|node| is_taken(facts, node) && !node.quarantined);
     let busy = in_work.iter().filter_map(|uid| facts.nodes.get(uid).copied()).chain(taken);
     let nodes = busy.chain(starts.iter().map(|start| start.node));
     let domains: BTreeSet<_> = nodes.map(|node| node.labels.get(&spread.topology_key).unwrap_or_default()).collect();

@@ -27,11 +27,11 @@ mod rollout_report;
 pub mod sample;
 pub mod scan;
 pub mod selector;
-mod skip;
 mod soak;
 pub mod stall;
 pub mod table;
 mod turn;
+mod unworked;
 pub mod window;
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! Where one ring stands: its turn, its failures, its soak.
 
 use super::budget::{halt_after, max_unavailable};
-use super::census::{Pending, RingCensus};
+use super::census::RingCensus;
 use super::fleet::Fleet;
 use super::rollout::RingPlan;
 use super::rollout_report as words;
 use super::soak::{self, SoakState, SoakVerdict};
 use super::stall::{StallCode, Stalled};
+use super::unworked::Pending;
 use crate::api::{Promotion, RingState, RingStatus};
 use jiff::Timestamp;
 

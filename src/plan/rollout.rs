@@ -311,13 +311,14 @@ fn total(census: &[RingCensus<'_>]) -> Counts {
     sum
 }
 
-/// The plan of a rollout that has ended: what was recorded.
+/// The plan of a rollout that has ended: what was recorded, unless it has halted and a person aborts it.
 fn settled<'a>(fleet: &Fleet<'a>) -> Plan<'a> {
     let status = fleet.status;
-    let halted = status.state == RolloutState::Halted;
+    let aborted = status.state == RolloutState::Halted && fleet.desired == DesiredState::Aborted;
+    let halted = status.state == RolloutState::Halted && !aborted;
     let message = status.reason.clone().unwrap_or_default();
     Plan {
-        state: status.state,
+        state: if aborted { RolloutState::Aborted } else { status.state },
         ring: status.ring.as_deref(),
         rings: status.rings.iter().map(RingPlan::recorded).collect(),
         counts: status.counts,
@@ -327,7 +328,7 @@ fn settled<'a>(fleet: &Fleet<'a>) -> Plan<'a> {
         reason: status.reason.clone(),
         eta: None,
         stalled: halted.then_some(Stalled { code: StallCode::Halted, message }),
-        gate: status.gate.clone(),
+        gate: status.gate.clone().filter(|_| !aborted),
         ended: true,
         wake_at: None,
     }

@@ -171,7 +171,7 @@ pub fn update(node: &NodeState, ring: &str, outcome: Option<Outcome>) -> UpdateS
         uid: format!("update-of-{uid}"),
         node: name.clone(),
         node_uid: uid.clone(),
-        gone: outcome.filter(|outcome| *outcome == Outcome::NodeGone).map(|_| Box::new(node.node.clone())),
+        machine: matches!(outcome, Some(Outcome::NodeGone | Outcome::Held)).then(|| Box::new(node.node.clone())),
         ring: ring.to_owned(),
         created_at: Some(Timestamp::UNIX_EPOCH),
         outcome,

@@ -1,13 +1,14 @@
 //! Whose turn it is: the nodes of the open ring, in order, through the gates.
 
 use super::budget::{Budget, max_unavailable};
-use super::census::{Pending, RingCensus, domain};
+use super::census::{RingCensus, domain};
 use super::fleet::Fleet;
 use super::gate::{Candidate, Gatehouse, Hold};
 use super::holds::{HeldBack, pausing};
 use super::progress;
 use super::rollout::{RingPlan, Start, Waiting};
 use super::stall::{StallCode, Stalled};
+use super::unworked::Pending;
 use super::window::{self, Closed};
 use crate::api::{RingStatus, RolloutState, SpreadMode};
 use jiff::Timestamp;

@@ -10,8 +10,8 @@ use jiff::{Timestamp, ToSpan};
 use std::fmt;
 use std::time::Duration;
 
-/// How many days that are not denied are searched for the next opening. Windows are weekly, so one week has them all;
-/// two also see over a week that denied days have cut short.
+/// How many days on which something opens, and which are not denied, are searched for one that is long enough. Windows are
+/// weekly: so many have them all at least twice, be they cut short by denied days or not.
 const SEARCH_DAYS: u32 = 14;
 
 /// Furthest day that is searched, counted from today: a year and a bit, behind any sensible freeze.
@@ -153,7 +153,7 @@ impl Calendar<'_> {
         let (mut searched, mut passed) = (0, 0);
         while searched < SEARCH_DAYS && passed < HORIZON_DAYS {
             if self.denied(date).is_none() {
-                searched += 1;
+                searched += u32::from(self.may_open_on(date));
                 if let Some(at) = self.openings_on(date).into_iter().find(|at| *at > now && self.fits(need, *at)) {
                     return Some(at);
                 }
@@ -162,6 +162,12 @@ impl Calendar<'_> {
             passed += 1;
         }
         None
+    }
+
+    /// Whether a window opens on this day, or it is one of many that are open throughout.
+    fn may_open_on(&self, date: Date) -> bool {
+        let windows = &self.maintenance.allow;
+        windows.is_empty() || windows.iter().any(|window| self.span_on(window, date, 0).is_some())
     }
 
     /// The times of a day at which something may open, in order: its first minute, after a denied day, and its windows.

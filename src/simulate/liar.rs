@@ -178,7 +178,7 @@ const LIES: &[(&[&str], &str, Lie)] = &[
             }),
         );
     }),
-    (&["FeatureUpgrade", "Pinned"], "", |auditor, at, event, view| {
+    (&["End", "FeatureUpgrade", "Pinned"], "", |auditor, at, event, view| {
         tell_changed(auditor, (at, event, view), updates(|update| update.spec.to_build = "10.0.26100.1".into()));
     }),
     (&["NeedlessRevert"], BAD, |auditor, at, event, view| {

@@ -79,6 +79,8 @@ pub enum SimulateError {
 }
 
 #[cfg(test)]
+mod anew;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod liar;

@@ -94,13 +94,18 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Runs all probes of the policy at once.
+/// Runs all probes of the policy at once. The build counts also where the policy does not ask for it: a node without it was not
+/// updated, or not reverted.
 pub(super) async fn all(subject: &Subject<'_>, proof: &host::Proof<'_>) -> Result<StepResult, ActError> {
     let probes = subject.policy.verify.probes.iter().map(|probe| async {
         let verdict = one(subject, probe, proof).await?;
         Ok::<_, ActError>((probe.name.clone(), verdict))
     });
-    Ok(Verdicts(try_join_all(probes).await?).result())
+    let mut verdicts = try_join_all(probes).await?;
+    let asked = subject.policy.verify.probes.iter().any(|probe| probe.build.is_some());
+    let unasked = Some(build::probe(subject)).filter(|verdict| !asked && *verdict != ProbeVerdict::Passed);
+    verdicts.extend(unasked.map(|verdict| ("build".to_owned(), verdict)));
+    Ok(Verdicts(verdicts).result())
 }
 
 /// Runs one probe.

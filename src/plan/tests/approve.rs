@@ -105,6 +105,30 @@ fn a_resumed_rollout_goes_on_and_the_halt_count_starts_anew() {
     assert_ne!(gate.plan_hash, given.spec.plan_hash);
 }
 
+/// Nodes come and go in a fleet that scales by itself: nobody could read a hash and use it in time.
+#[test]
+fn a_hash_is_of_what_was_decided_and_not_of_how_many_nodes_wait() {
+    let hash = |world: &World| world.plan(later(1)).gate.expect("a gate").plan_hash;
+    let mut world = halted();
+    world.sample.status.ended_at = None;
+    let before = hash(&world);
+    world.sample.nodes.push(crate::plan::sample::node("early-9", "early", 0));
+    world.sample.nodes.push(crate::plan::sample::node("canary-9", "canary", 0));
+    assert_eq!(hash(&world), before);
+    world.update("canary-1", Some(Outcome::Reverted), "x");
+    assert_ne!(hash(&world), before, "a failure more was not seen by who approved");
+}
+
+/// It said Halted for ever, with a gate that nobody could open any more.
+#[test]
+fn a_halt_that_is_aborted_is_aborted_and_has_no_gate() {
+    let mut world = halted();
+    assert!(world.sample.status.ended_at.is_some() && world.sample.status.gate.is_some());
+    world.sample.desired = DesiredState::Aborted;
+    let plan = world.plan(later(1));
+    assert_eq!((plan.state, plan.gate.clone(), plan.stalled.clone()), (RolloutState::Aborted, None, None));
+}
+
 #[test]
 fn a_failed_node_is_tried_again_after_the_halt_when_somebody_asks() {
     let mut world = halted();

@@ -134,6 +134,16 @@ const CASES: &[Case] = &[
         &["a-0: Domain", "a-3: Domain", "a-1: Claimed", "a-2: Domain"],
     ),
     (
+        "a node that another rollout holds is no work in its domain",
+        |w| {
+            spread(w);
+            let held = w.node("a-1");
+            (held.claimed_by, held.quarantined, held.unschedulable) = (Some("other".into()), true, true);
+        },
+        &["a-0"],
+        &["a-3: Budget", "a-1: Quarantined", "a-2: Domain"],
+    ),
+    (
         "outside of the window",
         |w| {
             let window = json!({"timeZone": "UTC", "allow": [{"days": ["Sat"], "start": "01:00", "duration": "5h"}]});

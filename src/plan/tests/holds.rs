@@ -89,6 +89,17 @@ fn a_node_given_back_is_taken_along_when_the_hold_is_gone() {
     assert_eq!(plan.starts[0].previous, Some("update-of-uid-canary-0"));
 }
 
+/// Its label was changed since: it is the new ring that takes it along, whether or not the old one is through.
+#[test]
+fn a_node_given_back_and_moved_to_another_ring_is_taken_along_there() {
+    let mut world = World::new(&[("canary", 2), ("early", 1)]);
+    world.update("canary-0", Some(Outcome::Aborted), WHY).update("canary-1", UPDATED, "");
+    set_label(world.node("canary-0"), "ring", Some("early"));
+    world.ring("canary").state = RingState::Promoted;
+    world.ring("early").revision.ring.batch.max_unavailable = crate::api::IntOrPercent::Nodes(2);
+    assert_eq!(starts(&world.plan(noon())), ["canary-0", "early-0"]);
+}
+
 #[test]
 fn a_node_is_retried_on_request_but_not_in_a_promoted_ring() {
     let mut world = World::new(&[("canary", 2), ("early", 1)]);

@@ -1,5 +1,6 @@
 //! Tests of the rollout planner, rule by rule, and of whole rollouts in random order.
 
+mod anew;
 mod approve;
 mod facts;
 mod gates;

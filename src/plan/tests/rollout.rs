@@ -274,44 +274,6 @@ fn another_machine_of_the_same_name_is_another_node() {
     assert_eq!(starts(&world.plan(noon())), ["canary-0"]);
 }
 
-/// It was believed to be gone in its reboot, and registers anew with the update that nobody has verified.
-#[test]
-fn a_machine_that_is_back_after_its_end_counts_as_nothing_and_is_watched() {
-    let back = |uuid: &str, others: usize| {
-        let soak = json!({"soak": {"duration": "1h"}});
-        let rings = [("canary", 1 + others, soak, json!({})), ("early", 1, json!({}), json!({}))];
-        let mut world = World::with(&rings);
-        world.update("canary-0", Some(Outcome::NodeGone), "node is gone");
-        world.sample.updates[0].step = Some(Step::Reboot);
-        let node = world.node("canary-0");
-        (node.node.uid, node.node.system_uuid, node.build) = ("uid-new".into(), uuid.into(), Some(sample::NEW));
-        for i in 1..=others {
-            world.update(&format!("canary-{i}"), UPDATED, "");
-        }
-        world.sample.updates.iter_mut().for_each(|update| update.ended_at = Some(noon()));
-        world
-    };
-    let (world, other) = (back("uuid-canary-0", 0), back("uuid-new", 0));
-    let alone = world.plan(noon());
-    let reason = alone.reason.as_deref().unwrap_or_default();
-    assert!(alone.state == RolloutState::Stalled && reason.contains("0 of at least 1 nodes updated"), "{reason}");
-    assert_eq!((alone.counts.total, alone.counts.updated, alone.counts.skipped), (2, 0, 1), "{:?}", alone.counts);
-
-    let replaced = other.plan(noon());
-    assert_eq!(
-        (replaced.counts.updated, starts(&replaced)),
-        (1, vec!["early-0"]),
-        "another machine, which had it before"
-    );
-
-    let others = back("uuid-canary-0", 1);
-    let plan = others.plan(noon());
-    assert_eq!((plan.rings[0].state, plan.counts.updated, starts(&plan)), (RingState::Soaking, 1, vec![]));
-    let census = crate::plan::census::take(&others.fleet());
-    let watched: Vec<_> = census[0].watched.iter().map(|node| node.node.name.as_str()).collect();
-    assert_eq!(watched, ["canary-0", "canary-1"]);
-}
-
 /// Where a cloud replaces a node that does not come back, a bad update would be tried on one new machine after the other.
 #[test]
 fn nodes_that_are_gone_in_the_midst_of_their_installation_halt_when_they_are_many() {

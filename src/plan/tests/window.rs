@@ -72,6 +72,16 @@ fn when_a_node_may_start() {
         ("and no further", berlin(), guess(600), "2026-11-28T02:31:00Z", then("2026-12-05T00:00:00Z")),
         ("a measured need that fits nowhere", berlin(), measured(301), "2026-11-28T00:00:00Z", Never),
         ("behind the freeze", berlin(), measured(60), "2026-12-13T00:00:00Z", then("2027-01-09T00:00:00Z")),
+        (
+            "two weekends are denied, and with them all windows of two weeks",
+            json!({"timeZone": "UTC", "allow": [{"days": ["Sat", "Sun"], "start": "02:00", "duration": "5h"}], "deny": [
+                {"from": "2026-11-28", "to": "2026-11-29", "reason": "x"},
+                {"from": "2026-12-05", "to": "2026-12-06", "reason": "x"},
+            ]}),
+            guess(90),
+            "2026-11-23T08:00:00Z",
+            then("2026-12-12T02:00:00Z"),
+        ),
         ("a denied day", berlin(), measured(1), "2026-12-19T01:00:00Z", then("2027-01-09T00:00:00Z")),
         ("always, but for a freeze", always(freeze.clone()), measured(60), "2026-11-24T12:00:00Z", Now),
         (

@@ -30,7 +30,10 @@ pub fn check(books: &Books, at: Timestamp, old: &NodeUpdate, new: &NodeUpdate, t
         checks.push((Invariant::End, end(books, new, outcome)));
         match outcome {
             Outcome::Reverted => checks.push((Invariant::Revert, not_reverted(books, new, truth))),
-            Outcome::Updated => checks.push((Invariant::FeatureUpgrade, other_windows(new, truth))),
+            Outcome::Updated => {
+                checks.push((Invariant::FeatureUpgrade, other_windows(new, truth)));
+                checks.push((Invariant::End, not_updated(new, truth)));
+            }
             _ => {}
         }
     }
@@ -110,6 +113,13 @@ fn not_reverted(books: &Books, update: &NodeUpdate, truth: &dyn Truth) -> Option
     }
     let (build, wanted) = (truth.build(node), update.spec.from_build.parse::<Build>().ok());
     (build != wanted).then(|| format!("{node} is said to be reverted to {}, and has {build:?}", update.spec.from_build))
+}
+
+fn not_updated(update: &NodeUpdate, truth: &dyn Truth) -> Option<String> {
+    let (node, to) = (&update.spec.node_name, update.spec.to_build.parse::<Build>().ok());
+    let build = truth.build(node)?;
+    to.is_some_and(|to| build < to)
+        .then(|| format!("{node} is said to be updated to {}, and has {build}", update.spec.to_build))
 }
 
 fn other_windows(update: &NodeUpdate, truth: &dyn Truth) -> Option<String> {

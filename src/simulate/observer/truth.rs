@@ -46,7 +46,7 @@ impl Truth for World {
     }
 
     fn build(&self, machine: &str) -> Option<Build> {
-        self.machine(machine).map(winfleet::model::Machine::kernel_version)
+        self.machine(machine).map(|machine| machine.disk.build)
     }
 
     fn restores(&self, machine: &str) -> u64 {

@@ -1,8 +1,32 @@
-//! Why nodes are skipped without a node update.
+//! Nodes without a node update: those that have still to start, and why others are skipped.
 
 use crate::api::PinnedSet;
-use crate::domain::Build;
+use crate::domain::{Build, NodeState};
 use std::fmt;
+
+/// A node that has still to start.
+#[derive(Clone, Copy, Debug)]
+pub struct Pending<'a> {
+    /// The node.
+    pub node: &'a NodeState,
+    /// The build it has.
+    pub from: Build,
+    /// The build it is to have.
+    pub to: Build,
+    /// What is installed.
+    pub pinned: &'a PinnedSet,
+    /// A node update of the same node name that still is in work: for the machine that had the name before.
+    pub predecessor: Option<&'a str>,
+    /// UID of the update that this rollout has made of the node before, where it is taken along once more.
+    pub previous: Option<&'a str>,
+}
+
+impl Pending<'_> {
+    /// Whether it can start at no cost to the budget: Ready, but cordoned by somebody.
+    pub fn costs_nothing(&self) -> bool {
+        self.node.readiness.is_ready() && !self.node.available()
+    }
+}
 
 /// Why a node is skipped without a node update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,5 +30,10 @@ mod tests {
         let probe: HttpProbe = serde_json::from_str(json).expect("a probe");
         let want = "windlass-probe http --url http://shop.example/ --expect-status 200,204 --timeout 5s";
         assert_eq!(command(&probe).join(" "), want);
+        let read = windlass_probe::Http::parse(command(&probe).into_iter().skip(1)).expect("the program's arguments");
+        assert_eq!((read.url.as_str(), read.expect_status), ("http://shop.example/", vec![200, 204]));
     }
+
+    /// What it says is shown in whole.
+    const _: () = assert!(windlass_probe::MAX_LINE <= pod::MAX_MESSAGE);
 }

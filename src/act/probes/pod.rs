@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use std::{sync::Arc, time::Duration};
 
 /// Longest message that is read of a pod that failed, in bytes: a record has room for 512 characters in all.
-const MAX_MESSAGE: usize = 400;
+pub(super) const MAX_MESSAGE: usize = 400;
 /// How long after a failure the next pod is made: what is just starting gets a chance to.
 const NEXT_TRY: SignedDuration = SignedDuration::from_secs(5);
 

@@ -9,7 +9,6 @@ use super::{
     lifecycle::PodTimings,
     logs::LogStore,
     machine::{MachineFacts, MachineIdentity},
-    network,
     node_object::KubeletInfo,
     pods::PodWorker,
     server::{self, Served},
@@ -42,7 +41,6 @@ pub struct FleetOptions {
 pub struct Fleet {
     world: SharedWorld,
     api: Arc<ApiServer>,
-    http: reqwest::Client,
     logs: Arc<LogStore>,
     kubelet: KubeletInfo,
     heartbeat: HeartbeatTimings,
@@ -91,7 +89,6 @@ impl Fleet {
         let fleet = Self {
             world,
             api: Arc::new(api),
-            http: network::probe_client()?,
             logs: Arc::default(),
             kubelet: KubeletInfo { version: version.git_version, port },
             heartbeat,
@@ -162,7 +159,6 @@ impl Fleet {
             api: self.api.clone(),
             world: self.world.clone(),
             logs: self.logs.clone(),
-            http: self.http.clone(),
             timings: self.pods,
         }
     }

@@ -1,11 +1,9 @@
 //! What a pod's own network traffic comes to on its machine: the one real HTTP request of a probe pod, and the log line of
-//! any other pod that can not work. The words are those that clients written in Go print.
+//! any other pod that can not work, in the words that clients written in Go print.
 
-use super::{
-    machine::{MachineFacts, PodNetwork},
-    program::HttpProbe,
-};
-use std::time::Duration;
+use super::machine::{MachineFacts, PodNetwork};
+use std::io;
+use windlass_probe::{Http, Phase, Target, Trouble};
 
 /// How a program ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,69 +32,43 @@ pub fn end_of_work(network: PodNetwork, forced: Option<i32>) -> Exit {
         (None, PodNetwork::Works) => Exit::new(0, "done"),
         (None, PodNetwork::Dead) => Exit::new(1, "dial tcp: lookup kubernetes.default.svc.cluster.local: i/o timeout"),
         (None, PodNetwork::NoServices) => Exit::new(1, "dial tcp 10.96.0.1:443: i/o timeout"),
-        (None, PodNetwork::NoDns) => Exit::new(1, no_such_host("kubernetes.default.svc.cluster.local")),
+        (None, PodNetwork::NoDns) => {
+            Exit::new(1, "dial tcp: lookup kubernetes.default.svc.cluster.local: no such host")
+        }
     }
 }
 
-fn no_such_host(name: &str) -> String {
-    format!("dial tcp: lookup {name}: no such host")
-}
-
-/// Performs the request of a probe pod, really, from this process, unless the machine's network would not let it.
+/// Runs the program of an `http` probe pod, really, from this process, unless the machine's network would not let it: then it
+/// says what the program would.
 ///
 /// The loopback address stands for the service that a real probe would name, so that a machine without DNS fails it too.
-pub async fn probe(client: reqwest::Client, probe: HttpProbe, network: PodNetwork) -> Exit {
-    let url = probe.url.as_str();
-    let address = format!(
-        "{}:{}",
-        probe.url.host_str().unwrap_or_default(),
-        probe.url.port_or_known_default().unwrap_or_default()
-    );
-    match network {
+pub async fn probe(http: Http, network: PodNetwork) -> Exit {
+    let trouble = match network {
+        PodNetwork::Works => {
+            let program = tokio::task::spawn_blocking(move || windlass_probe::ask(&http));
+            return match program.await {
+                Ok((code, line)) => Exit::new(code.into(), line),
+                Err(error) => Exit::new(1, error.to_string()),
+            };
+        }
         PodNetwork::Dead | PodNetwork::NoServices => {
-            tokio::time::sleep(probe.timeout).await;
-            return Exit::new(1, format!("Get {url:?}: dial tcp {address}: i/o timeout"));
+            tokio::time::sleep(http.timeout).await;
+            Trouble::TimedOut { after: http.timeout, phase: Phase::Name }
         }
-        PodNetwork::NoDns => return Exit::new(1, format!("Get {url:?}: {}", no_such_host(&address))),
-        PodNetwork::Works => {}
-    }
-    match client.get(probe.url.clone()).timeout(probe.timeout).send().await {
-        Ok(answer) => {
-            let status = answer.status().as_u16();
-            let code = i32::from(!probe.accepts(status));
-            Exit::new(code, format!("Get {url:?}: {}", answer.status()))
+        PodNetwork::NoDns => {
+            let host = Target::parse(&http.url).map(|target| target.host).unwrap_or_default();
+            // Windows' own words.
+            Trouble::Name { host, source: io::Error::other("No such host is known. (os error 11001)") }
         }
-        Err(error) if error.is_timeout() => Exit::new(1, format!("Get {url:?}: context deadline exceeded")),
-        Err(error) if error.is_connect() => {
-            Exit::new(1, format!("Get {url:?}: dial tcp {address}: connection refused"))
-        }
-        Err(error) => Exit::new(1, format!("Get {url:?}: {error}")),
-    }
-}
-
-/// The client that all probe pods share: no proxy, no redirects, a connection for each request as separate processes have.
-///
-/// # Errors
-/// The client can not be made (no crypto provider was installed).
-pub fn probe_client() -> reqwest::Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .pool_max_idle_per_host(0)
-        .connect_timeout(Duration::from_secs(30))
-        .build()
+    };
+    Exit::new(1, trouble.of(&http.url))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use axum::{Router, http::StatusCode, routing::get};
-
-    fn client() -> reqwest::Client {
-        // A second test finds the provider installed.
-        rustls::crypto::ring::default_provider().install_default().ok();
-        probe_client().expect("a client")
-    }
+    use std::time::Duration;
 
     async fn serve() -> String {
         let app = Router::new()
@@ -111,30 +83,30 @@ mod tests {
 
     async fn run(line: &str, network: PodNetwork) -> Exit {
         let words = line.split_whitespace().map(str::to_owned);
-        probe(client(), HttpProbe::parse(words).expect("a probe"), network).await
+        probe(Http::parse(words).expect("a probe"), network).await
     }
 
     #[tokio::test]
     async fn a_probe_really_asks() {
         let base = serve().await;
         let passes = run(&format!("http --url {base}/healthz"), PodNetwork::Works).await;
-        assert_eq!(passes, Exit::new(0, format!("Get \"{base}/healthz\": 200 OK")));
+        assert!(passes.code == 0 && passes.line.starts_with(&format!("{base}/healthz: status 200 ")), "{passes:?}");
         assert_eq!(run(&format!("http --url {base}/teapot"), PodNetwork::Works).await.code, 1);
         assert_eq!(run(&format!("http --url {base}/teapot --expect-status 418"), PodNetwork::Works).await.code, 0);
         let late = run(&format!("http --url {base}/hang --timeout 100ms"), PodNetwork::Works).await;
-        assert!(late.code == 1 && late.line.ends_with("context deadline exceeded"), "{late:?}");
+        assert!(late.code == 1 && late.line.ends_with("timed out after 100 ms, waiting for the answer"), "{late:?}");
         let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port").local_addr().expect("it");
         let refused = run(&format!("http --url http://{free}/"), PodNetwork::Works).await;
-        assert!(refused.code == 1 && refused.line.ends_with("connection refused"), "{refused:?}");
+        assert!(refused.code == 1 && refused.line.contains(&format!("no connection to {free}: ")), "{refused:?}");
     }
 
     #[tokio::test]
     async fn a_dead_network_fails_a_probe_whose_target_lives() {
         let base = serve().await;
         let dead = run(&format!("http --url {base}/healthz --timeout 50ms"), PodNetwork::Dead).await;
-        assert!(dead.code == 1 && dead.line.ends_with("i/o timeout"), "{dead:?}");
+        assert!(dead.code == 1 && dead.line.ends_with("looking up the name of its host"), "{dead:?}");
         let no_dns = run(&format!("http --url {base}/healthz"), PodNetwork::NoDns).await;
-        assert!(no_dns.code == 1 && no_dns.line.ends_with("no such host"), "{no_dns:?}");
+        assert!(no_dns.code == 1 && no_dns.line.contains("the name 127.0.0.1 was not found: "), "{no_dns:?}");
     }
 
     #[test]

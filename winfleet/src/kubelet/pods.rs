@@ -51,8 +51,6 @@ pub struct PodWorker {
     pub world: SharedWorld,
     /// Where containers print.
     pub logs: Arc<LogStore>,
-    /// The client of probe pods.
-    pub http: reqwest::Client,
     /// How long pods take.
     pub timings: PodTimings,
     /// How the real agent is started, where this machine runs it.
@@ -197,7 +195,7 @@ impl PodWorker {
     fn start(&self, pod: &PodView, facts: &MachineFacts, now: Timestamp) -> Process {
         match (&self.wine, &pod.program) {
             (Some(wine), Program::Agent(args)) => Process::start_wine(wine, args, pod, facts, &self.world),
-            _ => Process::start(pod, facts, self.timings.runs, &self.http, now),
+            _ => Process::start(pod, facts, self.timings.runs, now),
         }
     }
 

@@ -63,20 +63,14 @@ pub struct Look {
 
 impl Process {
     /// Starts the program of a pod.
-    pub fn start(
-        pod: &PodView,
-        facts: &MachineFacts,
-        runs: Duration,
-        client: &reqwest::Client,
-        now: Timestamp,
-    ) -> Self {
+    pub fn start(pod: &PodView, facts: &MachineFacts, runs: Duration, now: Timestamp) -> Self {
         match &pod.program {
             Program::Agent(args) => Self::Agent(AgentProcess::start(args, &pod.node, facts.boot)),
             Program::HttpProbe(Ok(probe)) => {
                 let network = network::of_pod(facts, pod.host_network);
-                Self::Probe(Task(tokio::spawn(network::probe(client.clone(), probe.clone(), network))))
+                Self::Probe(Task(tokio::spawn(network::probe(probe.clone(), network))))
             }
-            Program::HttpProbe(Err(usage)) => Self::Ended(Exit { code: 2, line: format!("windlass-probe: {usage}") }),
+            Program::HttpProbe(Err(usage)) => Self::Ended(Exit { code: 2, line: usage.clone() }),
             Program::RunsToEnd { .. } => Self::Until(after(now, runs)),
             Program::Forever => Self::Forever,
         }

@@ -8,7 +8,6 @@ use super::{
     lifecycle::PodTimings,
     logs::LogStore,
     machine::{self, MachineFacts},
-    network,
     node_object::KubeletInfo,
     pod::PodView,
     pods::PodWorker,
@@ -112,7 +111,6 @@ impl Node {
             api,
             world: SharedWorld::new(World::new(&scenario, Timestamp::now())),
             logs: logs.clone(),
-            http: network::probe_client().expect("a client"),
             timings: PodTimings { start: brief, runs: brief, stop: brief },
         };
         tokio::spawn(worker.run());

@@ -9,7 +9,7 @@ use syn::visit::{self, Visit};
 use syn::{Attribute, ImplItemFn, ItemFn, ItemMod, TraitItemFn, UseTree};
 
 /// Folders with production code.
-const FOLDERS: [&str; 5] = ["src", "agent/src", "protocol/src", "winfleet/src", "xtask/src"];
+const FOLDERS: [&str; 6] = ["src", "agent/src", "probe/src", "protocol/src", "winfleet/src", "xtask/src"];
 
 /// What the rules need of a file.
 pub struct Source {

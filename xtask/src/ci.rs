@@ -9,8 +9,9 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cluster::{CHARTS, owns_its_namespace, render_chart};
 use crate::simulate_many::{self, Many};
+use crate::windows::{self, build};
 use crate::workspace::Profile;
-use crate::{agent, control_plane, crdgen, guardian, workspace};
+use crate::{agent, control_plane, crdgen, guardian, probe, workspace};
 
 /// How long each fuzz target runs with every change, in seconds; its corpus in the cache grows from run to run.
 const FUZZ_SECONDS: u32 = 10;
@@ -36,9 +37,12 @@ pub async fn run() -> Result<()> {
     charts().await?;
     heading("the agent under Wine");
     agent::test(&[]).await?;
-    heading("windlass-agent.exe");
-    if agent::works_here().await? {
-        agent::build::release().await?;
+    heading("the probe under Wine");
+    probe::test(&[]).await?;
+    heading("programs for Windows");
+    if windows::works_here().await? {
+        build::release(&build::AGENT).await?;
+        build::release(&build::PROBE).await?;
     }
     heading("fuzzing");
     agent::fuzz(FUZZ_SECONDS).await?;

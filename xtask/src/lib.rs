@@ -8,6 +8,9 @@
 //! | [`crdgen`] | `crds/` and the chart's copy, from the API types |
 //! | [`demo`] | the main job, told as a story |
 //! | [`moto`] | EC2 on this machine, for tests and the demo |
+//! | [`windows`] | programs for Windows: built, linted, run under Wine |
+//! | [`agent`] | the agent as a Windows program: tested, fuzzed, measured |
+//! | [`probe`] | the program of `http` probe pods as a Windows program |
 //! | [`guardian`] | child processes that do not outlive their owner |
 //! | [`soak`] | an operator that is killed again and again |
 //! | [`incidents`] | what the default policy makes of published incidents |
@@ -30,6 +33,8 @@ pub mod guardian;
 pub mod incidents;
 pub mod kubevirt;
 pub mod moto;
+pub mod probe;
 pub mod simulate_many;
 pub mod soak;
+pub mod windows;
 pub mod workspace;

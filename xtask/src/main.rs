@@ -10,8 +10,9 @@ use tracing_subscriber::EnvFilter;
 use xtask::cluster::{Cluster, Options, registry};
 use xtask::demo::{self, Demo};
 use xtask::simulate_many::{self, Many};
+use xtask::windows::build;
 use xtask::workspace::Profile;
-use xtask::{agent, bench, ci, crdgen, incidents, soak};
+use xtask::{agent, bench, ci, crdgen, incidents, probe, soak};
 
 /// The developer's interface of Windlass.
 #[derive(Parser)]
@@ -71,6 +72,9 @@ enum Command {
     /// The agent as a Windows program
     #[command(subcommand)]
     Agent(AgentCommand),
+    /// The program of http probe pods as a Windows program
+    #[command(subcommand)]
+    Probe(ProbeCommand),
     /// Run all tests, on a real control plane where they need one
     Test {
         /// What is passed on to `cargo test --workspace`: a filter, or flags after `--`; `providers` runs their conformance suite
@@ -137,6 +141,22 @@ enum AgentCommand {
 }
 
 #[derive(Subcommand)]
+enum ProbeCommand {
+    /// Build windlass-probe.exe as it ships: release, C runtime inside, loadable on a Nano Server
+    Build {
+        /// Copy it there; without it, it stays in cargo's folder
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Lint and test it for Windows, under Wine, which is installed where it can be
+    Test {
+        /// What is passed on to `cargo test`: a filter, or flags after `--`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        filter: Vec<String>,
+    },
+}
+
+#[derive(Subcommand)]
 enum ClusterCommand {
     /// Make a cluster, leave it running, and print its kubeconfig's path
     Up {
@@ -184,13 +204,12 @@ async fn run(command: Command) -> Result<()> {
         Command::Incidents { filter, bless } => incidents::run(filter, bless).await,
         Command::Crdgen { check: true } => crdgen::check(),
         Command::Crdgen { check: false } => crdgen::write(),
-        Command::Agent(AgentCommand::Build { to }) => {
-            let exe = agent::build::release().await?;
-            agent::build::deliver(&exe, &to.unwrap_or_else(|| exe.clone()))
-        }
+        Command::Agent(AgentCommand::Build { to }) => build::deliver(&build::AGENT, to).await,
         Command::Agent(AgentCommand::Fuzz { seconds }) => agent::fuzz(seconds).await,
         Command::Agent(AgentCommand::Bench { wait }) => agent::bench(Duration::from_secs(wait)).await,
         Command::Agent(AgentCommand::Test { filter }) => agent::test(&filter).await,
+        Command::Probe(ProbeCommand::Build { to }) => build::deliver(&build::PROBE, to).await,
+        Command::Probe(ProbeCommand::Test { filter }) => probe::test(&filter).await,
         Command::Test { filter } => ci::test(&filter).await,
         Command::Soak { kills, seed } => soak::run(kills, seed).await,
         Command::Golden => ci::golden().await,

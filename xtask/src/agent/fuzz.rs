@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::run;
+use crate::windows::run;
 use crate::workspace;
 
 /// The targets in `agent/fuzz`.

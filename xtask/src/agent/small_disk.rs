@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
-use super::run;
+use crate::windows::run;
 
 /// A file system of one mebibyte, unmounted when it is dropped.
 pub(super) struct SmallDisk(PathBuf);

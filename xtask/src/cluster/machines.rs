@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::pki::Identity;
 use super::process::Spec;
 use super::{Cluster, servers, wait};
-use crate::agent::{self, wine::Wine};
+use crate::windows::{build, wine::Wine};
 
 /// How long the machines may take to boot, register and become Ready, in minutes: 500 nodes at 200 requests a second
 /// take a few seconds, a slow boot in the scenario more.
@@ -79,7 +79,7 @@ fn uses_wine(scenario: &Path) -> Result<bool> {
 
 /// The agent as a Windows program, and what runs it.
 async fn wine_flags() -> Result<[String; 2]> {
-    let exe = agent::build::fake().await?;
+    let exe = build::fake().await?;
     let wine = Wine::start().await?.context("the scenario has `agent: wine`, and there is no Wine here")?;
     let flags = [format!("--wine-runner={}", wine.runner().display()), format!("--agent-exe={}", exe.display())];
     // Its lock is held as long as this process lives; the server ends by itself after the last program.

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::wine::Wine;
-use super::{build, run};
+use crate::windows::wine::Wine;
+use crate::windows::{build, run};
 
 /// A C program that ends at once, and with an argument waits for ever: what Wine itself takes.
 const EMPTY: &str = "#include <windows.h>\nint main(int n, char **v) { if (n > 1) Sleep(INFINITE); return 0; }";
@@ -28,7 +28,7 @@ pub async fn bench(wait: Duration) -> Result<()> {
     let wine = Wine::start().await?.context("there is no Wine here")?;
     let resident = wine.dir().join("windlass-agent-resident.exe");
     fs::copy(&waits, &resident)?;
-    let exe = build::release().await?;
+    let exe = build::release(&build::AGENT).await?;
     let empty = empty(wine.dir()).await?;
     // One Windows for all runs: what its start takes is not the agent's.
     wine.keep().await?;

@@ -61,7 +61,7 @@ impl Wine {
         fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
         let lock = File::create(dir.join("lock"))?;
         if lock.try_lock().is_err() {
-            tracing::info!("waiting for another run of the agent's tests");
+            tracing::info!("waiting for another run of tests under Wine");
             lock.lock()?;
         }
         let wine = Self { dir, _lock: lock };
@@ -88,7 +88,7 @@ impl Wine {
     }
 
     /// The folder that has it, for what belongs to its tests.
-    pub(super) fn dir(&self) -> &Path {
+    pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
@@ -97,7 +97,7 @@ impl Wine {
     ///
     /// # Errors
     /// They do not start.
-    pub(super) async fn keep(&self) -> Result<()> {
+    pub(crate) async fn keep(&self) -> Result<()> {
         run("wineserver", self.command("wineserver", &["--persistent"])).await?;
         run("Task Scheduler of Wine", self.command("wine", &["net", "start", "Schedule"])).await
     }

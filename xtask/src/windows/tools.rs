@@ -19,10 +19,7 @@ pub(super) async fn ensure() -> Result<bool> {
         PROGRAMS.iter().filter(|(program, _)| !works(program)).flat_map(|(_, p)| *p).copied().collect();
     if !missing.is_empty() {
         if !(cfg!(all(target_os = "linux", target_arch = "x86_64")) && works("apt-get")) {
-            tracing::warn!(
-                "THE AGENT WAS NOT TESTED AS A WINDOWS PROGRAM: this platform has no {}",
-                missing.join(", ")
-            );
+            tracing::warn!("NOTHING WAS TESTED AS A WINDOWS PROGRAM: this platform has no {}", missing.join(", "));
             return Ok(false);
         }
         install(&missing).await?;
@@ -41,7 +38,7 @@ fn works(program: &str) -> bool {
 async fn install(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     if !nix::unistd::geteuid().is_root() {
-        bail!("the agent's tests need {list}: sudo apt-get install --no-install-recommends {list}");
+        bail!("tests of Windows programs need {list}: sudo apt-get install --no-install-recommends {list}");
     }
     tracing::info!("installing {list}");
     let apt = |arguments: &[&str]| {

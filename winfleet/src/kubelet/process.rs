@@ -40,7 +40,7 @@ pub enum Process {
     Forever,
 }
 
-/// A task that ends with its owner: a killed program sends nothing more.
+/// A task that ends with its owner: nobody hears what a killed program was answered.
 #[derive(Debug)]
 pub struct Task(JoinHandle<Exit>);
 

@@ -21,6 +21,8 @@ pub enum Hold<'a> {
     UpdateHeld(HeldBack<'a>),
     /// The rollout starts nothing any more: it was halted or aborted.
     Ended,
+    /// Probes fail on nodes of the ring that were updated: it is not known yet whether the update is bad.
+    ProbesFail,
     /// The node is not Ready.
     NotReady,
     /// The node is in quarantine since an earlier update.
@@ -74,6 +76,7 @@ impl Hold<'_> {
             Self::Paused => "Paused",
             Self::UpdateHeld(_) => "UpdateHeld",
             Self::Ended => "Ended",
+            Self::ProbesFail => "ProbesFail",
             Self::NotReady => "NotReady",
             Self::Quarantined => "Quarantined",
             Self::Predecessor { .. } => "Predecessor",
@@ -94,6 +97,7 @@ impl fmt::Display for Hold<'_> {
             Self::Paused => f.write_str("the rollout is paused"),
             Self::UpdateHeld(held) => write!(f, "{held}"),
             Self::Ended => f.write_str("the rollout starts no further node"),
+            Self::ProbesFail => f.write_str("probes fail on updated nodes of its ring"),
             Self::NotReady => f.write_str("is not Ready"),
             Self::Quarantined => f.write_str("is in quarantine (taint windlass.dev/quarantine)"),
             Self::Predecessor { update } => write!(f, "node update {update} of the machine before it is still in work"),

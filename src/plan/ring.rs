@@ -65,7 +65,11 @@ fn has_failed(ring: &RingStatus, census: &RingCensus<'_>) -> bool {
 
 fn judge_open<'a>(fleet: &Fleet<'a>, ring: &'a RingStatus, census: &RingCensus<'a>, now: Timestamp) -> Judged<'a> {
     let mut judged = in_state(ring, census, RingState::Running);
-    if !census.pending.is_empty() || census.in_work > 0 {
+    // Where updated nodes fail their probes, no more are updated until it is known whether the update is bad: nodes that join
+    // again and again would let it go on for ever.
+    let fails_now = || fleet.soak.fresh.is_some_and(|fresh| fresh.ring == ring.name && !fresh.failures.is_empty());
+    let is_failing = ring.state == RingState::Soaking && (!ring.soak_failing.is_empty() || fails_now());
+    if !census.pending.is_empty() && !is_failing || census.in_work > 0 {
         let max = max_unavailable(ring.revision.ring.batch.max_unavailable, census.present);
         if max == 0 {
             judged.stalled = stalled(StallCode::BudgetZero, words::budget_zero(ring));
@@ -90,6 +94,8 @@ fn judge_open<'a>(fleet: &Fleet<'a>, ring: &'a RingStatus, census: &RingCensus<'
     let started = whole_second(started.max(resumed.unwrap_or(started)));
     judged.plan.soak_started_at = Some(started);
     match soak::judge(ring, started, (&fleet.soak, &census.watched), now) {
+        // Those that have joined meanwhile have their turn, and are watched in theirs.
+        SoakVerdict::Passed(_) if !census.pending.is_empty() => judged.plan.soak_started_at = None,
         SoakVerdict::Passed(state) => {
             judged.probe_at = state.map(|state| state.probe_at);
             promote(ring, &mut judged);

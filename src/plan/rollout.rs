@@ -186,7 +186,8 @@ pub fn plan<'a>(fleet: &Fleet<'a>, now: Timestamp) -> Plan<'a> {
     let mut rings = judge_all(fleet, &census, ending, now);
     let current = current(&rings);
     let mut state = state(fleet, &rings, ending, now);
-    let turn = current.map(|place| Turn::take(fleet, &census, place, state, now)).unwrap_or_default();
+    let soaks = current.and_then(|place| rings.get(place)).is_some_and(|ring| ring.plan.state == RingState::Soaking);
+    let turn = current.map(|place| Turn::take(fleet, &census, place, (state, soaks), now)).unwrap_or_default();
     if let Some(ring) = current.and_then(|place| rings.get_mut(place)).filter(|_| state == RolloutState::Running) {
         ring.stalled = turn.stalled(&ring.plan);
         state = if ring.stalled.is_some() { RolloutState::Stalled } else { state };

@@ -78,6 +78,7 @@ impl Waiting<'_> {
             Hold::Paused
             | Hold::UpdateHeld(_)
             | Hold::Ended
+            | Hold::ProbesFail
             | Hold::Window(_)
             | Hold::ProviderAway { .. }
             | Hold::NodesVanished { .. }

@@ -31,7 +31,7 @@ impl<'a> Turn<'a> {
         fleet: &Fleet<'a>,
         census: &[RingCensus<'a>],
         place: usize,
-        state: RolloutState,
+        (state, soaks): (RolloutState, bool),
         now: Timestamp,
     ) -> Self {
         let (Some(ring), Some(census)) = (fleet.status.rings.get(place), census.get(place)) else {
@@ -41,7 +41,8 @@ impl<'a> Turn<'a> {
         if census.pending.is_empty() {
             return turn;
         }
-        let stopped = stopped(fleet, state, now);
+        // One that soaks with nodes that have still to start watches first what becomes of the others.
+        let stopped = stopped(fleet, state, now).or_else(|| soaks.then_some(Hold::ProbesFail));
         let window = if stopped.is_none() { closed_window(fleet, ring, now) } else { None };
         turn.opens_at = window.as_ref().and_then(|closed| closed.opens_at);
         let mut house = gatehouse(fleet, ring, census, stopped, window);

@@ -65,6 +65,40 @@ fn a_soak_no_longer_than_its_interval_is_probed_once_at_its_end() {
     assert!(soaking("9m").plan(minute(0)).probe.is_some(), "a longer one is probed as it begins, too");
 }
 
+/// An autoscaler adds nodes with an old image all the time: each stopped the probing and made failures forgotten.
+#[test]
+fn a_node_that_joins_while_probes_fail_waits_until_it_is_known_what_that_is() {
+    let joined = |world: &mut World| world.sample.nodes.push(sample::node("canary-9", "canary", 0));
+    let mut world = soaking();
+    world.record(minute(0));
+    world.fresh = Some(probing(minute(1), Some("probe ready: NotReady")));
+    world.record(minute(1));
+    joined(&mut world);
+    let plan = world.plan(minute(2));
+    assert_eq!((plan.rings[0].state, holds(&plan)), (RingState::Soaking, vec!["canary-9: ProbesFail".to_owned()]));
+    assert!(plan.probe.is_some() && reason(&plan).contains("failed 1 of at most 2 times"), "{}", reason(&plan));
+    world.record(minute(2));
+    for (failure, minutes, state, started) in [
+        (Some("probe ready: NotReady"), 2, RingState::Halted, vec![]),
+        // It was nothing: the probing that says so may be the one that would have ended the soak.
+        (None, 2, RingState::Soaking, vec![]),
+        (None, 11, RingState::Running, vec!["canary-9"]),
+    ] {
+        world.fresh = Some(probing(minute(minutes), failure));
+        let plan = world.plan(minute(minutes));
+        assert_eq!((plan.rings[0].state, starts(&plan)), (state, started), "{failure:?} {minutes}");
+    }
+    world.fresh = Some(probing(minute(2), None));
+    world.record(minute(2));
+    assert_eq!(starts(&world.plan(minute(3))), ["canary-9"]);
+
+    let mut world = soaking();
+    world.record(minute(0));
+    joined(&mut world);
+    world.fresh = Some(probing(minute(1), Some("probe ready: NotReady")));
+    assert_eq!(starts(&world.plan(minute(1))), Vec::<&str>::new(), "both at once");
+}
+
 #[test]
 fn failures_hold_the_promotion_back_and_a_success_forgives_them() {
     let mut world = soaking();
@@ -113,7 +147,7 @@ fn observations_of_another_ring_or_time_do_not_count() {
 #[test]
 fn a_node_that_joins_ends_the_soak_until_it_is_through() {
     let mut world = soaking();
-    world.fresh = Some(probing(minute(1), Some("x")));
+    world.fresh = Some(probing(minute(1), None));
     world.record(minute(1));
     world.sample.nodes.push(sample::node("canary-new", "canary", 0));
     let plan = world.plan(minute(2));

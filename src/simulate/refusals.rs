@@ -175,6 +175,25 @@ fn a_release_that_is_refused_is_not_done_and_says_why() {
     assert_eq!(status.waiting_on, None);
 }
 
+/// Their only nodes were booting as the updates were pinned: they were skipped for the whole rollout, which said Completed.
+#[test]
+fn a_windows_version_that_can_not_be_asked_is_waited_for() {
+    let off = |lasts: &str| {
+        stories::setup(&format!(
+            "machines: [{{names: [win-1], labels: {{ring: only}}, build: 10.0.20348.2461}}, \
+             {{names: [old-1], labels: {{ring: only}}, build: 10.0.17763.5900}}]\n\
+             updates: [{{kb: KB5039227, released: 2024-06-11, \
+             targetBuilds: {{10.0.20348: 10.0.20348.2527, 10.0.17763: 10.0.17763.6000}}}}]\n\
+             faults: [{{name: off, when: {{after: 0s}}, where: {{nodes: [old-1]}}, effects: [powerLost], lasts: {lasts}, heals: never}}]"
+        ))
+    };
+    for (lasts, updated) in [("10m", 2), ("20h", 1)] {
+        let outcome = audited(&off(lasts));
+        let (state, reason) = rollout(&outcome);
+        assert_eq!((state, outcome.report.rollouts[0].updated), ("Completed", updated), "{lasts}: {reason}");
+    }
+}
+
 /// Each stayed, three an hour, and after a restart each was waited for once more.
 #[test]
 fn a_scan_that_does_not_start_is_given_up_once_and_leaves_no_pod() {

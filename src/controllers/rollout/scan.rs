@@ -16,6 +16,9 @@ use windlass_protocol::{Command, OfferedUpdate, Progress, Report, Source, Ticket
 /// How long one node may take to answer: a first search after a while can take minutes. It counts from the pod's making, so
 /// that neither a restart of the operator begins it anew, nor what kept the pod from being made is counted against the node.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(15);
+/// How long an OS build is waited for none of whose nodes can be asked: 30 minutes, ours. A boot, or the update of another
+/// rollout that has its only node, takes less; what is left out is left out for the whole rollout.
+const NOBODY: SignedDuration = SignedDuration::from_mins(30);
 /// First wait before the next node is asked, doubled with each failure.
 const RETRY: SignedDuration = SignedDuration::from_secs(5);
 /// Longest such wait.
@@ -31,8 +34,8 @@ pub enum Scanned {
     Offered(BTreeMap<String, Vec<OfferedUpdate>>),
 }
 
-/// Asks, or looks how the asking goes. An OS build none of whose nodes can be asked is left out as long as another has
-/// an answer: its nodes are not Ready, and are skipped.
+/// Asks, or looks how the asking goes. An OS build none of whose nodes can be asked for a while (they are not Ready, or others
+/// work on them) is left out if another has an answer: its nodes are skipped.
 ///
 /// # Errors
 /// [`ReconcileError`].
@@ -54,7 +57,9 @@ pub async fn scan(
         let index = usize::try_from(state.attempt - 1).unwrap_or_default();
         let Some(node) = nodes.get(index % nodes.len().max(1)) else {
             let why = why_nobody(rings, nodes_of_rings, &os_build);
-            nobody.push(format!("a node of build {os_build} that can be asked: {why}"));
+            let on = format!("a node of build {os_build} that can be asked: {why}");
+            let list = if now.duration_since(state.since) < NOBODY { &mut waiting } else { &mut nobody };
+            list.push(on);
             continue;
         };
         match one(ctx, rollout, &os_build, node, state, now).await? {

@@ -48,8 +48,8 @@ mod tests {
             let mut words = row.splitn(3, '/');
             let (source, id) = (words.next().expect("a source"), words.next().expect("a number"));
             let service = words.next().map(shape::binary).unwrap_or_default();
-            let provider = if source == "DistributedCOM" { "Microsoft-Windows-DistributedCOM" } else { source };
-            let event = shape::sample(provider, id, "ein Dienst", &service);
+            let prefix = if ["DistributedCOM", "TPM-WMI"].contains(&source) { "Microsoft-Windows-" } else { "" };
+            let event = shape::sample(&format!("{prefix}{source}"), id, "ein Dienst", &service);
             assert_eq!(shape::kind(&event).as_deref(), Some(row));
         }
     }
@@ -60,6 +60,23 @@ mod tests {
         let broker = "5300670072006D00420072006F006B00650072000000";
         let event = shape::sample("Service Control Manager", "7023", "System Guard Runtime Monitor Broker", broker);
         assert!(why_harmless(&shape::kind(&event).expect("a kind")).is_some());
+    }
+
+    /// The updates of Windows since October 2025 tell at each boot how far Secure Boot's certificates of 2023 are. What was
+    /// tried and failed (the firmware refused: 1795; an error while a variable was written: 1796; a boot manager or a
+    /// certificate that it builds on is not there: 1797, 1798) is something else.
+    #[test]
+    fn what_secure_boot_has_yet_to_do_is_harmless_and_what_it_failed_at_is_not() {
+        let harmless = |id: &str| {
+            let event = shape::sample("Microsoft-Windows-TPM-WMI", id, "", "");
+            why_harmless(&shape::kind(&event).expect("a kind")).is_some()
+        };
+        for id in ["1801", "1802", "1803"] {
+            assert!(harmless(id), "{id}");
+        }
+        for id in ["1032", "1795", "1796", "1797", "1798"] {
+            assert!(!harmless(id), "{id}");
+        }
     }
 
     #[test]

@@ -12,6 +12,12 @@ const UAMG: &str = "MS-UAMG, IUpdateSearcher::Search";
 const WINERROR: &str = "winerror.h";
 /// The Windows SDK's header; as `HRESULT_FROM_WIN32` gives them.
 const INET: &str = "wininet.h";
+/// The Windows SDK's header; as `HRESULT_FROM_WIN32` gives them.
+const HTTP: &str = "winhttp.h";
+/// Microsoft, "Windows Update error codes by component", "Protocol talker errors".
+const TALKER: &str = "Windows Update error codes by component, protocol talker";
+/// The Windows SDK's header.
+const WBEM: &str = "wbemcli.h";
 /// Microsoft, "Windows Update error codes by component", and incidents that were published with these codes.
 const CBS: &str = "CbsApi.h, Windows Update error codes by component";
 /// The Ansible collection `ansible.windows`, module `win_updates`, which treats it specially (the name is winerror.h's).
@@ -31,19 +37,25 @@ pub const TABLE: &[Entry] = &[
     entry(0x0024_0005, "WU_S_REBOOT_REQUIRED", Class::RebootNeeded, "a reboot completes it", WUA),
     entry(0x0024_0006, "WU_S_ALREADY_INSTALLED", Class::AlreadyDone, "it is installed already", WUA),
     entry(0x0024_0008, "WU_S_ALREADY_DOWNLOADED", Class::AlreadyDone, "it is downloaded already", WUA),
+    entry(0x8004_1069, "WBEM_E_TIMED_OUT", Class::Retriable, "WMI did not answer in time", WBEM),
     entry(0x8007_0005, "E_ACCESSDENIED", Class::Configuration, "the agent does not run as SYSTEM, or a security product is in the way", WINERROR),
     entry(0x8007_0020, "ERROR_SHARING_VIOLATION", Class::Retriable, "another program has the file open", WINERROR),
     entry(0x8007_0070, "ERROR_DISK_FULL", Class::DiskFull, "free space on the system disk", WINERROR),
     entry(0x8007_0422, "ERROR_SERVICE_DISABLED", Class::Configuration, "a service that the update needs is disabled", WINERROR),
     entry(0x8007_045B, "ERROR_SHUTDOWN_IN_PROGRESS", Class::Busy, "it goes on after the boot", ANSIBLE),
+    entry(0x8007_05B4, "ERROR_TIMEOUT", Class::Retriable, "it did not end in time", WINERROR),
     entry(0x8007_0643, "ERROR_INSTALL_FAILURE", Class::Permanent, "the update's own installer failed; see its log", ANSIBLE),
     entry(0x8007_0652, "ERROR_INSTALL_ALREADY_RUNNING", Class::Busy, "another installation is running", WINERROR),
+    entry(0x8007_06BA, "RPC_S_SERVER_UNAVAILABLE", Class::Retriable, "the service does not answer, as while it starts", WINERROR),
+    entry(0x8007_06BE, "RPC_S_CALL_FAILED", Class::Retriable, "the service ended in the middle of the call", WINERROR),
     entry(0x8007_0BC2, "ERROR_SUCCESS_REBOOT_REQUIRED", Class::RebootNeeded, "a reboot completes it", WINERROR),
     entry(0x8007_0BC9, "ERROR_FAIL_REBOOT_REQUIRED", Class::RebootFirst, "a pending reboot is in the way", WINERROR),
     entry(0x8007_2EE2, "ERROR_INTERNET_TIMEOUT", Class::Retriable, "the source did not answer in time", INET),
     entry(0x8007_2EE7, "ERROR_INTERNET_NAME_NOT_RESOLVED", Class::Retriable, "the source's name does not resolve", INET),
     entry(0x8007_2EFD, "ERROR_INTERNET_CANNOT_CONNECT", Class::Retriable, "the source can not be reached", INET),
     entry(0x8007_2EFE, "ERROR_INTERNET_CONNECTION_ABORTED", Class::Retriable, "the connection to the source was cut", INET),
+    entry(0x8007_2EFF, "ERROR_INTERNET_CONNECTION_RESET", Class::Retriable, "the source reset the connection", INET),
+    entry(0x8007_2F8F, "ERROR_WINHTTP_SECURE_FAILURE", Class::Retriable, "no trust over TLS: the clock may be off, as right after a boot", HTTP),
     entry(0x8007_3701, "ERROR_SXS_ASSEMBLY_MISSING", Class::ComponentStore, "the component store lacks an assembly", WINERROR),
     entry(0x8007_3712, "ERROR_SXS_COMPONENT_STORE_CORRUPT", Class::ComponentStore, "the component store is damaged", WINERROR),
     entry(0x8008_0005, "CO_E_SERVER_EXEC_FAILURE", Class::Retriable, "a COM server did not start in time", WINERROR),
@@ -79,6 +91,7 @@ pub const TABLE: &[Entry] = &[
     entry(0x8024_0069, "0x80240069", Class::Permanent, "the update service crashed (known with WSUS, August 2025)", FIELD),
     entry(0x8024_0438, "WU_E_PT_ENDPOINT_UNREACHABLE", Class::Retriable, "the source's endpoint can not be reached", NET),
     entry(0x8024_2014, "WU_E_UH_POSTREBOOTSTILLPENDING", Class::RebootFirst, "it waits for a reboot that has not happened", WUA),
+    entry(0x8024_4010, "WU_E_PT_EXCEEDED_MAX_SERVER_TRIPS", Class::Retriable, "the catalogue did not come through in the round trips allowed; the next search goes on from there", TALKER),
     entry(0x8024_4017, "WU_E_PT_HTTP_STATUS_DENIED", Class::Configuration, "the source wants credentials (HTTP 401)", NET),
     entry(0x8024_4018, "WU_E_PT_HTTP_STATUS_FORBIDDEN", Class::Configuration, "the source forbids it (HTTP 403)", NET),
     entry(0x8024_4019, "WU_E_PT_HTTP_STATUS_NOT_FOUND", Class::Permanent, "the source does not have it (HTTP 404)", NET),

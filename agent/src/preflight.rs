@@ -15,7 +15,7 @@ use windlass_protocol::{AutomaticUpdates, ErrorClass, HostCheck, Verdict};
 
 /// Free space an update needs on the system disk, in bytes: 8 GiB. A cumulative update of Windows Server 2025 has up
 /// to 2.5 GB of download and unpacks to several times that; below 8 GB Microsoft's own health checks warn.
-pub(crate) const MIN_FREE_BYTES: u64 = 8 << 30;
+const MIN_FREE_BYTES: u64 = 8 << 30;
 
 /// One finding.
 pub(crate) struct Finding {

@@ -398,6 +398,20 @@ fn a_restored_disk_proves_itself() {
     assert!(like_before.report.checks.iter().all(|c| c.verdict == Verdict::Pass), "{:?}", like_before.report.checks);
 }
 
+/// What the update takes of the room that was asked for before it is no fault of the machine, and no reason for a revert that
+/// would find no more: the snapshot has the download on it.
+#[test]
+fn the_room_that_an_update_takes_is_not_held_against_the_machine() {
+    let mut op = operator();
+    op.machine.free = 9 << 30;
+    assert_eq!(op.stage().expect("an answer").phase(), AgentPhase::Staged);
+    op.machine.free = 6 << 30;
+    op.arm(1, 1);
+    assert_eq!(op.collect(true).phase(), AgentPhase::Done);
+    let seen = op.pod(&probe(NEW, false)).expect("an answer");
+    assert!(seen.report.checks.iter().all(|c| c.verdict == Verdict::Pass), "{:?}", seen.report.checks);
+}
+
 #[test]
 fn a_boot_loop_ends_with_the_agent_disarmed() {
     let mut op = operator();

@@ -566,25 +566,25 @@ fn p12_bitlocker() {
 
 #[test]
 fn p12_free_space() {
-    let threshold = "8589934592 bytes";
+    let threshold = "2147483648 bytes";
     table(
         "freeSpace",
         &[
             (
                 AS_IT_IS,
-                |m| m.free = 8 << 30,
+                |m| m.free = 2 << 30,
                 Pass,
-                "8589934592 bytes",
+                "2147483648 bytes",
                 threshold,
-                "8589934592 bytes free, 8589934592 are wanted",
+                "2147483648 bytes free, 2147483648 are wanted",
             ),
             (
                 AS_IT_IS,
-                |m| m.free = (8 << 30) - 1,
+                |m| m.free = (2 << 30) - 1,
                 Fail,
-                "8589934591 bytes",
+                "2147483647 bytes",
                 threshold,
-                "8589934591 bytes free, 8589934592 are wanted",
+                "2147483647 bytes free, 2147483648 are wanted",
             ),
             (AS_IT_IS, |m| _ = m.condition.silent.insert("free_bytes"), Inconclusive, "", "", unread("free_bytes")),
         ],

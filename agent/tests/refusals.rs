@@ -261,7 +261,7 @@ fn the_probe_names_what_is_not_as_before() {
             ("services", "hns is missing, kubelet is stopped"),
             ("networks", "host networks lost: Calico"),
             ("events", "new: BugCheck/1001"),
-            ("freeSpace", "1 bytes free, 8589934592 are wanted"),
+            ("freeSpace", "1 bytes free, 2147483648 are wanted"),
             ("reboot", "a reboot is pending"),
         ]
     );

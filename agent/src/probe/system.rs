@@ -3,11 +3,15 @@
 use super::{Judged, against, lost};
 use crate::baseline::Baseline;
 use crate::host::{BitLocker, Driver, Host, HostResult, MemoryUse};
-use crate::preflight::MIN_FREE_BYTES;
 use jiff::{SignedDuration, Timestamp};
 
 /// How far a clock may be off: 5 minutes, the skew that Kerberos takes by default (RFC 4120, and Windows' own policy).
 pub(crate) const MOST_SKEW: SignedDuration = SignedDuration::from_mins(5);
+
+/// Free space that a machine must have left when it is judged, in bytes: 2 GiB, ours. It is enough to go on working with, and
+/// far below what is asked for before an update (`preflight`): what the update itself takes of that must not count against
+/// the machine, neither after it nor on a disk that was restored to when the download was on it already.
+const LEAST_FREE_BYTES: u64 = 2 << 30;
 
 /// Growth of memory in bytes per minute that is a leak: 20 MB, far above what a machine's start-up shows over the time
 /// that is looked at, and below what the leak of March 2024 (KB5035857) did to domain controllers.
@@ -55,11 +59,11 @@ pub(super) fn bitlocker(before: &Baseline, host: &dyn Host, _: Timestamp) -> Hos
     })
 }
 
-/// There is room for what comes next.
+/// There is room to go on working.
 pub(super) fn free_space(host: &dyn Host) -> HostResult<Judged> {
     let free = host.free_bytes()?;
-    let detail = format!("{free} bytes free, {MIN_FREE_BYTES} are wanted");
-    Ok(Judged::pass_if(free >= MIN_FREE_BYTES, format!("{free} bytes"), format!("{MIN_FREE_BYTES} bytes"), detail))
+    let detail = format!("{free} bytes free, {LEAST_FREE_BYTES} are wanted");
+    Ok(Judged::pass_if(free >= LEAST_FREE_BYTES, format!("{free} bytes"), format!("{LEAST_FREE_BYTES} bytes"), detail))
 }
 
 /// No reboot is due.

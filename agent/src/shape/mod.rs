@@ -14,4 +14,5 @@ pub(crate) mod password;
 pub(crate) mod ports;
 pub(crate) mod task;
 pub(crate) mod volumes;
+pub(crate) mod wmi;
 pub(crate) mod wua;

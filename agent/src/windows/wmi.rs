@@ -2,6 +2,7 @@
 
 use super::border::{Com, Doing};
 use crate::host::HostResult;
+use crate::shape::wmi::next;
 use windows::Win32::System::Com::{
     CoSetProxyBlanket, EOAC_NONE, RPC_C_AUTHN_LEVEL_PKT_PRIVACY, RPC_C_IMP_LEVEL_IMPERSONATE,
 };
@@ -26,8 +27,9 @@ pub(super) fn numbers(namespace: &str, wql: &str, column: PCWSTR) -> HostResult<
     loop {
         let (mut row, mut count) = ([None::<IWbemClassObject>], 0);
         // SAFETY: a method of a live object, which writes one row and their number.
-        unsafe { rows.Next(ROW_TAKES, &mut row, &raw mut count) }.ok().doing(wql)?;
-        let [Some(row)] = row else { return Ok(found) };
+        let code = unsafe { rows.Next(ROW_TAKES, &mut row, &raw mut count) };
+        let [row] = row;
+        let Some(row) = next(code.0.cast_unsigned(), row, wql)? else { return Ok(found) };
         let mut value = VARIANT::default();
         // SAFETY: a method of a live object; the column's name is a constant, the value is written once.
         unsafe { row.Get(column, 0, &raw mut value, None, None) }.doing(wql)?;

@@ -3,6 +3,7 @@
 use crate::host::{
     Adapter, BitLocker, Driver, EventSpan, Host, HostNetwork, HostResult, MemoryUse, Route, Service, StartMode,
 };
+use crate::probe::restless;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ pub(crate) type Read<T> = Result<T, String>;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Baseline {
     pub build: Build,
-    /// All services that start by themselves.
+    /// All services that start by themselves, but for those that also stop by themselves ([`restless`]).
     pub services: BTreeMap<String, ServiceState>,
     /// How those of [`WATCHED`] that are there were set to start.
     pub starts: BTreeMap<String, StartMode>,
@@ -57,7 +58,7 @@ impl Baseline {
     pub fn of(host: &dyn Host) -> HostResult<Self> {
         Ok(Self {
             build: host.build()?,
-            services: host.automatic_services()?,
+            services: host.automatic_services()?.into_iter().filter(|(name, _)| !restless(name)).collect(),
             starts: starts(host)?,
             kubelet: read(host.kubelet_health()),
             runtime: read(host.runtime_answers()),

@@ -8,6 +8,7 @@ mod network;
 mod services;
 mod system;
 
+pub(crate) use services::restless;
 pub(crate) use system::clock;
 
 use crate::baseline::{Baseline, Read};

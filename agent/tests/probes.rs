@@ -119,6 +119,35 @@ fn p3_services() {
     );
 }
 
+/// Servicing's own services run while it works, as it does when the baseline is written: after a search.
+#[test]
+fn p3_services_that_come_and_go() {
+    let busy: Change = |m| {
+        for name in ["TrustedInstaller", "BITS", "wuauserv"] {
+            m.services.insert(name.into(), ServiceState::Running);
+        }
+    };
+    let idle: Change = |m| {
+        m.services.insert("wuauserv".into(), ServiceState::Stopped);
+        m.services.retain(|name, _| !["TrustedInstaller", "BITS"].contains(&name.as_str()));
+    };
+    let seen = judge("services", busy, idle);
+    assert_eq!((seen.verdict, seen.detail.as_str()), (Pass, "3 run as before"));
+    // The baseline of an agent that knew none of them.
+    let old: Change = |m| {
+        m.rewrite_state(
+            r#""kubelet":"Running""#,
+            r#""kubelet":"Running","trustedinstaller":"Running","BITS":"Running""#,
+        );
+    };
+    let seen = judge("services", AS_IT_IS, old);
+    assert_eq!((seen.verdict, seen.detail.as_str()), (Pass, "3 run as before"));
+    let seen = judge("services", AS_IT_IS, |m| {
+        m.rewrite_state(r#""kubelet":"Running""#, r#""kubelet":"Running","BITS":"Running","Dnscache":"Running""#);
+    });
+    assert_eq!((seen.verdict, seen.detail.as_str()), (Fail, "Dnscache is missing"));
+}
+
 #[test]
 fn p3_restarts() {
     let threshold = "no start later than 300 s after the boot and less than that ago";

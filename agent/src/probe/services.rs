@@ -13,11 +13,26 @@ const STABLE: SignedDuration = SignedDuration::from_secs(300);
 /// `StatusOk` of the kubelet's `/healthz`.
 const HEALTHY: u16 = 200;
 
+/// Services that come and go by themselves, one a line: service, why, source. New ones are added there.
+const RESTLESS: &str = include_str!("restless-services.csv");
+
+/// Whether a service comes and goes by itself. That it ran before is no reason for it to run now, also where a baseline of an
+/// agent before this one has it.
+pub(crate) fn restless(name: &str) -> bool {
+    rows().any(|(service, _)| service.eq_ignore_ascii_case(name))
+}
+
+/// The table: service, and the rest.
+fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = RESTLESS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once(';')).map(|(service, rest)| (service.trim(), rest.trim()))
+}
+
 /// What ran before runs now, and what started by itself still does.
 pub(super) fn as_before(before: &Baseline, host: &dyn Host, _: Timestamp) -> HostResult<Judged> {
     let now = host.automatic_services()?;
-    let ran: Vec<&String> =
-        before.services.iter().filter(|(_, state)| **state == ServiceState::Running).map(|(name, _)| name).collect();
+    let running = before.services.iter().filter(|(_, state)| **state == ServiceState::Running).map(|(name, _)| name);
+    let ran: Vec<&String> = running.filter(|name| !restless(name)).collect();
     let down = ran.iter().filter_map(|name| match now.get(*name).copied().unwrap_or(ServiceState::Missing) {
         ServiceState::Running => None,
         ServiceState::Stopped => Some(format!("{name} is stopped")),
@@ -65,4 +80,22 @@ pub(super) fn runtime(before: &Baseline, host: &dyn Host, _: Timestamp) -> HostR
         let detail = format!("{}; the container runtime {said}", kubelet.detail);
         Judged::pass_if(now || !was, said, "answers", detail)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::baseline::WATCHED;
+
+    #[test]
+    fn each_row_names_a_service_says_why_and_from_where() {
+        let lines = RESTLESS.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
+        let said = |(service, rest): &(&str, &str)| {
+            let (why, source) = rest.split_once(';').unwrap_or_default();
+            !service.is_empty() && !why.trim().is_empty() && !source.trim().is_empty()
+        };
+        assert_eq!(rows().filter(said).count(), lines);
+        assert!(restless("trustedinstaller") && !restless("TermService"));
+        assert!(WATCHED.iter().all(|watched| !restless(watched)), "what a node is made of is never let go");
+    }
 }

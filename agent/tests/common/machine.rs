@@ -1,6 +1,7 @@
 use super::condition::Condition;
 use super::{NEW, OLD};
 use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest, Sha256};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use windlass_agent::HostError;
@@ -207,6 +208,18 @@ impl Machine {
 
     pub fn file(&self, name: &str) -> Option<String> {
         self.disk.files.get(name).map(|b| String::from_utf8(b.clone()).expect("text"))
+    }
+
+    /// Writes the state file anew with another text in it, under its right checksum: as another version of the agent, or
+    /// another time, would have left it.
+    pub fn rewrite_state(&mut self, from: &str, to: &str) {
+        let old = self.file(windlass_agent::STATE_FILE).expect("a state file");
+        let state = old.split_once(r#""state":"#).and_then(|(_, rest)| rest.strip_suffix('}')).expect("a document");
+        assert!(state.contains(from), "{from} is to be replaced in {state}");
+        let state = state.replace(from, to);
+        let sum = Sha256::digest(&state).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+        let new = format!(r#"{{"version":1,"sha256":"{sum}","state":{state}}}"#);
+        self.disk.files.insert(windlass_agent::STATE_FILE.into(), new.into_bytes());
     }
 
     /// The disk as one more look finds it, and whether the task ended meanwhile.

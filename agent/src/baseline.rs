@@ -1,12 +1,14 @@
 //! The machine before the update, to compare with afterwards.
 
 use crate::host::{
-    Adapter, BitLocker, Driver, EventSpan, Host, HostNetwork, HostResult, MemoryUse, Route, Service, StartMode,
+    Adapter, BitLocker, Disk, Driver, EventSpan, Host, HostNetwork, HostResult, MemoryUse, Route, SYSTEM_DISK, Service,
+    StartMode,
 };
 use crate::probe::restless;
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::iter;
 use windlass_protocol::{Build, ServiceState};
 
 /// The services of a Kubernetes node whose start and process are watched closely: what kubelet, container runtime, pod
@@ -30,7 +32,7 @@ pub(crate) struct Baseline {
     pub networks: Read<Vec<HostNetwork>>,
     pub adapters: Read<Vec<Adapter>>,
     pub routes: Read<Vec<Route>>,
-    /// The machine's own disks. It is written while pods are on the node: theirs leave with them before the update, and are
+    /// The machine's own disks, that of the system first and without its number. It is written while pods are on the node: theirs leave with them before the update, and are
     /// no loss, neither after the update nor after a restore of the disk on which this is.
     pub disks: Vec<String>,
     pub bitlocker: Read<BitLocker>,
@@ -65,7 +67,7 @@ impl Baseline {
             networks: read(host.host_networks()),
             adapters: read(host.adapters()),
             routes: read(host.routes()),
-            disks: host.disks()?.into_iter().filter(|disk| disk.own).map(|disk| disk.name).collect(),
+            disks: own(host.disks()?),
             bitlocker: read(host.bitlocker()),
             drivers: read(host.drivers()),
             events: read(host.critical_events(EventSpan::Kept)),
@@ -74,6 +76,13 @@ impl Baseline {
             clock: read(host.clock_ahead()),
         })
     }
+}
+
+/// The names of the machine's own disks. That of the system is always named, also where Windows does not say which it is:
+/// nothing would be written without it, and its name tells this from the baseline of an agent that had its serial number.
+fn own(disks: Vec<Disk>) -> Vec<String> {
+    let own = disks.into_iter().filter(|disk| disk.own).map(|disk| disk.name);
+    iter::once(SYSTEM_DISK.to_owned()).chain(own.filter(|name| name != SYSTEM_DISK)).collect()
 }
 
 fn read<T>(answer: HostResult<T>) -> Read<T> {

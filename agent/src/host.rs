@@ -9,7 +9,8 @@ mod condition;
 
 pub use condition::{
     Adapter, BitLocker, Clock, Disk, Disks, Driver, DriverClass, Drivers, EventSpan, Events, HostEndpoint, HostNetwork,
-    Identity, Memory, MemoryUse, Network, Route, Runtime, Service, ServiceProcess, Services, StartMode, is_apipa,
+    Identity, Memory, MemoryUse, Network, Route, Runtime, SYSTEM_DISK, Service, ServiceProcess, Services, StartMode,
+    is_apipa,
 };
 
 use crate::hresult;

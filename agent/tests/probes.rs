@@ -529,6 +529,23 @@ fn p12_disks() {
     table(
         "disks",
         &[
+            // Windows does not say from which it runs, neither then nor now, or only not now.
+            (
+                |m| m.condition.disks[0].name = "vol-1".into(),
+                AS_IT_IS,
+                Pass,
+                "0 lost",
+                "all 2 of before",
+                "all 2 disks are there",
+            ),
+            (
+                AS_IT_IS,
+                |m| m.condition.disks[0].name = "vol-2".into(),
+                Pass,
+                "0 lost",
+                "all 1 of before",
+                "all 1 disks are there",
+            ),
             (AS_IT_IS, AS_IT_IS, Pass, "0 lost", "all 1 of before", "all 1 disks are there"),
             (AS_IT_IS, |m| attach(m, "disk1", true), Pass, "0 lost", "all 1 of before", "all 1 disks are there"),
             // A pod's volume, which the drain took along.
@@ -557,10 +574,47 @@ fn p12_disks() {
                 "all 2 of before",
                 "disks lost: disk1",
             ),
-            (AS_IT_IS, |m| m.condition.disks.clear(), Fail, "1 lost", "all 1 of before", "disks lost: disk0"),
             (AS_IT_IS, |m| _ = m.condition.silent.insert("disks"), Inconclusive, "", "", unread("disks")),
         ],
     );
+}
+
+/// The baseline of an agent that had the system disk by its number, too; the system was on `vol-1`.
+#[test]
+fn p12_disks_of_an_old_baseline() {
+    fn before(m: &mut Machine) {
+        m.condition.disks.extend(["data", "logs"].map(|name| Disk { name: name.into(), own: true }));
+    }
+    fn old(m: &mut Machine) {
+        m.rewrite_state(r#""disks":["system disk","data","logs"]"#, r#""disks":["data","logs","vol-1"]"#);
+    }
+    type Row = (Change, Verdict, &'static str);
+    let unknown: Change = |m| m.condition.disks[0].name = "vol-2".into();
+    let rows: [Row; 5] = [
+        // The same disk as before, or the one that a restore put in its place: it has no number.
+        (AS_IT_IS, Pass, "all 3 disks are there"),
+        (|m| m.condition.disks.truncate(2), Fail, "disks lost: logs, vol-1"),
+        // Where Windows does not say from which it runs, each has its number.
+        (|m| m.condition.disks[0].name = "vol-1".into(), Pass, "all 3 disks are there"),
+        (unknown, Fail, "disks lost: vol-1"),
+        (
+            |m| {
+                m.condition.disks[0].name = "vol-1".into();
+                m.condition.disks.truncate(2);
+            },
+            Fail,
+            "disks lost: logs",
+        ),
+    ];
+    for (after, verdict, detail) in rows {
+        let mut op = Operator::new(Machine::new(vec![]), &[]);
+        before(&mut op.machine);
+        op.pod(&request("Baseline", 1, 1, Command::Baseline {})).expect("an answer");
+        old(&mut op.machine);
+        after(&mut op.machine);
+        let seen = probe(&mut op).into_iter().find(|c| c.name == "disks").expect("it is judged");
+        assert_eq!((seen.verdict, seen.detail.as_str()), (verdict, detail));
+    }
 }
 
 #[test]

@@ -178,11 +178,15 @@ pub enum BitLocker {
     Unknown,
 }
 
+/// The name of the disk that Windows runs from. It has none of its own: a restore may put another disk in its place, with
+/// another serial number (on AWS the serial number is the volume's identity, and a restore makes a new volume).
+pub const SYSTEM_DISK: &str = "system disk";
+
 /// A disk that is online.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Disk {
-    /// Product and serial number, which keep when disks are counted anew.
+    /// Product and serial number, which keep when disks are counted anew; [`SYSTEM_DISK`] for the one that Windows runs from.
     pub name: String,
     /// Whether it is the machine's own: volumes of it are in use, and none of them by the kubelet for a pod. Those of pods
     /// come and go with the pods.

@@ -1,8 +1,8 @@
 //! P11 to P14: drivers, disks, BitLocker, free space, pending reboots, time, domain, memory.
 
-use super::{Judged, against, lost};
+use super::{Judged, against, lost, minus};
 use crate::baseline::Baseline;
-use crate::host::{BitLocker, Driver, Host, HostResult, MemoryUse};
+use crate::host::{BitLocker, Driver, Host, HostResult, MemoryUse, SYSTEM_DISK};
 use jiff::{SignedDuration, Timestamp};
 
 /// How far a clock may be off: 5 minutes, the skew that Kerberos takes by default (RFC 4120, and Windows' own policy).
@@ -41,9 +41,20 @@ fn broke(driver: &Driver, was: &[Driver]) -> Option<String> {
     (driver.problem != 0 && !before).then(|| format!("{} has problem {}", driver.device, driver.problem))
 }
 
-/// The machine's own disks of before are online.
+/// The machine's own disks of before are online. That of the system is: the machine runs from it, whichever it is now.
+///
+/// The baseline of an agent before this one has that disk by its serial number, and does not say which of them it is. It
+/// has no number any more where it is known, so that one of the numbers, and only one, may be gone.
 pub(super) fn disks(before: &Baseline, host: &dyn Host, _: Timestamp) -> HostResult<Judged> {
-    let online: Vec<String> = host.disks()?.into_iter().map(|disk| disk.name).collect();
+    let mut online: Vec<String> = host.disks()?.into_iter().map(|disk| disk.name).collect();
+    let numbered = !before.disks.iter().any(|name| name == SYSTEM_DISK);
+    let known = online.iter().any(|name| name == SYSTEM_DISK);
+    online.push(SYSTEM_DISK.to_owned());
+    let gone = minus(&before.disks, &online);
+    let [number] = &gone[..] else { return Ok(lost("disks", &before.disks, &online)) };
+    if numbered && known {
+        online.push(number.clone());
+    }
     Ok(lost("disks", &before.disks, &online))
 }
 

@@ -14,6 +14,13 @@ pub(crate) fn own(number: u32, volumes: &[Volume]) -> bool {
     here().next().is_some() && !here().any(|path| for_a_pod(path))
 }
 
+/// Whether Windows, whose `folder` this is (`C:\Windows\system32`), runs from the disk of this number. Where its volume spans
+/// several disks, none of them is it: each can be missed.
+pub(crate) fn system(number: u32, volumes: &[Volume], folder: &str) -> bool {
+    let root = folder.get(..3).unwrap_or_default();
+    volumes.iter().any(|v| v.disks == [number] && v.paths.iter().any(|path| path.eq_ignore_ascii_case(root)))
+}
+
 /// Whether the kubelet has a pod's volume at this path. Its folder may be anywhere, what is in it has fixed names: a volume
 /// is mounted once for the node (`plugins\kubernetes.io\...\globalmount`), or for each pod
 /// (`pods\<uid>\volumes\<plugin>\...`).
@@ -65,6 +72,18 @@ mod tests {
         let system = [volume(&[], &[0]), volume(&[r"C:\"], &[0])];
         assert!(own(0, &system), "the volumes of firmware and recovery have no path");
         assert!(own(2, &[volume(&[r"S:\"], &[1, 2])]), "one that spans disks");
+    }
+
+    #[test]
+    fn the_disk_that_windows_runs_from_is_the_one_of_its_volume() {
+        let folder = r"c:\Windows\system32\";
+        let volumes = [volume(&[], &[0]), volume(&[r"C:\"], &[0]), volume(&[r"D:\", r"C:\data\"], &[1])];
+        assert!(system(0, &volumes, folder));
+        assert!(!system(1, &volumes, folder), "one that is mounted in it");
+        assert!(!system(2, &volumes, folder));
+        let mirror = [volume(&[r"C:\"], &[0, 1])];
+        assert!(!system(0, &mirror, folder) && !system(1, &mirror, folder), "each half of a mirror has its name");
+        assert!(!system(0, &volumes, "") && !system(0, &[], folder), "nobody says");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Disks: which are online, what is free, BitLocker.
 
-use super::border::{Doing, optional, text as words, unexpected, wide};
+use super::border::{Doing, optional, system_program, text as words, unexpected, wide};
 use super::{WindowsHost, wmi};
-use crate::host::{BitLocker, Disk, Disks, HostResult};
-use crate::shape::volumes::{Volume, disks_of, own, texts};
+use crate::host::{BitLocker, Disk, Disks, HostResult, SYSTEM_DISK};
+use crate::shape::volumes::{Volume, disks_of, own, system, texts};
 use std::ffi::CStr;
 use std::mem::offset_of;
 use windows::Win32::Foundation::HANDLE;
@@ -109,6 +109,15 @@ fn online(disk: HANDLE) -> HostResult<bool> {
     }
 }
 
+/// The name of a disk of this number.
+fn name(number: u32, disk: HANDLE, system: bool) -> HostResult<String> {
+    if system {
+        return Ok(SYSTEM_DISK.to_owned());
+    }
+    let label = label(disk)?;
+    Ok(if label.is_empty() { format!("disk{number}") } else { label })
+}
+
 /// What a disk is: product and serial number, which keep when disks are counted anew.
 fn label(disk: HANDLE) -> HostResult<String> {
     let query = STORAGE_PROPERTY_QUERY {
@@ -162,12 +171,11 @@ fn bitlocker() -> HostResult<BitLocker> {
 
 impl Disks for WindowsHost {
     fn disks(&self) -> HostResult<Vec<Disk>> {
-        let (volumes, mut disks) = (volumes()?, vec![]);
+        let (volumes, folder, mut disks) = (volumes()?, system_program("")?, vec![]);
         for number in 0..MOST_DISKS {
             let Some(disk) = open(number)? else { continue };
             if online(*disk)? {
-                let label = label(*disk)?;
-                let name = if label.is_empty() { format!("disk{number}") } else { label };
+                let name = name(number, *disk, system(number, &volumes, &folder))?;
                 disks.push(Disk { name, own: own(number, &volumes) });
             }
         }

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use windlass_agent::HostError;
 use windlass_agent::host::{
     Adapter, BitLocker, Clock, Disk, Disks, Driver, DriverClass, Drivers, EventSpan, Events, HostEndpoint, HostNetwork,
-    HostResult, Identity, Memory, MemoryUse, Network, Route, Runtime, Service, ServiceProcess, Services, StartMode,
+    HostResult, Identity, Memory, MemoryUse, Network, Route, Runtime, SYSTEM_DISK, Service, ServiceProcess, Services,
+    StartMode,
 };
 use windlass_protocol::ServiceState;
 
@@ -68,7 +69,7 @@ impl Default for Condition {
             adapters: vec![adapter],
             routes: vec![Route { destination: IpAddr::V4(Ipv4Addr::UNSPECIFIED), prefix: 0, next_hop: ADDRESS }],
             ports: 16_384,
-            disks: vec![Disk { name: "disk0".into(), own: true }],
+            disks: vec![Disk { name: SYSTEM_DISK.into(), own: true }],
             drivers: vec![driver],
             secure_channel: None,
             certificate: None,

@@ -18,19 +18,23 @@ use windlass_protocol::{AutomaticUpdates, ErrorClass, HostCheck, Verdict};
 const MIN_FREE_BYTES: u64 = 8 << 30;
 
 /// One finding.
+#[derive(Clone, Debug)]
 pub(crate) struct Finding {
     pub check: HostCheck,
     /// Why the work must not begin, where it must not.
     pub error: Option<Trouble>,
 }
 
-/// Looks at the machine; changes nothing.
-pub(crate) fn look(host: &dyn Host, automatic: AutomaticUpdates) -> Vec<Finding> {
+/// Looks at the machine; changes nothing. What the component store was found to be is kept in `store` for the next look of
+/// the same work.
+pub(crate) fn look(host: &dyn Host, automatic: AutomaticUpdates, store: &mut Option<Finding>) -> Vec<Finding> {
+    let servicing = must("servicing", servicing(host));
+    let idle = servicing.check.verdict == Verdict::Pass;
     let mut findings = vec![
         must("freeSpace", free_space(host)),
-        must("servicing", servicing(host)),
+        servicing,
         must("reboot", reboot(host)),
-        may("componentStore", component_store(host)),
+        store_once(host, idle, store),
         must("automaticUpdates", owners::automatic_updates(host, automatic)),
         may("power", power(host)),
         told("bitlocker", bitlocker(host)),
@@ -97,6 +101,19 @@ fn reboot(host: &dyn Host) -> Looked {
     };
     let judged = Judged::pass_if(!signals.due(), "", "", detail);
     Ok(unless(!signals.due(), judged, ErrorClass::RebootFirst, format!("reboot: one is pending, wanted by {by}")))
+}
+
+/// The component store, asked once, and only while servicing is idle: DISM starts servicing to answer, and servicing lives on
+/// for minutes. Asked at each look, it would itself be what the looks wait for.
+fn store_once(host: &dyn Host, idle: bool, seen: &mut Option<Finding>) -> Finding {
+    match seen {
+        Some(seen) => seen.clone(),
+        None if idle => seen.insert(may("componentStore", component_store(host))).clone(),
+        None => told(
+            "componentStore",
+            Ok(Judged::inconclusive("not asked: the question starts servicing, which is not idle")),
+        ),
+    }
 }
 
 fn component_store(host: &dyn Host) -> Looked {

@@ -24,6 +24,8 @@ pub(crate) struct Stage {
     automatic: AutomaticUpdates,
     /// What preflight and search found, for the report.
     checks: Vec<HostCheck>,
+    /// What the component store was found to be, once it was asked for.
+    store: Option<preflight::Finding>,
     /// Ours, once the work was begun; nobody else writes it meanwhile.
     state: Option<State>,
     give_up_at: Option<Timestamp>,
@@ -39,6 +41,7 @@ impl Stage {
             nonce_a: String::new(),
             automatic: AutomaticUpdates::Report,
             checks: vec![],
+            store: None,
             state: None,
             give_up_at: None,
         };
@@ -123,7 +126,7 @@ impl Stage {
         state.enter(AgentPhase::Preflight, host)?;
         host.remove_task()?;
         host.remove(DISARMED_FILE)?;
-        let findings = preflight::look(host, self.automatic);
+        let findings = preflight::look(host, self.automatic, &mut self.store);
         self.checks = findings.iter().map(|f| f.check.clone()).collect();
         if let Some(trouble) = findings.into_iter().find_map(|f| f.error) {
             return Err(trouble);

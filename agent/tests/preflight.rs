@@ -9,7 +9,7 @@ use common::{Answer, Machine, Offer, Operator, request};
 use jiff::{SignedDuration, Timestamp};
 use windlass_agent::host::{BitLocker, StoreHealth};
 use windlass_protocol::{
-    AutomaticUpdates, Command, ErrorClass, ServiceState,
+    AutomaticUpdates, Command, ErrorClass, ServiceState, Source,
     Verdict::{self, Fail, Inconclusive, Pass},
 };
 
@@ -152,6 +152,30 @@ fn component_store_health() {
             (|m| _ = m.condition.silent.insert("component_store"), Inconclusive, silent("component_store"), None),
         ],
     );
+}
+
+/// DISM starts servicing for its answer, which lives on for two minutes and more. Asked at each look of a wait for servicing,
+/// it would be what is waited for.
+#[test]
+fn the_component_store_is_asked_once_and_when_servicing_is_idle() {
+    let mut op = Operator::new(Machine::new(vec![Offer::new("KB5040437")]), &["KB5040437"]);
+    op.machine.search_keeps_busy = SignedDuration::from_mins(3);
+    op.machine.store_keeps_busy = SignedDuration::from_mins(2);
+    op.pod(&request("Scan", 1, 1, Command::Scan { source: Source::WindowsUpdate })).expect("an answer");
+    let begun = op.machine.now;
+    let answer = op.stage().expect("an answer");
+    assert_eq!((answer.error(), op.machine.store_asked.get()), ("", 1));
+    let took = op.machine.now.duration_since(begun);
+    assert!(took < SignedDuration::from_mins(5), "{took}");
+    assert!(answer.report.checks.iter().any(|c| c.name == "componentStore" && c.verdict == Pass));
+}
+
+#[test]
+fn a_store_that_nobody_could_ask_is_told_as_that() {
+    let (op, answer) = stage(|m| m.servicing = true, AutomaticUpdates::Take);
+    let store = answer.report.checks.iter().find(|c| c.name == "componentStore").expect("it is told");
+    let why = "not asked: the question starts servicing, which is not idle";
+    assert_eq!((store.verdict, store.detail.as_str(), op.machine.store_asked.get()), (Inconclusive, why, 0));
 }
 
 #[test]

@@ -96,7 +96,10 @@ pub struct Machine {
     pub servicing: bool,
     /// How long servicing works after each search, and until when it does.
     pub search_keeps_busy: SignedDuration,
-    busy_until: Timestamp,
+    /// How long it does after each question to the component store, and how often that was asked.
+    pub store_keeps_busy: SignedDuration,
+    pub store_asked: Cell<u32>,
+    busy_until: Cell<Timestamp>,
     pub boot_loops: u32,
     /// Whole calls that fail from now on: the next `begin_search` and `begin_install` codes.
     pub search_fails: Vec<u32>,
@@ -163,7 +166,9 @@ impl Machine {
             signals: RebootSignals::default(),
             servicing: false,
             search_keeps_busy: SignedDuration::ZERO,
-            busy_until: Timestamp::UNIX_EPOCH,
+            store_keeps_busy: SignedDuration::ZERO,
+            store_asked: Cell::new(0),
+            busy_until: Cell::new(Timestamp::UNIX_EPOCH),
             boot_loops: 0,
             search_fails: vec![],
             install_fails: vec![],
@@ -241,7 +246,11 @@ impl Machine {
     }
 
     fn busy(&self) -> bool {
-        self.servicing || self.now < self.busy_until
+        self.servicing || self.now < self.busy_until.get()
+    }
+
+    fn keep_busy(&self, time: SignedDuration) {
+        self.busy_until.set(self.busy_until.get().max(self.now + time));
     }
 
     pub fn live(&self) -> HostResult<()> {
@@ -370,7 +379,7 @@ impl Updates for Machine {
             m.jobs.remove(&speaker);
             match work {
                 Work::Search => {
-                    m.busy_until = m.now + m.search_keeps_busy;
+                    m.keep_busy(m.search_keeps_busy);
                     Job::Searched(m.found())
                 }
                 Work::Download(updates) => Job::Downloaded(m.items(&updates, |m, offer| {
@@ -397,6 +406,8 @@ impl Updates for Machine {
     }
 
     fn component_store(&self) -> HostResult<StoreHealth> {
+        self.store_asked.set(self.store_asked.get() + 1);
+        self.keep_busy(self.store_keeps_busy);
         self.tell("component_store", self.store)
     }
 }

@@ -69,6 +69,14 @@ impl Tracked {
         self.target_build.is_some_and(|target| here.same_os(target) && here >= target)
     }
 
+    /// Whether a machine of build `here` has it as far as can be told without the source: its build is reached, or, where it
+    /// names none, it was installed.
+    fn shown(&self, here: Build) -> bool {
+        use UpdateState::{Installed, NotApplicable, PendingReboot};
+        let told = matches!(self.state, Installed | NotApplicable | PendingReboot);
+        if self.target_build.is_some() { self.reached(here) } else { told }
+    }
+
     /// Whether the source says the machine does not want it although it is behind: that is no success.
     pub fn refused(&self, here: Build) -> bool {
         self.state == UpdateState::NotApplicable && self.target_build.is_some() && !self.reached(here)
@@ -152,6 +160,16 @@ pub(crate) fn next_batch(updates: &[Tracked]) -> Vec<PinnedUpdate> {
         Some(alone) => vec![alone.pinned.clone()],
         None => staged.by_ref().map(|u| u.pinned.clone()).collect(),
     }
+}
+
+/// Whether the build shows that all are in: that of at least one is known, and none speaks against it.
+pub(crate) fn shown_by_build(updates: &[Tracked], here: Build) -> bool {
+    updates.iter().any(|u| u.target_build.is_some()) && updates.iter().all(|u| u.shown(here))
+}
+
+/// Takes over what the build shows.
+pub(crate) fn take_shown(updates: &mut [Tracked], here: Build) {
+    updates.iter_mut().filter(|u| u.reached(here)).for_each(|u| u.state = UpdateState::Installed);
 }
 
 /// The error of the first that failed, if any did.
@@ -239,6 +257,27 @@ mod tests {
         assert_eq!(t.state, UpdateState::NotApplicable);
         assert!(!t.refused(NEXT));
         assert!(t.refused(HERE), "not wanted, and yet behind");
+    }
+
+    #[test]
+    fn the_build_shows_what_it_can_and_no_more() {
+        use UpdateState::{Installed, Missing, PendingReboot, Staged};
+        let one = |state, target_build| Tracked { state, target_build, ..tracked() };
+        for (set, shown) in [
+            (vec![one(PendingReboot, Some(NEXT))], true),
+            (vec![one(PendingReboot, Some(NEXT)), one(PendingReboot, None)], true),
+            (vec![one(PendingReboot, Some(NEXT)), one(Staged, None)], false),
+            (vec![one(PendingReboot, Some(NEXT)), one(Missing, None)], false),
+            (vec![one(Installed, None)], false),
+            (vec![one(PendingReboot, Some(Build::new(10, 0, 20348, 2583)))], false),
+            (vec![one(PendingReboot, Some(Build::new(10, 0, 17763, 1)))], false),
+            (vec![], false),
+        ] {
+            assert_eq!(shown_by_build(&set, NEXT), shown, "{set:?}");
+        }
+        let mut set = [one(PendingReboot, Some(NEXT)), one(PendingReboot, None)];
+        take_shown(&mut set, NEXT);
+        assert_eq!(set.map(|u| u.state), [Installed, PendingReboot]);
     }
 
     #[test]

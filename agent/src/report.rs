@@ -2,6 +2,7 @@
 
 use crate::host::{Host, HostError, TaskState};
 use crate::pinned::Tracked;
+use crate::probe::Judged;
 use crate::state::{Loaded, State, WorkKey, error, nonces, unreadable};
 use jiff::Timestamp;
 use windlass_protocol::{
@@ -46,7 +47,8 @@ pub(crate) fn code(report: &Report) -> i32 {
 pub(crate) fn standing(state: &State, task: TaskState, boot_id: &str, now: Timestamp) -> Outcome {
     use AgentPhase as P;
     let outcome = match state.phase {
-        P::Idle | P::Staged | P::MoreToInstall | P::Done => Outcome::of(Progress::Done),
+        P::Done => Outcome { checks: not_heard(state), ..Outcome::of(Progress::Done) },
+        P::Idle | P::Staged | P::MoreToInstall => Outcome::of(Progress::Done),
         P::RebootRequested
             if !state.reboot_asked(boot_id)
                 && (task == TaskState::Absent || !(state.may_reboot(now) || state.rebooted(boot_id))) =>
@@ -63,6 +65,15 @@ pub(crate) fn standing(state: &State, task: TaskState, boot_id: &str, now: Times
         P::Failed | P::Unknown => Outcome { error: state.error.clone(), ..Outcome::of(Progress::Failed) },
     };
     Outcome { task: Some(task), ..outcome }
+}
+
+/// What is told of work that ended without the source's word: not known, and no failure.
+fn not_heard(state: &State) -> Vec<HostCheck> {
+    let told = |why: &AgentError| {
+        let detail = format!("the build shows that the updates are in; the source was not heard: {}", why.message);
+        Judged::inconclusive(detail).named("rescan")
+    };
+    state.error.iter().map(told).collect()
 }
 
 /// Writes the answer to `request`, from the machine as it is.

@@ -56,6 +56,7 @@ pub(crate) struct State {
     pub work: Option<Work>,
     /// The value of `NoAutoUpdate` to put back, while the agent holds automatic updates off.
     pub taken_policy: Option<TakenPolicy>,
+    /// Why it failed; of work that is done, why the source could not be asked at the end.
     pub error: Option<AgentError>,
     /// The last question of each step that was worked on: an earlier one that comes late is stale.
     pub asked: BTreeMap<String, Asked>,

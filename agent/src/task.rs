@@ -3,7 +3,7 @@
 //! Its process is started by `arm` and by every boot until the work is at an end. What it is to do is in the state
 //! file alone.
 
-use crate::host::{Host, Job, later};
+use crate::host::{Host, HostError, Job, later};
 use crate::pinned;
 use crate::run::retry;
 use crate::state::{DISARMED_FILE, Loaded, State, error};
@@ -21,6 +21,15 @@ const ASK_AGAIN: Duration = Duration::from_mins(5);
 /// clean-ups that begin by themselves take hours on old versions, and are in the way of no search. It must be well within
 /// `verify.timeout` (20 minutes, where a policy says nothing), whose `host` probe waits for it.
 const SETTLES: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long a search after a boot may fail or go on before the build alone is believed: 5 minutes, ours. A source that is just
+/// late (a network that is not up yet) has more to say than the build. Together with [`SETTLES`] it must be within
+/// `verify.timeout`.
+const ANSWERS: SignedDuration = SignedDuration::from_mins(5);
+
+/// How long a search that may still succeed is tried again after a boot, where the build does not show what was installed: 24
+/// hours, the most that `verify.timeout` may be. The operator has its own patience, and ends it.
+const SEARCHES: SignedDuration = SignedDuration::from_hours(24);
 
 /// What the caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,9 +86,12 @@ impl Task {
     /// The next moment at which time alone may change what a step that only waits comes to.
     pub fn changes_at(&self, now: Timestamp) -> Option<Timestamp> {
         let work = self.state.as_ref()?.work.as_ref()?;
-        let settled =
-            self.since.filter(|(phase, _)| *phase == AgentPhase::PostBoot).map(|(_, since)| later(since, SETTLES));
-        let turns = [work.reboot_not_after, Some(work.install_not_after), settled, self.retry];
+        let waits = self.since.and_then(|(phase, since)| match phase {
+            AgentPhase::PostBoot => Some(later(since, SETTLES)),
+            AgentPhase::Rescan => Some(later(since, ANSWERS)),
+            _ => None,
+        });
+        let turns = [work.reboot_not_after, Some(work.install_not_after), waits, self.retry];
         turns.into_iter().flatten().filter(|at| *at > now).min()
     }
 
@@ -103,14 +115,18 @@ impl Task {
             AgentPhase::Install => install::step(state, &mut self.ready, host, now),
             AgentPhase::RebootRequested => reboot(state, host, now),
             AgentPhase::PostBoot => post_boot(state, host, now < later(since, SETTLES)),
-            AgentPhase::Rescan => rescan(state, host),
+            AgentPhase::Rescan => rescan(state, host, now < later(since, ANSWERS)),
             _ => disarm(state, host),
         }
     }
 
     /// Whether trouble that may pass is still waited out. An installation has its own deadline.
     fn patient(&self, now: Timestamp) -> bool {
-        self.since.is_none_or(|(phase, since)| phase == AgentPhase::Install || now < later(since, PATIENCE))
+        self.since.is_none_or(|(phase, since)| match phase {
+            AgentPhase::Install => true,
+            AgentPhase::Rescan => now < later(since, SEARCHES),
+            _ => now < later(since, PATIENCE),
+        })
     }
 
     /// Writes down why, and disarms. While the disk takes nothing, nothing else is safe but to try again.
@@ -177,32 +193,66 @@ fn reboot(state: &mut State, host: &mut dyn Host, now: Timestamp) -> TaskStep {
     Ok(TaskNext::Again { after: ASK_AGAIN })
 }
 
-/// Waits until the boot's own servicing is over, while `patient`. Where nothing was installed there is nothing to look for.
+/// Waits until the boot's own servicing is over, while `patient`; servicing that nobody can ask for may be at work. Where
+/// nothing was installed there is nothing to look for.
 fn post_boot(state: &mut State, host: &mut dyn Host, patient: bool) -> TaskStep {
-    if patient && host.servicing_busy()? {
+    if patient && host.servicing_busy().unwrap_or(true) {
         return SOON;
     }
     state.enter(if state.mutated { AgentPhase::Rescan } else { AgentPhase::Done }, host)?;
     AT_ONCE
 }
 
-/// Searches again, and says what the pinned set came to.
-fn rescan(state: &mut State, host: &mut dyn Host) -> TaskStep {
-    match host.poll_job()? {
-        Job::Running => SOON,
-        Job::Searched(found) => {
+/// Searches again, and says what the pinned set came to. Where the build shows that it is in, a source that does not answer
+/// is no failure of the update; it is given time while `patient`, and what it says counts before the build.
+fn rescan(state: &mut State, host: &mut dyn Host, patient: bool) -> TaskStep {
+    match host.poll_job() {
+        Ok(Job::Searched(found)) => {
             let here = host.build()?;
             state.updates.iter_mut().for_each(|u| u.see(&found, here));
             let phase = verdict(state, host)?;
             state.enter(phase, host)?;
             AT_ONCE
         }
-        Job::Idle | Job::Downloaded(_) | Job::Installed(_) => {
+        Ok(Job::Running) if patient || !is_in(state, host) => SOON,
+        Ok(Job::Running) => believe_the_build(state, error(ErrorClass::Retriable, "search: it does not end"), host),
+        Ok(Job::Idle | Job::Downloaded(_) | Job::Installed(_)) => {
             let Some(work) = &state.work else { return AT_ONCE };
-            host.begin_search(&work.source, &pinned::all(&state.updates))?;
-            SOON
+            match host.begin_search(&work.source, &pinned::all(&state.updates)) {
+                Ok(()) => SOON,
+                Err(e) => unanswered(state, e, host, patient),
+            }
         }
+        Err(e) => unanswered(state, e, host, patient),
     }
+}
+
+/// What a search that failed comes to: what may pass is tried again while `patient`, and as long as the build does not show
+/// that all is in.
+fn unanswered(state: &mut State, e: HostError, host: &mut dyn Host, patient: bool) -> TaskStep {
+    let trouble = Trouble::from(e);
+    if (patient && trouble.may_pass()) || !is_in(state, host) {
+        return Err(trouble);
+    }
+    believe_the_build(state, trouble.into(), host)
+}
+
+/// Whether the build shows that all is in, and no reboot is due that something might wait for. What can not be read shows
+/// nothing.
+fn is_in(state: &State, host: &dyn Host) -> bool {
+    let due = host.reboot_signals().map_or(true, |signals| signals.due());
+    !due && host.build().is_ok_and(|here| pinned::shown_by_build(&state.updates, here))
+}
+
+/// Ends the work without the source's word; why it gave none is kept with it, and told.
+fn believe_the_build(state: &mut State, why: AgentError, host: &mut dyn Host) -> TaskStep {
+    let here = host.build()?;
+    pinned::take_shown(&mut state.updates, here);
+    let _ = host
+        .write_event(false, &format!("installed, as build {here} shows; the source was not heard: {}", why.message));
+    state.error = Some(why);
+    state.enter(AgentPhase::Done, host)?;
+    AT_ONCE
 }
 
 fn verdict(state: &State, host: &dyn Host) -> Result<AgentPhase, Trouble> {

@@ -103,6 +103,7 @@ pub struct Machine {
     pub boot_loops: u32,
     /// Whole calls that fail from now on: the next `begin_search` and `begin_install` codes.
     pub search_fails: Vec<u32>,
+    pub search_hangs: bool,
     pub install_fails: Vec<u32>,
     pub install_hangs: bool,
     pub cut: Option<Cut>,
@@ -171,6 +172,7 @@ impl Machine {
             busy_until: Cell::new(Timestamp::UNIX_EPOCH),
             boot_loops: 0,
             search_fails: vec![],
+            search_hangs: false,
             install_fails: vec![],
             install_hangs: false,
             cut: None,
@@ -371,7 +373,12 @@ impl Updates for Machine {
     fn poll_job(&mut self) -> HostResult<Job> {
         self.live()?;
         let Some((ends, work)) = self.jobs.get(&self.speaker_is_task).cloned() else { return Ok(Job::Idle) };
-        if self.now < ends || (self.install_hangs && matches!(work, Work::Install(_))) {
+        let hangs = match work {
+            Work::Search => self.search_hangs,
+            Work::Download(_) => false,
+            Work::Install(_) => self.install_hangs,
+        };
+        if self.now < ends || hangs {
             return Ok(Job::Running);
         }
         let speaker = self.speaker_is_task;

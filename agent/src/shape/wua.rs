@@ -81,7 +81,19 @@ const CLASSIFICATIONS: [(&str, &str); 10] = [
     ("3689bdc8-b205-4af4-8d4a-a63924c5e9d5", "Upgrades"),
 ];
 
-/// Checks an update's shape. One without a KB (most drivers) is none that could be pinned: `None`.
+/// Names an update whose KB is no number of Microsoft's: what somebody else publishes in a WSUS has whatever its maker wrote
+/// there. It is left out of what a search finds ([`found`]), and told.
+pub(crate) fn foreign(raw: &RawUpdate) -> Option<String> {
+    let digits = raw.kbs.first().filter(|_| kb(raw).is_none())?;
+    Some(format!("{:?} (KB {digits:?})", raw.title))
+}
+
+fn kb(raw: &RawUpdate) -> Option<KbId> {
+    format!("KB{}", raw.kbs.first()?).parse().ok()
+}
+
+/// Checks an update's shape. One without a KB (most drivers), or with one that is no number, is none that could be pinned:
+/// `None`. There is no reason for the others not to be found.
 ///
 /// # Errors
 /// The property that is not as it must be.
@@ -95,8 +107,7 @@ pub(crate) fn found(raw: RawUpdate) -> Result<Option<FoundUpdate>, String> {
         return Err(broken("has no title"));
     }
     let released = ole_date(raw.changed).ok_or_else(|| broken("has no date"))?;
-    let Some(digits) = raw.kbs.first() else { return Ok(None) };
-    let kb: KbId = format!("KB{digits}").parse().map_err(|_| broken(&format!("has the KB {digits:?}")))?;
+    let Some(kb) = kb(&raw) else { return Ok(None) };
     let presence = presence(&raw);
     Ok(Some(FoundUpdate {
         presence,
@@ -253,12 +264,11 @@ mod tests {
     #[test]
     fn an_object_without_its_properties_is_a_broken_api() {
         type Spoil = fn(&mut RawUpdate);
-        let cases: [(&str, Spoil); 5] = [
+        let cases: [(&str, Spoil); 4] = [
             ("identity", |r| r.update_id.clear()),
             ("revision", |r| r.revision = -1),
             ("title", |r| r.title = " ".into()),
             ("date", |r| r.changed = 0.0),
-            ("KB", |r| r.kbs = vec!["x".into()]),
         ];
         for (property, spoil) in cases {
             let mut update = raw();
@@ -267,6 +277,18 @@ mod tests {
             assert!(error.starts_with("WuaApiBroken") && error.contains(property), "{error}");
         }
         assert_eq!(found(RawUpdate { kbs: vec![], ..raw() }), Ok(None), "a driver has no KB");
+    }
+
+    /// Published in a WSUS by somebody else, with a number of their own.
+    #[test]
+    fn an_update_of_somebody_else_is_left_out_and_told() {
+        for number in ["x", "", "7", "KB5066782", "DSA-2025-001", "123456789"] {
+            let update = RawUpdate { kbs: vec![number.into()], title: "Firmware".into(), ..raw() };
+            assert_eq!(foreign(&update), Some(format!("\"Firmware\" (KB {number:?})")));
+            assert_eq!(found(update), Ok(None), "{number}");
+        }
+        assert_eq!(foreign(&raw()), None);
+        assert_eq!(foreign(&RawUpdate { kbs: vec![], ..raw() }), None, "a driver has no KB, which is nothing to tell");
     }
 
     #[test]

@@ -87,6 +87,17 @@ fn report(source: HANDLE, failure: bool, text: &str) -> HostResult<()> {
     unsafe { ReportEventW(source, kind, 0, ID, None, 0, Some(&strings), None) }.doing("event")
 }
 
+/// Writes one line under the agent's own source.
+pub(super) fn write(failure: bool, text: &str) -> HostResult<()> {
+    register()?;
+    // SAFETY: the name outlives the call; null means this machine.
+    let source = unsafe { RegisterEventSourceW(None, &wide(SOURCE)) }.doing("event source")?;
+    let reported = report(source, failure, text);
+    // SAFETY: the source is ours, and not used again. That it can not be closed changes nothing.
+    let _ = unsafe { DeregisterEventSource(source) };
+    reported
+}
+
 impl Events for WindowsHost {
     fn critical_events(&self, span: EventSpan) -> HostResult<Vec<String>> {
         let since = match span {
@@ -97,12 +108,6 @@ impl Events for WindowsHost {
     }
 
     fn write_event(&mut self, failure: bool, text: &str) -> HostResult<()> {
-        register()?;
-        // SAFETY: the name outlives the call; null means this machine.
-        let source = unsafe { RegisterEventSourceW(None, &wide(SOURCE)) }.doing("event source")?;
-        let reported = report(source, failure, text);
-        // SAFETY: the source is ours, and not used again. That it can not be closed changes nothing.
-        let _ = unsafe { DeregisterEventSource(source) };
-        reported
+        write(failure, text)
     }
 }

@@ -2,8 +2,9 @@
 //! long it waits. Objects never leave the thread, so each job searches anew for exactly what it is about.
 
 use super::border::{Com, Doing, unexpected};
+use super::events;
 use crate::host::{FoundUpdate, HistoryEntry, HostError, HostResult, ItemResult};
-use crate::shape::wua::{RawCategory, RawUpdate, WUA_API_BROKEN, criteria, decimal, found, ole_date};
+use crate::shape::wua::{RawCategory, RawUpdate, WUA_API_BROKEN, criteria, decimal, foreign, found, ole_date};
 use windlass_protocol::PinnedUpdate;
 use windows::Win32::Foundation::{DECIMAL, VARIANT_BOOL, VARIANT_FALSE, VARIANT_TRUE};
 use windows::Win32::System::UpdateAgent::{
@@ -80,8 +81,14 @@ impl Session {
     /// What a search finds, checked.
     pub fn find(&self, server: Server, pinned: &[PinnedUpdate]) -> HostResult<Vec<FoundUpdate>> {
         let updates = self.search(server, &criteria(pinned))?;
-        let checked = updates.iter().map(|u| found(raw(u)?).map_err(|why| HostError::new(WUA_API_BROKEN, why)));
-        checked.filter_map(Result::transpose).collect()
+        let (mut all, mut left_out) = (vec![], vec![]);
+        for update in &updates {
+            let raw = raw(update)?;
+            left_out.extend(foreign(&raw));
+            all.extend(found(raw).map_err(|why| HostError::new(WUA_API_BROKEN, why))?);
+        }
+        tell(&left_out);
+        Ok(all)
     }
 
     /// The objects of exactly these updates, those first that can be worked on; the others with their reason.
@@ -200,6 +207,18 @@ impl Session {
             history.push(entry);
         }
         Ok(history)
+    }
+}
+
+/// Most updates of others that are named, ours; the rest is counted.
+const MOST_NAMED: usize = 10;
+
+/// Tells in the event log what was left out of a search. Nothing depends on it.
+fn tell(left_out: &[String]) {
+    if !left_out.is_empty() {
+        let named = left_out.get(..MOST_NAMED).unwrap_or(left_out).join(", ");
+        let text = format!("updates without a KB number of Microsoft's, left out: {}: {named}", left_out.len());
+        let _ = events::write(false, &text);
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod ntp;
 pub(crate) mod numbers;
 pub(crate) mod password;
 pub(crate) mod ports;
+pub(crate) mod replace;
 pub(crate) mod task;
 pub(crate) mod volumes;
 pub(crate) mod wmi;

@@ -3,6 +3,7 @@
 use super::WindowsHost;
 use super::border::{Doing, OURS_ALONE, Rights, free_local, is_absent, optional, wide, win32};
 use crate::host::{Files, HostError, HostResult};
+use crate::shape::replace::{self, IN_USE};
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::windows::fs::MetadataExt;
@@ -112,8 +113,6 @@ fn is_own_user(sid: PSID) -> HostResult<bool> {
 /// Tries again for half a second where somebody has the file open just now: a virus scanner, a backup, or the other
 /// process of the agent in the middle of a replacement.
 fn patiently<T>(mut attempt: impl FnMut() -> HostResult<T>) -> HostResult<T> {
-    /// `ERROR_ACCESS_DENIED` and `ERROR_SHARING_VIOLATION`.
-    const IN_USE: [u32; 2] = [0x8007_0005, 0x8007_0020];
     for _ in 0..10 {
         match attempt() {
             Err(e) if IN_USE.contains(&e.hresult) => thread::sleep(Duration::from_millis(50)),
@@ -126,11 +125,13 @@ fn patiently<T>(mut attempt: impl FnMut() -> HostResult<T>) -> HostResult<T> {
 /// Puts `from` in the place of `to` in one move that is on the disk when it returns.
 fn put_in_place(from: &Path, to: &Path) -> HostResult<()> {
     let (from, to) = (wide(from.to_string_lossy()), wide(to.to_string_lossy()));
-    // SAFETY: both names outlive the call.
-    let moved = unsafe { MoveFileExW(&from, &to, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH) };
-    // A reader that has the old file open may forbid the move, and still allow this.
-    // SAFETY: both names outlive the call; the reserved pointers are null.
-    moved.or_else(|_| unsafe { ReplaceFileW(&to, &from, None, REPLACE_FILE_FLAGS(0), None, None) }).doing("replace")
+    let how = MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH;
+    replace::put_in_place(
+        // SAFETY: both names outlive the call.
+        || unsafe { MoveFileExW(&from, &to, how) }.doing("replace"),
+        // SAFETY: both names outlive the call; the reserved pointers are null.
+        || unsafe { ReplaceFileW(&to, &from, None, REPLACE_FILE_FLAGS(0), None, None) }.doing("replace"),
+    )
 }
 
 impl Files for WindowsHost {
@@ -143,9 +144,11 @@ impl Files for WindowsHost {
         let mut file = File::create(&beside).doing(name)?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all()).doing(name);
         drop(file);
+        let whole = written.is_ok();
         let placed = written.and_then(|()| patiently(|| put_in_place(&beside, &path)));
-        if placed.is_err() {
-            // What is left beside it is overwritten by the next try, and matters to nobody.
+        if placed.is_err() && (path.exists() || !whole) {
+            // What is left beside it is overwritten by the next try, and matters to nobody. Only where nothing lies in its place
+            // it is all that is left of the file.
             let _ = fs::remove_file(&beside);
         }
         placed

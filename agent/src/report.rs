@@ -6,8 +6,8 @@ use crate::probe::Judged;
 use crate::state::{Loaded, State, WorkKey, error, nonces, unreadable};
 use jiff::Timestamp;
 use windlass_protocol::{
-    AgentError, AgentPhase, Build, Command, DiskIdentity, ErrorClass, HostCheck, OfferedUpdate, Progress, Report,
-    Request, VERSION, exit,
+    AgentError, AgentPhase, Build, Command, DiskIdentity, ErrorClass, HostCheck, OfferedUpdate, Progress,
+    RebootSignals, Report, Request, VERSION, exit,
 };
 
 /// What a command came to.
@@ -88,7 +88,7 @@ pub(crate) fn write(request: &Request, node: &str, outcome: Outcome, host: &dyn 
     let boot_id = seen.ask(host.boot_id());
     let build = seen.ask(host.build()).unwrap_or(Build::new(0, 0, 0, 0));
     let nonces = seen.ask(nonces(host)).unwrap_or_default();
-    let reboot = seen.ask(host.reboot_signals()).unwrap_or_default();
+    let reboot = seen.reboot(host);
     let Outcome { progress, offered, checks, identity, error, task: _ } = seen.outcome;
     Report {
         version: VERSION,
@@ -140,12 +140,24 @@ fn boots(state: &State, request: &Request, boot_id: Option<&str>) -> u32 {
     seen.saturating_sub(state.work.as_ref().map_or(0, |work| work.boots_before))
 }
 
-/// Collects what the machine answers. Where it does not, the report says so and is no success.
+/// Collects what the machine answers. Where it does not, the report says so, and is no success.
 struct Seen {
     outcome: Outcome,
 }
 
 impl Seen {
+    /// The signs of a reboot. Nothing that was asked depends on them: where they can not be read, that is told.
+    fn reboot(&mut self, host: &dyn Host) -> RebootSignals {
+        const NAME: &str = "reboot";
+        let told = |checks: &[HostCheck]| checks.iter().any(|check| check.name == NAME);
+        host.reboot_signals().unwrap_or_else(|e| {
+            if !told(&self.outcome.checks) {
+                self.outcome.checks.push(Judged::inconclusive(e.to_string()).named(NAME));
+            }
+            RebootSignals::default()
+        })
+    }
+
     fn ask<T>(&mut self, answer: Result<T, HostError>) -> Option<T> {
         answer
             .map_err(|e| {

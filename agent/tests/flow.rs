@@ -460,6 +460,21 @@ fn a_new_attempt_begins_after_the_last_one_ended() {
     assert_eq!(op.machine.installs.values().sum::<u32>(), 1);
 }
 
+/// An update service that does not answer (disabled, or just starting) is no reason to fail what does not need it.
+#[test]
+fn what_can_be_told_is_told_where_the_signs_of_a_reboot_can_not_be_read() {
+    let mut op = operator();
+    op.run_to_end();
+    op.machine.condition.silent.insert("reboot_signals");
+    for answer in [op.collect(false), op.pod(&request("Clean", 1, 1, Command::Reset {})).expect("an answer")] {
+        assert_eq!((answer.code, answer.phase(), answer.error()), (exit::DONE, AgentPhase::Done, ""));
+        let told: Vec<_> = answer.report.checks.iter().filter(|c| c.name == "reboot").collect();
+        assert!(matches!(told[..], [check] if check.verdict == Verdict::Inconclusive), "{told:?}");
+    }
+    let probed = op.pod(&probe(NEW, false)).expect("an answer");
+    assert_eq!(probed.report.checks.iter().filter(|c| c.name == "reboot").count(), 1, "told once");
+}
+
 #[test]
 fn reset_takes_everything_off_and_puts_the_policy_back() {
     let mut op = operator();

@@ -1,6 +1,6 @@
 //! The Windows Update Agent: search criteria, and what a search gives.
 
-use crate::host::{FoundUpdate, Presence};
+use crate::host::{FoundUpdate, HostResult, Presence};
 use jiff::Timestamp;
 use windlass_protocol::{Build, KbId, OfferedUpdate, PinnedUpdate};
 
@@ -80,6 +80,17 @@ const CLASSIFICATIONS: [(&str, &str); 10] = [
     ("cd5ffd1e-e932-4e3a-bf74-18bf0b1bbd83", "Updates"),
     ("3689bdc8-b205-4af4-8d4a-a63924c5e9d5", "Upgrades"),
 ];
+
+/// What the update service says of itself (that it installs, that it wants a reboot). One that is disabled, and could not be
+/// started for the question, does neither.
+pub(crate) fn of_the_service(said: HostResult<bool>) -> HostResult<bool> {
+    /// `ERROR_SERVICE_DISABLED`.
+    const DISABLED: u32 = 0x8007_0422;
+    match said {
+        Err(e) if e.hresult == DISABLED => Ok(false),
+        said => said,
+    }
+}
 
 /// Names an update whose KB is no number of Microsoft's: what somebody else publishes in a WSUS has whatever its maker wrote
 /// there. It is left out of what a search finds ([`found`]), and told.
@@ -277,6 +288,17 @@ mod tests {
             assert!(error.starts_with("WuaApiBroken") && error.contains(property), "{error}");
         }
         assert_eq!(found(RawUpdate { kbs: vec![], ..raw() }), Ok(None), "a driver has no KB");
+    }
+
+    #[test]
+    fn a_service_that_is_disabled_does_nothing_and_any_other_error_is_one() {
+        use crate::host::HostError;
+        let failed = |code| of_the_service(Err(HostError::new(code, "IsBusy"))).map_err(|e| e.hresult);
+        assert_eq!(failed(0x8007_0422), Ok(false));
+        for code in [0x8007_06BA, 0x8007_0005, 0x8024_001E] {
+            assert_eq!(failed(code), Err(code));
+        }
+        assert_eq!((of_the_service(Ok(true)), of_the_service(Ok(false))), (Ok(true), Ok(false)));
     }
 
     /// Published in a WSUS by somebody else, with a number of their own.

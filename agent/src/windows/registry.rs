@@ -4,6 +4,7 @@ use super::WindowsHost;
 use super::border::{Com, Doing, optional, unexpected};
 use crate::host::{HostResult, Registry, UpdatePolicy};
 use crate::shape::numbers;
+use crate::shape::wua::of_the_service;
 use windlass_protocol::{Build, RebootSignals};
 use windows::Win32::System::UpdateAgent::{ISystemInformation, SystemInformation};
 use windows_registry::{Key, LOCAL_MACHINE};
@@ -84,7 +85,7 @@ impl Registry for WindowsHost {
 
     fn reboot_signals(&self) -> HostResult<RebootSignals> {
         Ok(RebootSignals {
-            update_agent: exists(AU_REBOOT)? || update_agent_wants_reboot()?,
+            update_agent: exists(AU_REBOOT)? || of_the_service(update_agent_wants_reboot())?,
             packages_pending: has_keys(PACKAGES_PENDING)?,
             servicing_lingers: exists(SERVICING_LINGERS)?,
         })

@@ -7,6 +7,7 @@ use super::wua::{Server, Session};
 use super::{WindowsHost, processes};
 use crate::host::{HistoryEntry, HostError, HostResult, Job, Registry, StoreHealth, Updates};
 use crate::shape::dism;
+use crate::shape::wua::of_the_service;
 use std::time::Duration;
 use windlass_protocol::{PinnedUpdate, Source};
 
@@ -80,7 +81,8 @@ impl Updates for WindowsHost {
     }
 
     fn servicing_busy(&self) -> HostResult<bool> {
-        Ok(processes::by_program(SERVICING)?.is_some() || Session::open()?.busy()?)
+        let service = || of_the_service(Session::open().and_then(|session| session.busy()));
+        Ok(processes::by_program(SERVICING)?.is_some() || service()?)
     }
 
     /// Windows cleans its own downloads by itself and has no call for it; packages of a folder are not ours to remove.

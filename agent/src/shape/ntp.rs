@@ -26,6 +26,13 @@ pub(crate) fn ahead(answer: &[u8], sent: Timestamp, received: Timestamp) -> Opti
     there.checked_add(back)?.checked_div(2)
 }
 
+/// Why a server tells no time, where it says so: the code of a kiss of death (stratum 0; RFC 4330, 8), such as `RATE` for a
+/// client that asks too often.
+pub(crate) fn kiss(answer: &[u8]) -> Option<&str> {
+    let code = answer.get(12..16).filter(|_| answer.len() >= 48 && answer.get(1) == Some(&0))?;
+    std::str::from_utf8(code).ok().filter(|code| code.bytes().all(|b| b.is_ascii_uppercase()))
+}
+
 fn time(field: &[u8]) -> Option<Timestamp> {
     let seconds = u32::from_be_bytes(field.get(..4)?.try_into().ok()?);
     let fraction = u32::from_be_bytes(field.get(4..)?.try_into().ok()?);
@@ -35,9 +42,9 @@ fn time(field: &[u8]) -> Option<Timestamp> {
     Timestamp::new(i64::from(seconds) + era - EPOCH, nanos).ok().filter(|_| seconds != 0 || fraction != 0)
 }
 
-/// The first server that `NtpServer` of the time service names: `time.windows.com,0x8 ...`.
-pub(crate) fn first_server(list: &str) -> Option<&str> {
-    list.split_whitespace().next()?.split(',').next().filter(|name| !name.is_empty())
+/// The servers that `NtpServer` of the time service names: `time.windows.com,0x8 ...`.
+pub(crate) fn servers(list: &str) -> impl Iterator<Item = &str> {
+    list.split_whitespace().filter_map(|server| server.split(',').next()).filter(|name| !name.is_empty())
 }
 
 #[cfg(test)]
@@ -81,9 +88,23 @@ mod tests {
     }
 
     #[test]
-    fn the_first_server_is_named() {
-        assert_eq!(first_server("time.windows.com,0x8"), Some("time.windows.com"));
-        assert_eq!(first_server("a,0x1 b,0x2"), Some("a"));
-        assert_eq!(first_server(""), None);
+    fn a_kiss_says_why() {
+        let mut packet = answer(1_700_000_000, 1_700_000_000);
+        assert_eq!(kiss(&packet), None, "it tells the time");
+        packet[1] = 0;
+        assert_eq!(kiss(&packet), None, "no code");
+        packet[12..16].copy_from_slice(b"RATE");
+        assert_eq!(kiss(&packet), Some("RATE"));
+        assert_eq!(kiss(&packet[..40]), None);
+        packet[12] = 0xFF;
+        assert_eq!(kiss(&packet), None);
+    }
+
+    #[test]
+    fn the_servers_are_named() {
+        let named = |list| servers(list).collect::<Vec<_>>();
+        assert_eq!(named("time.windows.com,0x8"), ["time.windows.com"]);
+        assert_eq!(named("a,0x1  b ,0x2"), ["a", "b"]);
+        assert!(named("").is_empty());
     }
 }

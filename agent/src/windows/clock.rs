@@ -3,7 +3,7 @@
 use super::border::{Doing, unexpected, win32};
 use super::{WindowsHost, computer_name, registry};
 use crate::host::{Clock, HostResult};
-use crate::shape::ntp::{ahead, first_server, question};
+use crate::shape::ntp::{ahead, kiss, question, servers};
 use jiff::{SignedDuration, Timestamp};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
@@ -21,15 +21,19 @@ const TIME: &str = r"SYSTEM\CurrentControlSet\Services\W32Time\Parameters";
 /// How long a time server may take, ours.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The time server of this machine: its own, or, in a domain, the domain's controllers.
-fn server() -> HostResult<Option<String>> {
+/// Most time servers that are asked, ours: a call may not take long.
+const MOST_SERVERS: usize = 2;
+
+/// The time servers of this machine: its own, or, in a domain, the domain's controllers, under one name.
+fn time_servers() -> HostResult<Vec<String>> {
     let kind = registry::string(TIME, "Type")?.unwrap_or_default();
     match kind.as_str() {
         "NTP" | "AllSync" => {
-            Ok(registry::string(TIME, "NtpServer")?.as_deref().and_then(first_server).map(str::to_owned))
+            let list = registry::string(TIME, "NtpServer")?.unwrap_or_default();
+            Ok(servers(&list).take(MOST_SERVERS).map(str::to_owned).collect())
         }
-        "NT5DS" => Ok(domain()?.map(|short| dns_domain().unwrap_or(short))),
-        _ => Ok(None),
+        "NT5DS" => Ok(domain()?.map(|short| dns_domain().unwrap_or(short)).into_iter().collect()),
+        _ => Ok(vec![]),
     }
 }
 
@@ -65,8 +69,21 @@ fn ask(server: &str) -> HostResult<SignedDuration> {
     let (sent, mut answer) = (Timestamp::now(), [0; 64]);
     socket.send(&question()).doing(&what)?;
     let count = socket.recv(&mut answer).doing(&what)?;
-    let seen = ahead(answer.get(..count).unwrap_or_default(), sent, Timestamp::now());
-    seen.ok_or_else(|| unexpected(format!("{what}: does not know the time")))
+    let answer = answer.get(..count).unwrap_or_default();
+    let why = kiss(answer).map_or_else(|| "does not know the time".to_owned(), |code| format!("refuses ({code})"));
+    ahead(answer, sent, Timestamp::now()).ok_or_else(|| unexpected(format!("{what}: {why}")))
+}
+
+/// Asks one after the other, until one tells the time: a server that is asked too often refuses, and says nothing of the clock.
+fn ask_any(servers: &[String]) -> HostResult<Option<SignedDuration>> {
+    let mut said = Ok(None);
+    for server in servers {
+        said = ask(server).map(Some);
+        if said.is_ok() {
+            break;
+        }
+    }
+    said
 }
 
 /// Whether Netlogon's channel to this domain holds, verified now.
@@ -88,7 +105,7 @@ fn channel_holds(domain: &str) -> HostResult<bool> {
 
 impl Clock for WindowsHost {
     fn clock_ahead(&self) -> HostResult<Option<SignedDuration>> {
-        server()?.map(|server| ask(&server)).transpose()
+        ask_any(&time_servers()?)
     }
 
     fn secure_channel(&self) -> HostResult<Option<bool>> {
@@ -106,21 +123,36 @@ mod tests {
         assert!(dns_domain().is_none_or(|name| !name.is_empty() && !name.contains('\0')));
     }
 
-    #[test]
-    fn a_time_server_is_asked_and_believed() {
+    /// A time server that answers once, with this stratum and code: an hour before now.
+    fn server(stratum: u8, code: [u8; 4]) -> String {
         let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         let address = server.local_addr().expect("an address").to_string();
         thread::spawn(move || {
             let (_, from) = server.recv_from(&mut [0; 64]).expect("a question");
-            // An hour before now, in seconds since 1900.
+            // In seconds since 1900.
             let seconds = u32::try_from(Timestamp::now().as_second() + 2_208_988_800 - 3600).expect("before 2036");
             let mut answer = [0u8; 48];
-            (answer[0], answer[1]) = (0x24, 2);
+            (answer[0], answer[1]) = (0x24, stratum);
+            answer[12..16].copy_from_slice(&code);
             answer[32..36].copy_from_slice(&seconds.to_be_bytes());
             answer[40..44].copy_from_slice(&seconds.to_be_bytes());
             server.send_to(&answer, from).expect("an answer");
         });
-        let ahead = ask(&address).expect("it answers").as_secs();
+        address
+    }
+
+    #[test]
+    fn a_time_server_is_asked_and_believed() {
+        let ahead = ask_any(&[server(2, [0; 4])]).expect("it answers").expect("there is one").as_secs();
         assert!((3590..=3610).contains(&ahead), "{ahead}");
+        assert_eq!(ask_any(&[]), Ok(None), "no server, and nothing to be compared with");
+    }
+
+    #[test]
+    fn one_that_refuses_is_no_word_on_the_clock_and_the_next_one_is_asked() {
+        let refused = ask_any(&[server(0, *b"RATE")]).expect_err("it refuses");
+        assert!(refused.message.ends_with("refuses (RATE)"), "{refused}");
+        let ahead = ask_any(&[server(0, *b"RATE"), server(2, [0; 4])]).expect("the second answers");
+        assert!(ahead.is_some_and(|ahead| (3590..=3610).contains(&ahead.as_secs())), "{ahead:?}");
     }
 }

@@ -133,6 +133,11 @@ fn p3_services_that_come_and_go() {
     };
     let seen = judge("services", busy, idle);
     assert_eq!((seen.verdict, seen.detail.as_str()), (Pass, "3 run as before"));
+    let mut op = Operator::new(Machine::new(vec![]), &[]);
+    busy(&mut op.machine);
+    op.pod(&request("Baseline", 1, 1, Command::Baseline {})).expect("an answer");
+    let state = op.machine.file(windlass_agent::STATE_FILE).expect("a state");
+    assert!(!["TrustedInstaller", "BITS", "wuauserv"].iter().any(|name| state.contains(name)), "{state}");
     // The baseline of an agent that knew none of them.
     let old: Change = |m| {
         m.rewrite_state(

@@ -172,7 +172,7 @@ impl Memory {
         lines.insert(pod_uid, (line.to_owned(), now));
     }
 
-    /// Since when the agent's answer to this question of a step is known to be lost: now, if it was not known before.
+    /// Since when the answer to this question of a step is missed, as far as this process knows: now, if it was not before.
     pub(super) fn missed_since(&self, key: &StepKey, purpose: &str, now: Timestamp) -> Timestamp {
         let mut lost = lock(&self.lost);
         lost.retain(|_, at| now.duration_since(*at) < KEEP_LINE);
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_missed_since_it_was_first_missed() {
+    fn an_answer_is_missed_since_the_first_time() {
         let key = |attempt| StepKey { node_update_uid: "u".into(), step: Step::Install, round: 1, attempt };
         let now = |second| Timestamp::from_second(second).expect("a time");
         let memory = Memory::default();

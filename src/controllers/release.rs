@@ -126,7 +126,8 @@ fn unanswered(update: &NodeUpdate) -> Option<String> {
     (last != request && !request.is_empty()).then_some(request)
 }
 
-/// Has the agent take off what it left on the machine, uncordons the node and takes our marks off, if it is ours. With a Node object that is gone our marks went, too.
+/// Has the agent take off what it left on the machine, uncordons the node and takes our marks off, if it is ours. With a Node
+/// object that is gone our marks went, too.
 async fn give_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Result<Given, ReconcileError> {
     let back = |message: &str| Ok(Given::Back(message.to_owned()));
     // One with an impossible spec has touched nothing.

@@ -191,8 +191,8 @@ pub struct Maintenance {
     #[x_kube(validation = Rule::new("timestamp('2026-01-01T00:00:00Z').getFullYear(self) >= 2025").message("must be an IANA time zone such as Europe/Berlin or UTC"))]
     pub time_zone: TimeZone,
     /// Windows in which nodes may start. Empty means always, but for `deny`. A node starts only if twice the median time of
-    /// this rollout's nodes is left of the window, for its update and its revert. Before the first one is updated that is
-    /// taken to be 90 minutes, or half of the window where that is less.
+    /// the nodes that this rollout has updated by the same policy is left of the window, for its update and its revert.
+    /// Before the first one is updated that is taken to be 90 minutes, or half of the window where that is less.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
     pub allow: Vec<Window>,

@@ -6,6 +6,7 @@ use super::fleet::{Fleet, UpdateSeen};
 use super::window::Need;
 use crate::api::{Outcome, RingState, RingStatus, Span};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// What a node and its revert are taken to need while nothing was measured: twice 45 minutes. Published times of one
@@ -13,10 +14,18 @@ use std::time::Duration;
 const GUESS: Duration = Duration::from_mins(2 * 45);
 
 /// Median time of the node updates that ended as intended, from first step to last.
-pub fn median_time(updates: &[UpdateSeen]) -> Option<Duration> {
-    let mut times: Vec<Duration> = updates.iter().filter_map(time).collect();
+pub fn median_time<'a>(updates: impl IntoIterator<Item = &'a UpdateSeen>) -> Option<Duration> {
+    let mut times: Vec<Duration> = updates.into_iter().filter_map(time).collect();
     let middle = times.len().checked_sub(1)? / 2;
     Some(*times.select_nth_unstable(middle).1)
+}
+
+/// The same of the nodes that were updated by the policy of this ring: another one may let nodes settle for hours, or drain
+/// them for as long.
+pub fn median_time_by_policy(fleet: &Fleet<'_>, ring: &RingStatus) -> Option<Duration> {
+    let same = |other: &&RingStatus| other.revision.policy == ring.revision.policy;
+    let rings: BTreeSet<_> = fleet.status.rings.iter().filter(same).map(|ring| ring.name.as_str()).collect();
+    median_time(fleet.updates.iter().filter(|update| rings.contains(update.ring.as_str())))
 }
 
 fn time(update: &UpdateSeen) -> Option<Duration> {

@@ -79,7 +79,7 @@ fn queue<'a>(ring: &RingStatus, census: &RingCensus<'a>) -> Vec<Candidate<'a>> {
 
 fn closed_window(fleet: &Fleet<'_>, ring: &RingStatus, now: Timestamp) -> Option<Arc<Closed>> {
     let maintenance = ring.revision.policy.maintenance.as_ref()?;
-    let need = progress::need(progress::median_time(fleet.updates));
+    let need = progress::need(progress::median_time_by_policy(fleet, ring));
     window::check(maintenance, need, now).err().map(Arc::new)
 }
 

@@ -166,6 +166,23 @@ fn the_largest_calendar_is_searched_fast() {
     assert_eq!(start(value, measured(60 * 24 * 1000), "2026-11-23T12:00:00Z"), Never);
 }
 
+/// A canary's policy lets nodes settle for hours. Twice that is no window of the rings behind it, and their nodes take none.
+#[test]
+fn a_node_is_taken_to_need_what_nodes_of_the_same_policy_need() {
+    let window = json!({"timeZone": "UTC", "allow": [{"days": ["Mon"], "start": "12:00", "duration": "4h"}]});
+    for (slow, expected) in [
+        (json!({"verify": {"settle": "3h", "timeout": "4h", "probes": [{"name": "x", "node": {}}]}}), &["early-0"][..]),
+        (json!({}), &[]),
+    ] {
+        let early = json!({"maintenance": window});
+        let canary = if slow == json!({}) { early.clone() } else { slow };
+        let mut world = World::with(&[("canary", 1, json!({}), canary), ("early", 1, json!({}), early)]);
+        world.update("canary-0", UPDATED, "").ring("canary").state = RingState::Promoted;
+        world.sample.updates[0].started_at = Some(at("2026-11-23T08:00:00Z"));
+        assert_eq!(starts(&world.plan(noon())), expected);
+    }
+}
+
 #[test]
 fn a_ring_whose_windows_are_all_too_short_stalls_once_none_of_its_nodes_is_in_work() {
     let window = json!({"timeZone": "UTC", "allow": [{"days": ["Mon"], "start": "12:00", "duration": "30m"}]});

@@ -16,6 +16,9 @@ const SALT: u64 = 0x5eed_fa17;
 /// In which time after the start troubles begin, as a power of two of seconds: from at once to nine hours. Each doubling is
 /// as likely as the next, so that fleets whose updates take seconds are met as well as those whose take hours.
 const WITHIN: f64 = 15.0;
+/// How long is watched after the end: snapshots that are retained for an hour, as those of our fleets, must have gone by then,
+/// with all the patience that the auditor has.
+const AFTERWARDS: SignedDuration = SignedDuration::from_hours(4);
 /// Error codes of Windows Update that a download or an installation ends with: a lost connection, a full component store.
 const CODES: [u32; 2] = [0x8024_402C, 0x800F_0922];
 
@@ -26,6 +29,7 @@ pub fn add(setup: &mut Setup, faults: Faults) {
         Faults::Light => (2, 1, 1),
         Faults::Heavy => (8, 6, 4),
     };
+    setup.afterwards = AFTERWARDS;
     let mut rng = Rng::with_seed(setup.seed ^ SALT);
     for _ in 0..rng.usize(0..=troubles) {
         setup.troubles.push(trouble(&mut rng, setup.start));

@@ -13,14 +13,11 @@ use super::troubles;
 use super::workloads::{Workload, Workloads};
 use super::{Outcome, Setup, SimulateError};
 use futures::future::select;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use std::pin::pin;
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use winfleet::model::World;
-
-/// How long it goes on after all rollouts have ended: pods leave, events are told.
-const AFTERWARDS: SignedDuration = SignedDuration::from_hours(1);
 
 /// Plays a scenario to its end.
 ///
@@ -108,7 +105,7 @@ async fn drive(shared: &Shared, setup: &Setup) -> Timestamp {
             (now, cluster.agenda.next(), cluster.settled())
         });
         end = match (settled, end == over) {
-            (true, true) => over.min(now + AFTERWARDS),
+            (true, true) => over.min(now + setup.afterwards),
             (false, false) => over,
             _ => end,
         };

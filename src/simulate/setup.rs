@@ -10,6 +10,9 @@ use winfleet::scenario::{ApiServerEffect, Deed, HypervisorEffect, Period, Scenar
 /// How late a write comes to a store when nothing is wrong: a watch takes some milliseconds.
 const LAG: Duration = Duration::from_millis(20);
 
+/// How long a simulation goes on after all rollouts have ended, where nobody says otherwise.
+const AFTERWARDS: SignedDuration = SignedDuration::from_hours(1);
+
 /// What is simulated.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -21,8 +24,10 @@ pub struct Setup {
     pub seed: u64,
     /// When the simulation begins.
     pub start: Timestamp,
-    /// How long it goes at most; it ends an hour after all rollouts have.
+    /// How long it goes at most.
     pub lasts: SignedDuration,
+    /// How long it goes on after all rollouts have ended: pods leave, events are told.
+    pub afterwards: SignedDuration,
     /// How many operators run at once, without any leader among them.
     pub instances: usize,
     /// When operators are killed.
@@ -55,6 +60,7 @@ impl Setup {
             seed: scenario.seed,
             start: scenario.start,
             lasts: SignedDuration::try_from(scenario.lasts.to_std()).unwrap_or(SignedDuration::MAX),
+            afterwards: AFTERWARDS,
             instances: usize::try_from(scenario.operator.instances.get()).unwrap_or(1),
             kills: kills(&scenario),
             troubles: troubles(&scenario),

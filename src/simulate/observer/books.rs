@@ -43,6 +43,8 @@ pub struct Books {
     pub in_work: BTreeMap<String, BTreeSet<String>>,
     /// Rollouts by UID.
     pub rollouts: HashMap<String, Arc<UpdateRollout>>,
+    /// Keys of the restores that were asked for.
+    pub restores: HashSet<String>,
     /// Since when rollouts are halted, by UID.
     halted: HashMap<String, Timestamp>,
     /// Since when nodes can take no work.

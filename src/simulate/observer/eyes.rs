@@ -9,7 +9,7 @@ impl Observer for Auditor {
     fn see(&mut self, at: Timestamp, event: &Event<'_>, view: &View<'_>) {
         match event {
             Event::Wrote { actor, before, after } => self.wrote(at, *actor, (*before, *after), view),
-            Event::Provider { what: ProviderCall::Restore, subject, .. } => self.restore(at, subject),
+            Event::Provider { what: ProviderCall::Restore, subject, key, .. } => self.restore(at, subject, key),
             Event::Unanswered => self.unanswered(at),
             Event::End => self.end(at, view.world),
             Event::Provider { .. } | Event::Machine { .. } | Event::Killed { .. } | Event::Started { .. } => {}

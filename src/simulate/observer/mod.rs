@@ -189,9 +189,13 @@ impl Auditor {
         }
     }
 
-    /// A provider was asked to restore a node.
-    pub fn restore(&mut self, at: Timestamp, node: &str) {
+    /// A provider was asked to restore a node. The same key again, by an operator that is behind, restores nothing: it is told
+    /// what came of the first time.
+    pub fn restore(&mut self, at: Timestamp, node: &str, key: &str) {
         self.time(at);
+        if !self.books.restores.insert(key.to_owned()) {
+            return;
+        }
         let breaches = ends::restore(&self.books, node);
         self.add(at, breaches);
     }

@@ -371,9 +371,10 @@ fn a_restore_that_no_update_wants() {
     let install = step("Install", "Failed", &json!({}));
     scene.starts("win-1", &json!({}));
     scene.goes(&json!([install]), &json!([install, step("Restore", "Started", &json!({}))]), &json!({}));
-    scene.auditor.restore(scene.now, "win-1");
+    scene.auditor.restore(scene.now, "win-1", "key-1");
     scene.finds(&[]);
-    scene.auditor.restore(scene.now, "win-2");
+    scene.auditor.restore(scene.now, "win-2", "key-2");
+    scene.auditor.restore(scene.now, "win-2", "key-2");
     scene.finds(&[Invariant::GoodNode]);
 }
 
@@ -459,9 +460,9 @@ fn a_step_without_end() {
     let mut scene = Scene::new();
     scene.starts("win-1", &json!({}));
     scene.now += SignedDuration::from_hours(20);
-    scene.auditor.restore(scene.now, "nobody");
+    scene.auditor.restore(scene.now, "nobody", "key-3");
     scene.now += SignedDuration::from_hours(20);
-    scene.auditor.restore(scene.now, "nobody");
+    scene.auditor.restore(scene.now, "nobody", "key-4");
     scene.finds(&[Invariant::GoodNode, Invariant::Deadline, Invariant::GoodNode]);
 }
 

@@ -10,6 +10,7 @@ use crate::state::{DISARMED_FILE, Loaded, State, error};
 use crate::trouble::Trouble;
 use crate::{PATIENCE, POLL, RETRY, install, policy};
 use jiff::{SignedDuration, Timestamp};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use windlass_protocol::{AgentError, AgentPhase, ErrorClass, UpdateState};
 
@@ -30,6 +31,10 @@ const ANSWERS: SignedDuration = SignedDuration::from_mins(5);
 /// How long a search that may still succeed is tried again after a boot, where the build does not show what was installed: 24
 /// hours, the most that `verify.timeout` may be. The operator has its own patience, and ends it.
 const SEARCHES: SignedDuration = SignedDuration::from_hours(24);
+
+/// Codes by which the source, or the way to it, is at fault, and not the machine: those of the protocol with the server,
+/// `WU_E_PT_*` (wuerror.h).
+const SOURCE_CODES: RangeInclusive<u32> = 0x8024_4000..=0x8024_4FFF;
 
 /// What the caller does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,10 +233,12 @@ fn rescan(state: &mut State, host: &mut dyn Host, patient: bool) -> TaskStep {
 }
 
 /// What a search that failed comes to: what may pass is tried again while `patient`, and as long as the build does not show
-/// that all is in.
+/// that all is in. What is neither that nor the source's is the machine's own: the update may have broken its searches.
 fn unanswered(state: &mut State, e: HostError, host: &mut dyn Host, patient: bool) -> TaskStep {
+    let of_source = SOURCE_CODES.contains(&e.hresult);
     let trouble = Trouble::from(e);
-    if (patient && trouble.may_pass()) || !is_in(state, host) {
+    let passes = trouble.may_pass();
+    if (patient && passes) || !(passes || of_source) || !is_in(state, host) {
         return Err(trouble);
     }
     believe_the_build(state, trouble.into(), host)

@@ -40,7 +40,7 @@ fn note(answer: &Answer) -> Option<&str> {
 
 #[test]
 fn a_source_that_is_gone_takes_no_update_back_that_the_build_shows() {
-    for (code, least, most) in [(NOT_FOUND, 0, 1), (0xDEAD_BEEF, 0, 1), (NO_NAME, 5, 7)] {
+    for (code, least, most) in [(NOT_FOUND, 0, 1), (NO_NAME, 5, 7)] {
         let mut op = booted(vec![Offer::new(KB), without_build()]);
         op.machine.search_fails = vec![code; 1000];
         let begun = op.machine.now;
@@ -63,6 +63,17 @@ fn a_source_that_is_gone_takes_no_update_back_that_the_build_shows() {
         let took = op.machine.now.duration_since(begun).as_mins();
         assert!((least..=most).contains(&took), "{code:#X}: {took} minutes");
         assert!(!op.machine.disk.task && op.machine.disk.policy.no_auto_update.is_none(), "all is taken off");
+    }
+}
+
+/// June 2024: an update after which nobody could search any more. It shows in the build like a good one.
+#[test]
+fn a_machine_that_can_not_search_any_more_has_failed_whatever_its_build() {
+    for code in [0xA057_0001, 0xDEAD_BEEF] {
+        let mut op = booted(vec![Offer::new(KB)]);
+        op.machine.search_fails = vec![code];
+        let end = op.collect(true);
+        assert_eq!((end.code, end.phase()), (exit::PERMANENT, AgentPhase::Failed), "{code:#X}: {}", end.error());
     }
 }
 

@@ -32,8 +32,9 @@ pub(crate) struct Baseline {
     pub networks: Read<Vec<HostNetwork>>,
     pub adapters: Read<Vec<Adapter>>,
     pub routes: Read<Vec<Route>>,
-    /// The machine's own disks, that of the system first and without its number. It is written while pods are on the node: theirs leave with them before the update, and are
-    /// no loss, neither after the update nor after a restore of the disk on which this is.
+    /// The machine's own disks, that of the system first and without its number. It is written while pods are on the node:
+    /// theirs leave with them before the update, and are no loss, neither after the update nor after a restore of the disk on
+    /// which this is.
     pub disks: Vec<String>,
     pub bitlocker: Read<BitLocker>,
     pub drivers: Read<Vec<Driver>>,

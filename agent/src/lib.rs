@@ -48,6 +48,7 @@ mod probe;
 pub mod program;
 mod report;
 mod reset;
+mod rows;
 mod run;
 mod shape;
 mod stage;

@@ -61,11 +61,7 @@ fn answered(url: &str, status: u16, after: Duration) -> String {
 /// What others wrote may have line breaks, and no end.
 fn one_line(text: &str) -> String {
     let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let mut end = line.len().min(MAX_LINE);
-    while !line.is_char_boundary(end) {
-        end -= 1;
-    }
-    line[..end].to_owned()
+    line[..line.floor_char_boundary(MAX_LINE)].to_owned()
 }
 
 #[cfg(test)]

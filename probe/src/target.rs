@@ -39,7 +39,8 @@ impl Target {
         };
         let host = uri.host().unwrap_or_default();
         let port = match host_and_port.strip_prefix(host).unwrap_or_default() {
-            "" | ":" => 80 + 363 * u16::from(secure),
+            "" | ":" if secure => 443,
+            "" | ":" => 80,
             port => port[1..].parse().map_err(|_| "its port is none")?,
         };
         let host = host.trim_matches(['[', ']']).to_owned();

@@ -89,8 +89,7 @@ pub(super) fn has_build(ctx: &ActContext<'_>, node: &NodeState) -> bool {
 /// Whether the Node object would show the boot by now that the answer to a question was lost with. A pod that asked then would
 /// wait for that boot and often tell what the build tells as well.
 pub(super) fn boot_would_show(ctx: &ActContext<'_>, key: &StepKey, purpose: &str) -> bool {
-    let since = ctx.means.memory.missed_since(key, purpose, ctx.now);
-    Duration::try_from(ctx.now.duration_since(since)).is_ok_and(|passed| passed >= BOOT_SHOWS)
+    ctx.passed_since(ctx.means.memory.missed_since(key, purpose, ctx.now)) >= BOOT_SHOWS
 }
 
 /// Waiting for the machine to be back.

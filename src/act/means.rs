@@ -115,7 +115,7 @@ pub struct Memory {
     pods: Mutex<HashMap<String, (Arc<Pod>, Timestamp)>>,
     checks: Mutex<HashMap<String, (StepKey, Timestamp)>>,
     lines: Mutex<HashMap<String, (String, Timestamp)>>,
-    lost: Mutex<HashMap<(StepKey, String), Timestamp>>,
+    missed: Mutex<HashMap<(StepKey, String), Timestamp>>,
     tenants: Mutex<HashMap<String, Arc<Tenants>>>,
 }
 
@@ -174,9 +174,9 @@ impl Memory {
 
     /// Since when the answer to this question of a step is missed, as far as this process knows: now, if it was not before.
     pub(super) fn missed_since(&self, key: &StepKey, purpose: &str, now: Timestamp) -> Timestamp {
-        let mut lost = lock(&self.lost);
-        lost.retain(|_, at| now.duration_since(*at) < KEEP_LINE);
-        *lost.entry((key.clone(), purpose.to_owned())).or_insert(now)
+        let mut missed = lock(&self.missed);
+        missed.retain(|_, at| now.duration_since(*at) < KEEP_LINE);
+        *missed.entry((key.clone(), purpose.to_owned())).or_insert(now)
     }
 
     /// The pods of the node that this node update drains, if they are followed.

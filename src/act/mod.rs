@@ -109,7 +109,12 @@ impl ActContext<'_> {
 
     /// How long the step that runs has been under way.
     fn elapsed(&self) -> Duration {
-        Duration::try_from(self.now.duration_since(self.begun())).unwrap_or_default()
+        self.passed_since(self.begun())
+    }
+
+    /// How long ago that is; nothing where it has yet to come.
+    fn passed_since(&self, at: Timestamp) -> Duration {
+        Duration::try_from(self.now.duration_since(at)).unwrap_or_default()
     }
 
     /// When to ask the provider again: soon at first, then ever less often, so that a task of seconds is not waited for

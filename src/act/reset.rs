@@ -36,7 +36,7 @@ pub(super) async fn reset(ctx: &ActContext<'_>, key: &StepKey) -> Result<Reset, 
     // Outside a step, on a person's request, no record says since when.
     let since =
         ctx.history.open().map_or_else(|| ctx.means.memory.missed_since(key, "reset", ctx.now), |_| ctx.begun());
-    let late = Duration::try_from(ctx.now.duration_since(since)).is_ok_and(|passed| passed >= PATIENCE);
+    let late = ctx.passed_since(since) >= PATIENCE;
     let asked = match ask_patiently(ctx, key, "reset", Command::Reset {}).await {
         // A pod that may not be made starts no more than one that can not: a node is not held for that.
         Err(error) if late && error.is_refused() => return Ok(Reset::Over(Some(error.to_string()))),

@@ -2,12 +2,14 @@
 
 use super::attention::Attention;
 use super::backoff::Backoff;
-use super::missing::Missing;
+use super::error::ReconcileError;
+use super::missing::{self, Missing};
 use super::pace::Pace;
 use super::rollout::Memories;
 use super::snapshot_class::Looks;
 use crate::act::Means;
 use crate::api::{NodeSnapshot, SnapshotClass, UpdateApproval};
+use crate::domain::{NodeRef, NodeSeen};
 use crate::observe::{Stores, Witness};
 use crate::ports::Clock;
 use crate::record::{Events, Ledger, NodeUpdateLog, RolloutLog};
@@ -95,6 +97,14 @@ impl Context {
             looks: Looks::default(),
             told: Mutex::default(),
         }
+    }
+
+    /// What there is under the name of a node; see [`missing::look`].
+    ///
+    /// # Errors
+    /// [`ReconcileError::Api`].
+    pub(super) async fn look_for(&self, meant: &NodeRef) -> Result<NodeSeen, ReconcileError> {
+        missing::look(&self.stores, self.means.clients.read.clone(), meant).await
     }
 
     /// Whether nobody was told of this yet; from now on somebody was. `what` begins with the UID of what it is about.

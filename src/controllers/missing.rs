@@ -3,7 +3,7 @@
 //! The latter lives in memory: after a restart the time begins anew, which only makes the belief come later.
 
 use super::error::ReconcileError;
-use crate::domain::{NodeRef, NodeSeen};
+use crate::domain::{NodeRef, NodeSeen, NodeState};
 use crate::observe::{self, Stores};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
@@ -22,9 +22,17 @@ pub(super) async fn look(stores: &Stores, client: Client, meant: &NodeRef) -> Re
     if seen.here().is_some() {
         return Ok(seen);
     }
+    Ok(observe::node::seen(meant, read(client, &meant.name).await?))
+}
+
+/// What there is under a node's name, as the API server has it now.
+///
+/// # Errors
+/// [`ReconcileError::Api`].
+pub(super) async fn read(client: Client, name: &str) -> Result<Option<NodeState>, ReconcileError> {
     let api: Api<Node> = Api::all(client);
-    let node = api.get_opt(&meant.name).await.map_err(ReconcileError::api("reading the node"))?;
-    Ok(observe::node::seen(meant, node.as_ref().map(observe::node::read)))
+    let node = api.get_opt(name).await.map_err(ReconcileError::api("reading the node"))?;
+    Ok(node.as_ref().map(observe::node::read))
 }
 
 /// Nodes in work whose Node object is missing.

@@ -17,8 +17,7 @@ use crate::plan::lint::node::lint;
 use crate::plan::node::{Decision, Observed, conclude, decide};
 use crate::record::{NodeUpdateLog, Recorded, Tone};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Node;
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,7 +127,7 @@ impl Pass<'_> {
     /// not while its machine is being restored: a cloud may take the Node away of a machine that is down.
     async fn node(&self, now: Timestamp) -> Result<NodeSeen, ReconcileError> {
         let (ctx, intent) = (self.ctx, &self.intent);
-        let found = missing::look(&ctx.stores, ctx.means.clients.read.clone(), &intent.node).await?;
+        let found = ctx.look_for(&intent.node).await?;
         if self.history.open().is_some_and(|open| open.step == Step::Restore) {
             ctx.missing.forget(&intent.uid);
         }
@@ -215,16 +214,18 @@ async fn holds(ctx: &Context, update: &NodeUpdate) -> Result<bool, ReconcileErro
     if !update.is_held() {
         return Ok(false);
     }
-    let api: Api<Node> = Api::all(ctx.means.clients.read.clone());
-    let node = api.get_opt(&update.spec.node_name).await.map_err(ReconcileError::api("reading the node"))?;
-    Ok(node.is_some_and(|node| observe::node::read(&node).claimed_by == update.uid()))
+    let node = missing::read(ctx.means.clients.read.clone(), &update.spec.node_name).await?;
+    Ok(node.is_some_and(|node| node.claimed_by == update.uid()))
 }
 
 /// Holds a machine again that registered anew since it was held: a Node object that somebody deletes takes our marks along, and
 /// nobody has released the machine.
 async fn hold_again(ctx: &Context, update: &NodeUpdate) -> Result<(), ReconcileError> {
-    let Some(intent) = Intent::parse(update).ok().filter(|_| update.is_held()) else { return Ok(()) };
-    let node = missing::look(&ctx.stores, ctx.means.clients.read.clone(), &intent.node).await?;
+    if !update.is_held() {
+        return Ok(());
+    }
+    let Ok(intent) = Intent::parse(update) else { return Ok(()) };
+    let node = ctx.look_for(&intent.node).await?;
     if !matches!(node, NodeSeen::Replaced { same_machine: true, .. }) {
         return Ok(());
     }

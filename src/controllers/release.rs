@@ -2,7 +2,6 @@
 
 use super::context::Context;
 use super::error::ReconcileError;
-use super::missing;
 use crate::act::{self, ActContext};
 use crate::api::{
     NodeUpdate, Outcome, RELEASE, RELEASED, REQUEST, RETRY, RingState, RolloutState, Step, UpdateRolloutStatus,
@@ -132,7 +131,7 @@ async fn give_back(ctx: &Context, update: &NodeUpdate, now: Timestamp) -> Result
     let back = |message: &str| Ok(Given::Back(message.to_owned()));
     // One with an impossible spec has touched nothing.
     let Ok(intent) = Intent::parse(update) else { return back("nothing was touched") };
-    let node = missing::look(&ctx.stores, ctx.means.clients.read.clone(), &intent.node).await?;
+    let node = ctx.look_for(&intent.node).await?;
     match &node {
         NodeSeen::Here(_) | NodeSeen::Replaced { same_machine: true, .. } => {}
         NodeSeen::Replaced { same_machine: false, .. } => {

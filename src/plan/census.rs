@@ -98,20 +98,19 @@ pub fn take<'a>(fleet: &Fleet<'a>) -> Vec<RingCensus<'a>> {
             Some(_) | None => {}
         }
     }
-    census.find_former();
     for node in fleet.nodes {
         match machines.get_mut(node.node.uid.as_str()) {
-            None => match census.former_of(node).filter(|update| update.outcome == Some(Outcome::Held)) {
-                Some(held) => {
+            None => match census.former_of(node) {
+                Some(held) if held.outcome == Some(Outcome::Held) => {
                     let worked = census.worked(held);
                     census.count_worked(node, &worked);
                 }
-                None => census.count_unworked(node, None),
+                gone => census.count_unworked(node, (None, gone.is_some())),
             },
             Some(worked) => {
                 worked.present = true;
                 if worked.again {
-                    census.count_unworked(node, Some(worked.update));
+                    census.count_unworked(node, (Some(worked.update), false));
                 } else {
                     census.count_worked(node, worked);
                 }
@@ -216,16 +215,6 @@ impl<'f, 'a> Census<'f, 'a> {
         ring.is_some_and(|ring| ring.state == RingState::Promoted)
     }
 
-    fn find_former(&mut self) {
-        let returns = |update: &&UpdateSeen| update.outcome == Some(Outcome::Held) || failure::is_gone_changed(update);
-        for update in self.fleet.updates.iter().filter(returns) {
-            let later = self.former.get(update.node.as_str()).is_some_and(|known| rank(known) > rank(update));
-            if !later {
-                self.former.insert(&update.node, update);
-            }
-        }
-    }
-
     /// The update of the machine that this Node object, which has none itself, may be of.
     fn former_of(&self, node: &NodeState) -> Option<&'a UpdateSeen> {
         self.former.get(node.node.name.as_str()).filter(|update| update.is_of(&node.node)).copied()
@@ -262,6 +251,10 @@ impl<'f, 'a> Census<'f, 'a> {
             ring.gone.push(update);
         }
         ring.last_end = ring.last_end.max(update.ended_at);
+        if update.outcome == Some(Outcome::Held) || failure::is_gone_changed(update) {
+            let known = self.former.entry(update.node.as_str()).or_insert(update);
+            *known = std::cmp::max_by(*known, update, |a, b| rank(a).cmp(&rank(b)));
+        }
     }
 
     /// Counts a node that has an update, which is counted already.
@@ -290,11 +283,11 @@ impl<'f, 'a> Census<'f, 'a> {
         ring.count_away(node, spread, (held, taken));
     }
 
-    /// Counts a node that has still to start, or need not; `before` is its update that does not count any more.
-    fn count_unworked(&mut self, node: &'a NodeState, before: Option<&'a UpdateSeen>) {
+    /// Counts a node that has still to start, or need not; `before` is its update that does not count any more, and `is_back`
+    /// says that it was gone in the midst of one, as another Node object.
+    fn count_unworked(&mut self, node: &'a NodeState, (before, is_back): (Option<&'a UpdateSeen>, bool)) {
         let Some(place) = self.selectors.ring_of(&node.labels) else { return };
         let class = self.classify(node);
-        let is_back = self.former_of(node).is_some();
         let Some((ring, frozen)) = self.rings.get_mut(place).zip(self.fleet.status.rings.get(place)) else { return };
         let closed = frozen.state == RingState::Promoted;
         let previous = before.map(|update| update.uid.as_str());

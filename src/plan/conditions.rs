@@ -57,7 +57,7 @@ pub struct Needed {
 
 impl Needed {
     /// Whether anything needs it.
-    pub fn is_some(self) -> bool {
+    pub fn is_any(self) -> bool {
         self != Self::default()
     }
 }

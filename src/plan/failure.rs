@@ -25,7 +25,7 @@ pub(super) fn counts_towards_halt(update: &UpdateSeen) -> bool {
         Some(Outcome::Failed) => update.reason_code.as_deref() == Some(ReasonCode::InstallFailed.as_str()),
         None => update.is_failing(),
         // It was on its way back, or about to be held: that it is gone since makes the update no better.
-        Some(Outcome::NodeGone) => matches!(update.step, Some(Step::Restore | Step::VerifyRestored | Step::Hold)),
+        Some(Outcome::NodeGone) => update.went_back(),
         Some(Outcome::Updated | Outcome::Skipped | Outcome::Aborted) => false,
     }
 }

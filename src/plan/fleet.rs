@@ -135,7 +135,12 @@ impl UpdateSeen {
 
     /// Whether it has failed on a changed machine, and is on its way back or being held. That is certain before it ends.
     pub fn is_failing(&self) -> bool {
-        self.in_work() && matches!(self.step, Some(Step::Restore | Step::VerifyRestored | Step::Hold))
+        self.in_work() && self.went_back()
+    }
+
+    /// Whether it came to be reverted or held: the step in work, or the last one, is of the way back.
+    pub(super) fn went_back(&self) -> bool {
+        matches!(self.step, Some(Step::Restore | Step::VerifyRestored | Step::Hold))
     }
 }
 

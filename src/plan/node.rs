@@ -134,9 +134,9 @@ pub fn conclude(seen: &Observed<'_>, result: StepResult, now: Timestamp) -> Deci
 fn left(seen: &Observed<'_>, open: &StepRecord, timeout: Duration, now: Timestamp) -> Duration {
     let looked = Duration::try_from(now.duration_since(seen.looked_since)).unwrap_or_default();
     // Nobody has looked within its time: a crash may have come before it was begun at all.
-    let first_look = Duration::try_from(seen.looked_since.duration_since(open.started_at.0)).unwrap_or_default();
+    let unseen = elapsed(open, seen.looked_since) >= timeout;
     let grace = match open.step {
-        Step::Install if first_look >= timeout => timeout,
+        Step::Install if unseen => timeout,
         Step::Install | Step::Reboot | Step::Verify | Step::VerifyRestored => timeout.min(GRACE),
         _ => Duration::ZERO,
     };

@@ -5,6 +5,7 @@ use kube::core::object::HasStatus;
 use kube::core::{ClusterResourceScope, ObjectMeta, Request};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::future::Future;
@@ -122,13 +123,7 @@ where
         if there {
             finalizers.push(finalizer.to_owned());
         }
-        let name = object.name_any();
-        let patch = Patch::Merge(serde_json::json!({
-            "metadata": { "resourceVersion": object.resource_version(), "finalizers": finalizers },
-        }));
-        let params = PatchParams::default();
-        let answer = self.api.patch(&name, &params, &patch);
-        self.answered(&name, answer).await.map(Some)
+        self.change_metadata(object, ("finalizers", serde_json::json!(finalizers))).await.map(Some)
     }
 
     /// Takes an annotation off, if nobody else has written meanwhile.
@@ -136,11 +131,13 @@ where
     /// # Errors
     /// [`RecordError`].
     pub async fn take_off_annotation(&self, object: &K, annotation: &str) -> Result<Arc<K>, RecordError> {
+        self.change_metadata(object, ("annotations", serde_json::json!({ annotation: null }))).await
+    }
+
+    async fn change_metadata(&self, object: &K, (field, value): (&str, Value)) -> Result<Arc<K>, RecordError> {
         let name = object.name_any();
-        let patch = Patch::Merge(serde_json::json!({
-            "metadata": { "resourceVersion": object.resource_version(), "annotations": { annotation: null } },
-        }));
-        let params = PatchParams::default();
+        let metadata = serde_json::json!({ "resourceVersion": object.resource_version(), field: value });
+        let (params, patch) = (PatchParams::default(), Patch::Merge(serde_json::json!({ "metadata": metadata })));
         let answer = self.api.patch(&name, &params, &patch);
         self.answered(&name, answer).await
     }

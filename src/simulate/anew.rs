@@ -1,20 +1,11 @@
 //! Machines that register as another Node object: what is held stays so, and on record.
 
-use super::crash::stories;
+use super::Outcome;
+use super::crash::stories::held;
 use super::tests::audited;
-use super::{Outcome, Setup};
 use crate::api::{CLAIMED_BY, NodeUpdate};
 use kube::ResourceExt;
 use std::sync::Arc;
-
-/// A machine whose update breaks its pods and which is held for it, and what happens besides.
-fn held(faults: &str, more: &str) -> Setup {
-    let broken = "{name: dead, when: {phase: running, kb: KB5039227}, effects: [podNetworkDead]}";
-    let mut setup = stories::setup(&format!("lasts: 6h\nfaults: [{broken}{faults}]\n{more}"));
-    let policy = setup.manifests.iter_mut().find(|m| m.object["kind"] == "UpdatePolicy").expect("a policy");
-    policy.object["spec"]["onFailure"] = serde_json::json!({"node": "Hold"});
-    setup
-}
 
 /// The node updates, and the UID of the one that claims the node.
 fn standing(outcome: &Outcome) -> (Vec<Arc<NodeUpdate>>, Option<String>) {

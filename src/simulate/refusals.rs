@@ -95,16 +95,7 @@ fn released(after: &str) -> String {
 
 /// A machine that is held from its first hour on, and let go after four.
 fn held_and_released(more: &str, acts: &str) -> Setup {
-    held(more, &format!("{acts}{}", released("4h")))
-}
-
-/// A machine that is held from its first hour on.
-fn held(more: &str, acts: &str) -> Setup {
-    let broken = "{name: dead, when: {phase: running, kb: KB5039227}, effects: [podNetworkDead]}";
-    let mut setup = stories::setup(&format!("lasts: 6h\nfaults: [{broken}{more}]\nacts: [{acts}]"));
-    let policy = setup.manifests.iter_mut().find(|m| m.object["kind"] == "UpdatePolicy").expect("a policy");
-    policy.object["spec"]["onFailure"] = serde_json::json!({"node": "Hold"});
-    setup
+    stories::held(more, &format!("acts: [{acts}{}]", released("4h")))
 }
 
 /// The status of its node update, and whether its node is claimed.
@@ -150,7 +141,7 @@ fn the_agent_takes_its_things_off_a_node_that_is_released_or_it_is_said() {
 /// Asked for while the node was being reverted, it gave the node back the moment that it was held: nobody had looked at it.
 #[test]
 fn a_release_before_the_end_is_refused_and_may_be_asked_for_again() {
-    let (status, claimed) = standing(&audited(&held("", &released("6m"))));
+    let (status, claimed) = standing(&audited(&stories::held("", &format!("acts: [{}]", released("6m")))));
     assert!(claimed, "{:?}", status.reason);
     assert_eq!(status.last_handled_request.as_deref(), Some("release: it is in work"));
     let outcome = audited(&held_and_released("", &format!("{}, ", released("6m"))));

@@ -90,13 +90,12 @@ impl Elector {
     /// Keeps leading until that is lost. The deadline counts from when the last renewal was asked for: others count from when
     /// they see it, which may be long before its answer is here.
     pub async fn keep(&mut self) -> Lost {
-        let mut renewed = self.seen.as_ref().map_or_else(Instant::now, |(_, asked)| *asked);
+        let mut renewed = self.asked();
         loop {
             let deadline = renewed + self.terms.renew_deadline;
             tokio::time::sleep_until(deadline.min(Instant::now() + self.terms.retry)).await;
-            let asked = Instant::now();
             match tokio::time::timeout_at(deadline, self.turn()).await {
-                Ok(Ok(true)) => renewed = asked,
+                Ok(Ok(true)) => renewed = self.asked(),
                 Ok(Ok(false)) => return Lost::Taken(self.holder().unwrap_or_default().to_owned()),
                 Ok(Err(error)) => tracing::warn!(%error, "the lease could not be renewed, trying again"),
                 Err(_) => return Lost::NotRenewed(self.terms.renew_deadline),
@@ -175,6 +174,11 @@ impl Elector {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(ElectorError::TimedOut),
         }
+    }
+
+    /// When our own lease, as it is, was asked for.
+    fn asked(&self) -> Instant {
+        self.seen.as_ref().map_or_else(Instant::now, |(_, asked)| *asked)
     }
 
     fn holder(&self) -> Option<&str> {

@@ -4,6 +4,7 @@ use super::Looked;
 use crate::host::{FoundUpdate, Host, UpdatePolicy};
 use crate::policy;
 use crate::probe::Judged;
+use crate::rows::rows;
 use crate::state::error;
 use windlass_protocol::{AutomaticUpdates, ErrorClass, HostCheck, ServiceState};
 
@@ -40,7 +41,7 @@ fn words(policy: &UpdatePolicy) -> String {
 
 /// Other programs that install updates: told, never touched. Each is a check of its own, inconclusive where it runs.
 pub(super) fn others(host: &dyn Host) -> Vec<HostCheck> {
-    let here = |(service, product): (&str, &str)| {
+    let here = |[service, product]: [&str; 2]| {
         // A service that can not be asked for is none that installs.
         let state = host.service(service).ok().flatten()?.state;
         let runs = state == ServiceState::Running;
@@ -49,7 +50,7 @@ pub(super) fn others(host: &dyn Host) -> Vec<HostCheck> {
             Judged::inconclusive(detail).named("otherOwner")
         })
     };
-    rows().filter_map(here).collect()
+    rows(SERVICES).filter_map(here).collect()
 }
 
 /// Updates that a WSUS administrator wants installed by a certain time, by force.
@@ -63,20 +64,15 @@ pub(crate) fn deadlines(found: &[FoundUpdate]) -> Vec<HostCheck> {
         .collect()
 }
 
-/// The table: service, product.
-fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let lines = SERVICES.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.filter_map(|line| line.split_once(';')).map(|(service, product)| (service.trim(), product.trim()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::lines;
 
     #[test]
     fn each_row_names_a_service_and_a_product() {
-        let lines = SERVICES.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
-        assert_eq!(rows().filter(|(s, p)| !s.is_empty() && !p.is_empty()).count(), lines);
-        assert!(rows().any(|(service, _)| service == "CcmExec"));
+        let full = |[service, product]: &[&str; 2]| !service.is_empty() && !product.is_empty();
+        assert_eq!(rows(SERVICES).filter(full).count(), lines(SERVICES).count());
+        assert!(rows(SERVICES).any(|[service, _]| service == "CcmExec"));
     }
 }

@@ -3,6 +3,7 @@
 use super::{Judged, against, minus};
 use crate::baseline::Baseline;
 use crate::host::{EventSpan, Host, HostResult};
+use crate::rows::rows;
 use jiff::Timestamp;
 
 /// Kinds that come with some updates and mean nothing, one a line: kind, why, source. New ones are added there.
@@ -24,27 +25,19 @@ pub(super) fn new_kinds(before: &Baseline, host: &dyn Host, _: Timestamp) -> Hos
 
 /// Why a kind of event is harmless, if it is.
 fn why_harmless(kind: &str) -> Option<&'static str> {
-    rows().find(|(harmless, ..)| harmless.eq_ignore_ascii_case(kind)).map(|(_, why, _)| why)
-}
-
-/// The table: kind, why, source.
-fn rows() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
-    let lines = HARMLESS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.filter_map(|line| {
-        let mut words = line.splitn(3, ';').map(str::trim);
-        Some((words.next()?, words.next()?, words.next()?))
-    })
+    rows::<3>(HARMLESS).find(|[harmless, ..]| harmless.eq_ignore_ascii_case(kind)).map(|[_, why, _]| why)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rows::lines;
     use crate::shape::events as shape;
 
     /// A kind that no event has would excuse nothing.
     #[test]
     fn each_row_is_the_kind_of_a_real_event() {
-        for (row, ..) in rows() {
+        for [row, _, _] in rows(HARMLESS) {
             let mut words = row.splitn(3, '/');
             let (source, id) = (words.next().expect("a source"), words.next().expect("a number"));
             let service = words.next().map(shape::binary).unwrap_or_default();
@@ -81,9 +74,8 @@ mod tests {
 
     #[test]
     fn each_row_says_what_why_and_from_where() {
-        let lines = HARMLESS.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
-        assert_eq!(rows().count(), lines, "each line has three parts");
-        for (kind, why, source) in rows() {
+        assert_eq!(rows::<3>(HARMLESS).count(), lines(HARMLESS).count(), "each line has three parts");
+        for [kind, why, source] in rows(HARMLESS) {
             assert!(kind.split('/').nth(1).is_some_and(|id| id.parse::<u32>().is_ok()), "{kind}");
             assert!(!why.is_empty() && !source.is_empty(), "{kind}");
         }

@@ -3,6 +3,7 @@
 use super::{Judged, against};
 use crate::baseline::{Baseline, watched};
 use crate::host::{Host, HostResult, Service, StartMode};
+use crate::rows::rows;
 use jiff::{SignedDuration, Timestamp};
 use windlass_protocol::{ServiceState, Verdict};
 
@@ -19,13 +20,7 @@ const RESTLESS: &str = include_str!("restless-services.csv");
 /// Whether a service comes and goes by itself. That it ran before is no reason for it to run now, also where a baseline of an
 /// agent before this one has it.
 pub(crate) fn restless(name: &str) -> bool {
-    rows().any(|(service, _)| service.eq_ignore_ascii_case(name))
-}
-
-/// The table: service, and the rest.
-fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let lines = RESTLESS.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.filter_map(|line| line.split_once(';')).map(|(service, rest)| (service.trim(), rest.trim()))
+    rows::<3>(RESTLESS).any(|[service, ..]| service.eq_ignore_ascii_case(name))
 }
 
 /// What ran before runs now, and what started by itself still does.
@@ -86,15 +81,12 @@ pub(super) fn runtime(before: &Baseline, host: &dyn Host, _: Timestamp) -> HostR
 mod tests {
     use super::*;
     use crate::baseline::WATCHED;
+    use crate::rows::lines;
 
     #[test]
     fn each_row_names_a_service_says_why_and_from_where() {
-        let lines = RESTLESS.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).count();
-        let said = |(service, rest): &(&str, &str)| {
-            let (why, source) = rest.split_once(';').unwrap_or_default();
-            !service.is_empty() && !why.trim().is_empty() && !source.trim().is_empty()
-        };
-        assert_eq!(rows().filter(said).count(), lines);
+        let full = |row: &[&str; 3]| row.iter().all(|column| !column.is_empty());
+        assert_eq!(rows(RESTLESS).filter(full).count(), lines(RESTLESS).count());
         assert!(restless("trustedinstaller") && !restless("TermService"));
         assert!(WATCHED.iter().all(|watched| !restless(watched)), "what a node is made of is never let go");
     }

@@ -50,9 +50,10 @@ pub(super) fn disks(before: &Baseline, host: &dyn Host, _: Timestamp) -> HostRes
     let numbered = !before.disks.iter().any(|name| name == SYSTEM_DISK);
     let known = online.iter().any(|name| name == SYSTEM_DISK);
     online.push(SYSTEM_DISK.to_owned());
-    let gone = minus(&before.disks, &online);
-    let [number] = &gone[..] else { return Ok(lost("disks", &before.disks, &online)) };
-    if numbered && known {
+    if numbered
+        && known
+        && let [number] = &minus(&before.disks, &online)[..]
+    {
         online.push(number.clone());
     }
     Ok(lost("disks", &before.disks, &online))

@@ -44,7 +44,7 @@ pub async fn reconcile(ctx: &Context, shown: &Guarded<SnapshotClass>) -> Result<
     let needed = needed(ctx, &name, &of_class);
     let class = keep(ctx, class, needed).await?;
     // One that was let go has nothing left to say.
-    if class.metadata.deletion_timestamp.is_some() && !needed.is_some() {
+    if class.metadata.deletion_timestamp.is_some() && !needed.is_any() {
         ctx.looks.forget(&class);
         return Ok(Again::on_change());
     }
@@ -84,7 +84,7 @@ async fn keep(ctx: &Context, class: Arc<SnapshotClass>, needed: Needed) -> Resul
     if class.metadata.deletion_timestamp.is_some() && !kept {
         return Ok(class);
     }
-    Ok(ctx.classes.set_finalizer(&class, CLASS_FINALIZER, needed.is_some()).await?.unwrap_or(class))
+    Ok(ctx.classes.set_finalizer(&class, CLASS_FINALIZER, needed.is_any()).await?.unwrap_or(class))
 }
 
 /// Writes the status, if it says something new.

@@ -189,6 +189,15 @@ pub fn setup(parts: &str) -> Setup {
     setup
 }
 
+/// A machine whose update breaks its pods, and which is held for it from its first hour on; more faults, and other parts.
+pub fn held(faults: &str, parts: &str) -> Setup {
+    let broken = "{name: dead, when: {phase: running, kb: KB5039227}, effects: [podNetworkDead]}";
+    let mut setup = setup(&format!("lasts: 6h\nfaults: [{broken}{faults}]\n{parts}"));
+    let policy = setup.manifests.iter_mut().find(|manifest| manifest.object["kind"] == "UpdatePolicy");
+    policy.expect("a policy").object["spec"]["onFailure"] = serde_json::json!({"node": "Hold"});
+    setup
+}
+
 fn yaml(text: &str) -> Value {
     serde_saphyr::from_str(text).expect("YAML")
 }

@@ -140,11 +140,8 @@ impl Served {
 
 /// Cuts at `limit` bytes, between two characters.
 fn cut(text: &mut String, limit: Option<usize>) {
-    if let Some(limit) = limit
-        && limit < text.len()
-    {
-        let end = (0..=limit).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-        text.truncate(end);
+    if let Some(limit) = limit {
+        text.truncate(text.floor_char_boundary(limit));
     }
 }
 
